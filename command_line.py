@@ -1,0 +1,85 @@
+"""What the command lines of all scripts share: checked numbers, flag files, one-line errors."""
+
+import argparse
+import math
+import shlex
+import sys
+
+from table_files import InputError
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with defaults in --help, @file for flags from a file, and errors of one line.
+
+    A flag file holds flags as they are typed, on any number of lines; # starts a comment.
+    """
+
+    def __init__(self, description):
+        super().__init__(
+            description=description,
+            fromfile_prefix_chars="@",
+            allow_abbrev=False,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )
+
+    def convert_arg_line_to_args(self, arg_line):
+        return shlex.split(arg_line, comments=True)
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
+
+
+def whole_number(minimum):
+    """An argparse type: an integer of at least `minimum`."""
+
+    def convert(text):
+        value = int(text)
+        if value < minimum:
+            raise argparse.ArgumentTypeError(f"{text} is below {minimum}")
+        return value
+
+    convert.__name__ = "whole number"
+    return convert
+
+
+def positive(text):
+    """An argparse type: a finite number above zero."""
+    value = float(text)
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number above 0")
+    return value
+
+
+def non_negative(text):
+    """An argparse type: a finite number of at least zero."""
+    return 0.0 if float(text) == 0 else positive(text)
+
+
+def seed(text):
+    """An argparse type: an integer from 0 to 2^31 - 1."""
+    value = int(text)
+    if not 0 <= value < 2**31:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 2^31 - 1")
+    return value
+
+
+def add_run_arguments(parser, output_dir):
+    """The flags that every training script has in the same form."""
+    run = parser.add_argument_group("the run")
+    run.add_argument(
+        "--seed", type=seed, default=0, help="weights, split, shuffling, noise, drawn data"
+    )
+    run.add_argument("--output_dir", default=output_dir, help="folder of the results, new or empty")
+    run.add_argument("--resume", action="store_true", help="continue an interrupted run")
+
+
+def run(main):
+    """Call a script's main() and end the process as the contract says.
+
+    Wrong input: one line on stderr and exit status 2.
+    """
+    try:
+        main()
+    except InputError as error:
+        print(f"{sys.argv[0]}: error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,133 @@
+"""The data: load or draw them, split them, and give them out shuffled and batched every epoch.
+
+Every random number comes from a stream of its own, made of the seed, a purpose and a position
+such as the epoch, so that any part of a run can be drawn again without what came before it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from table_files import InputError, load_table
+
+DATA_FOLDER = Path(__file__).resolve().parent / "data"
+PURPOSES = ("draw", "split", "shuffle", "noise", "held_out")
+CHUNK_NUMBERS = 2**20  # about as many numbers of x go to one compiled call: 4 MB of float32
+
+
+@dataclass(frozen=True)
+class Data:
+    """x_train (N, data_dim) and x_held_out (M, data_dim); mean and covariance where known."""
+
+    x_train: np.ndarray
+    x_held_out: np.ndarray
+    mean: np.ndarray | None = None
+    covariance: np.ndarray | None = None
+
+
+def stream(seed, purpose, *position):
+    """The random generator of one purpose at one position of a run, e.g. "noise" in epoch 3."""
+    return np.random.default_rng([seed, PURPOSES.index(purpose), *position])
+
+
+def known_gaussian():
+    """Mean (10,) and covariance (10, 10) of the Gaussian that the default data are drawn from."""
+    return np.loadtxt(DATA_FOLDER / "mean.dat"), np.loadtxt(DATA_FOLDER / "covariance.dat")
+
+
+def draw_gaussian(mean, covariance, size, rng):
+    """`size` independent points of N(mean, covariance), (size, data_dim) float32."""
+    x = rng.standard_normal((size, len(mean)), dtype=np.float32)
+    return x @ np.linalg.cholesky(covariance).T.astype(np.float32) + mean.astype(np.float32)
+
+
+def get_data(data_path, data_size, training_data_size, data_dim, seed):
+    """The rows of a file, or drawn ones, split at random into training and held-out rows.
+
+    data_path: .dat, .txt, .csv or .npy, its first `data_size` rows; None draws from the known
+    Gaussian. training_data_size: None takes 80 % of the rows. InputError: see load_table, or the
+    sizes do not fit.
+    """
+    mean = covariance = None
+    if data_path is None:
+        mean, covariance = known_gaussian()
+        if data_dim != len(mean):
+            raise InputError(
+                f"--data_dim {data_dim}: the known Gaussian of data/ has {len(mean)} dimensions; "
+                "give a file of your own with --data_path"
+            )
+        x = draw_gaussian(mean, covariance, data_size, stream(seed, "draw"))
+    else:
+        x = load_table(data_path, data_dim)[:data_size]
+    x_train, x_held_out = split(x, training_data_size, seed)
+    return Data(x_train, x_held_out, mean, covariance)
+
+
+def split(x, training_data_size, seed):
+    """Training rows and held-out rows of x, chosen at random; at least one of each."""
+    n_train = len(x) * 4 // 5 if training_data_size is None else training_data_size
+    if not 1 <= n_train < len(x):
+        raise InputError(
+            f"--training_data_size {n_train}: of {len(x)} rows at least 1 trains and at least 1 "
+            "is held out"
+        )
+    order = stream(seed, "split").permutation(len(x))
+    return x[order[:n_train]], x[order[n_train:]]
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Shuffled batches of the rows of x (N, data_dim), with the noise for z, in chunks.
+
+    Every row is used once in an epoch; the last batch is smaller when batch_size does not divide N.
+    A chunk is as many batches as one call of the compiled loop takes.
+    """
+
+    x: np.ndarray
+    batch_size: int
+    n_dim: int
+    seed: int
+
+    def __post_init__(self):
+        if self.batch_size > len(self.x):
+            raise InputError(
+                f"--batch_size {self.batch_size} is above the {len(self.x)} training rows"
+            )
+
+    @property
+    def steps(self):
+        """Training steps of one epoch."""
+        return -(-len(self.x) // self.batch_size)
+
+    @property
+    def chunk_steps(self):
+        """Batches in a chunk."""
+        full_batches = len(self.x) // self.batch_size
+        return min(full_batches, max(1, CHUNK_NUMBERS // (self.batch_size * self.x.shape[1])))
+
+    def chunks(self, epoch, first=0):
+        """The chunks of an epoch from number `first` on, each (x, epsilon, n_steps).
+
+        x (K, batch, data_dim) and epsilon (K, batch, n_dim), of which the first n_steps count.
+        K is the same for all chunks, so that one compiled form serves them; a smaller last batch
+        makes a chunk of its own.
+        """
+        order = stream(self.seed, "shuffle", epoch).permutation(len(self.x))
+        full, last = np.split(order, [len(order) - len(order) % self.batch_size])
+        chunk_rows = self.chunk_steps * self.batch_size
+        parts = np.split(full, range(chunk_rows, len(full), chunk_rows))
+        if len(last):
+            parts.append(last)
+        for number in range(first, len(parts)):
+            yield self.one_chunk(parts[number], stream(self.seed, "noise", epoch, number))
+
+    def one_chunk(self, rows, rng):
+        batch = min(self.batch_size, len(rows))
+        room = self.chunk_steps * batch if batch == self.batch_size else batch
+        x = np.zeros((room, self.x.shape[1]), np.float32)
+        epsilon = np.zeros((room, self.n_dim), np.float32)
+        x[: len(rows)] = self.x[rows]
+        epsilon[: len(rows)] = rng.standard_normal((len(rows), self.n_dim), np.float32)
+        n_steps = len(rows) // batch
+        return x.reshape(-1, batch, x.shape[1]), epsilon.reshape(-1, batch, self.n_dim), n_steps

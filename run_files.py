@@ -1,0 +1,127 @@
+"""The files of a run: written whole or not at all, one run a folder, settings and figures as JSON."""
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+
+from table_files import InputError
+
+PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "matplotlib")
+RESULTS = ("config.json", "report.json", "history.csv", "sweep.csv", "checkpoint", "figures")
+
+
+@contextlib.contextmanager
+def written_whole(path):
+    """Give a name beside `path` to write to, and put it in the place of `path` at the end.
+
+    Whoever reads `path` meets the old file or the new one, never a part. An error on the way
+    leaves the old one.
+    """
+    path = Path(path)
+    beside = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield beside
+        with open(beside, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_text(path, text):
+    """Write a text file whole, in UTF-8."""
+    with written_whole(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def write_json(path, values):
+    """Write a dictionary as JSON, one key a line; NaN and infinity become null."""
+    finite = json.loads(json.dumps(values), parse_constant=lambda _: None)
+    write_text(path, json.dumps(finite, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path):
+    """The dictionary in a JSON file. InputError: missing, damaged, or not a dictionary."""
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; the folder holds no run") from None
+    except (OSError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: damaged ({reason})") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: damaged (not a JSON object)")
+    return values
+
+
+def setting(settings, name, path):
+    """A size from a config.json at `path`. InputError: it is not a whole number above zero."""
+    value = settings.get(name)
+    if type(value) is not int or not 1 <= value <= 10**6:
+        raise InputError(f"{path}: damaged ({name} is {value!r}, not a whole number above 0)")
+    return value
+
+
+def versions():
+    """The versions that a run depends on, by name."""
+    return {"python": platform.python_version()} | {p: metadata.version(p) for p in PACKAGES}
+
+
+@contextlib.contextmanager
+def claimed(folder, args, **more):
+    """Hold `folder` for one run: nobody else may write to it until the block is left.
+
+    A new run needs a folder without results and writes its config.json: the parsed arguments,
+    `more`, and the versions. With args.resume the settings must be those of the config.json that
+    is there; a folder without one starts a new run. InputError: the folder holds another run, is
+    in use, can't be written, or the settings differ.
+    """
+    folder, resume = Path(folder), args.resume
+    settings = {**more, **vars(args)}
+    del settings["resume"], settings["output_dir"]
+    if settings["data_path"] is not None:
+        settings["data_path"] = str(Path(settings["data_path"]).resolve())
+    earlier = read_json(folder / "config.json") if (folder / "config.json").exists() else None
+    check_fits(folder, settings, earlier, resume)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = lock_folder(folder)
+    except OSError as error:
+        raise InputError(f"--output_dir {folder}: can't be written ({error.strerror})") from None
+    with lock:
+        if earlier is None:
+            write_json(folder / "config.json", {**settings, "versions": versions()})
+        yield folder
+
+
+def check_fits(folder, settings, earlier, resume):
+    """InputError when a run with these settings may not write to the folder."""
+    if not resume:
+        found = [name for name in RESULTS if (folder / name).exists()] + list(folder.glob("*.dat"))
+        if found:
+            raise InputError(
+                f"--output_dir {folder}: holds results already ({Path(found[0]).name}); they are "
+                "kept: give another --output_dir, move them, or continue that run with --resume"
+            )
+    elif earlier is not None:
+        changed = [name for name in settings if settings[name] != earlier.get(name)]
+        if changed:
+            raise InputError(
+                f"--resume: {folder} was begun with other settings: "
+                + ", ".join(f"{n} {earlier.get(n)} (now {settings[n]})" for n in changed)
+            )
+
+
+def lock_folder(folder):
+    """Open and lock the file .lock of the folder; the lock ends with the process."""
+    lock = open(folder / ".lock", "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise InputError(f"--output_dir {folder}: another run is writing to it") from None
+    return lock

@@ -1,0 +1,248 @@
+"""The compiled training loop, its checkpoints, resume and divergence; knows no model.
+
+A script's loop over epochs and chunks of steps reads
+
+    with Run(...) as run:
+        for epoch in run.epochs():
+            for x, epsilon, n_steps in run.chunks(batches):
+                run.add(run_steps(x, epsilon, n_steps), x.shape[1])
+            run.end_epoch(held_out_elbo)
+"""
+
+import csv
+import json
+import signal
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import run_files
+from progress import Progress
+from table_files import InputError
+
+SECONDS_BETWEEN_CHECKPOINTS = 30.0  # within an epoch
+SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 5.0  # at the end of an epoch
+OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
+LR_SCHEDULES = ("cosine", "constant")
+
+
+class Diverged(Exception):
+    """A cost or a weight is no longer finite; the message says where and what to try."""
+
+
+class Interrupted(Exception):
+    """A signal asked the run to stop; everything is saved."""
+
+    def __init__(self, message, signal_number):
+        super().__init__(message)
+        self.signal_number = signal_number
+
+
+def make_optimizer(name, lr, lr_schedule, n_steps, model):
+    """A Keras optimizer of the model's weights, `adam` or `sgd`.
+
+    Its rate stays at `lr`, or falls to zero over n_steps as half a cosine.
+    """
+    rate = keras.optimizers.schedules.CosineDecay(lr, n_steps) if lr_schedule == "cosine" else lr
+    optimizer = OPTIMIZERS[name](rate)
+    optimizer.build(model.trainable_variables)
+    return optimizer
+
+
+def compile_steps(training_step, model, optimizer):
+    """Many training steps in one compiled call.
+
+    training_step(model, optimizer, x, epsilon) -> (kl, log_px_z), means over the batch.
+    Returns run_steps(x (K, B, data_dim), epsilon (K, B, n_dim), n_steps) -> (K, 2) float32: the
+    terms of the first n_steps batches. A call costs about a millisecond whatever it holds; a
+    step inside the compiled loop costs its arithmetic. Noise is an argument because random
+    numbers are slow, and differ, in compiled code.
+    """
+
+    @tf.function(jit_compile=True)
+    def run_steps(x, epsilon, n_steps):
+        terms = tf.zeros((x.shape[0], 2))
+        for i in tf.range(n_steps):
+            step_terms = tf.stack(training_step(model, optimizer, x[i], epsilon[i]))
+            terms = tf.tensor_scatter_nd_update(terms, [[i]], [step_terms])
+        return terms
+
+    return lambda x, epsilon, n_steps: run_steps(x, epsilon, tf.constant(n_steps)).numpy()[:n_steps]
+
+
+class Position(tf.train.experimental.PythonState):
+    """How far a run has come; part of every checkpoint.
+
+    epoch: the one under way, from 1. chunk: its chunks done. rows, kl, log_px_z: their sums over
+    the rows seen in it. seconds: time spent in it. history: one dictionary for each epoch done.
+    """
+
+    def __init__(self):
+        self.history = []
+        self.begin_epoch()
+
+    def begin_epoch(self):
+        self.epoch = len(self.history) + 1
+        self.chunk = self.step = self.rows = 0
+        self.kl = self.log_px_z = self.seconds = 0.0
+
+    def serialize(self):
+        return json.dumps({k: v for k, v in vars(self).items() if not k.startswith("_")})
+
+    def deserialize(self, string_value):
+        vars(self).update(json.loads(string_value))
+
+
+class Run:
+    """One training run in one folder: where it stands, its history, its checkpoints.
+
+    folder: held by run_files.claimed. model: it has a method write_weights(folder). resume: start
+    from the newest checkpoint that can be read. progress: a Progress to show epochs on.
+    """
+
+    def __init__(self, folder, model, optimizer, n_epoch, resume, cost_file, progress=None):
+        self.folder, self.model, self.n_epoch = Path(folder), model, n_epoch
+        self.cost_file = cost_file
+        self.progress = progress or Progress(n_epoch)
+        self.position = Position()
+        self.checkpoint = tf.train.Checkpoint(
+            model=model, optimizer=optimizer, position=self.position
+        )
+        if resume:
+            self.restore()
+        self.manager = tf.train.CheckpointManager(
+            self.checkpoint, self.folder / "checkpoint", max_to_keep=3
+        )
+        self.signal_number = None
+
+    def __enter__(self):
+        self.old_handlers = {
+            number: signal.signal(number, self.note_signal)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        if not self.manager.checkpoints:
+            self.save()
+        self.clock = self.saved_at = time.monotonic()
+        return self
+
+    def __exit__(self, error_type, error, traceback):
+        for number, handler in self.old_handlers.items():
+            signal.signal(number, handler)
+
+    def note_signal(self, number, frame):
+        self.signal_number = number
+
+    def epochs(self):
+        """The numbers of the epochs that are still to run, the one under way first."""
+        self.progress.begin(self.position.history)
+        while self.position.epoch <= self.n_epoch:
+            yield self.position.epoch
+        self.progress.end()
+        self.save()
+
+    def chunks(self, batches):
+        """The chunks of steps of the epoch that are still to run."""
+        return batches.chunks(self.position.epoch, self.position.chunk)
+
+    def add(self, terms, batch_size):
+        """Take the terms (n_steps, 2) of a chunk whose batches have `batch_size` rows."""
+        here = self.position
+        self.check_finite(terms)
+        kl, log_px_z = batch_size * terms.sum(axis=0, dtype=np.float64)
+        here.kl += kl
+        here.log_px_z += log_px_z
+        here.rows += batch_size * len(terms)
+        here.step += len(terms)
+        here.chunk += 1
+        self.take_time()
+        self.save_when_due(SECONDS_BETWEEN_CHECKPOINTS)
+
+    def end_epoch(self, elbo_held_out):
+        """Close the epoch: the means of its terms and the held-out ELBO go to the history."""
+        here = self.position
+        self.take_time()
+        kl, log_px_z = here.kl / here.rows, here.log_px_z / here.rows
+        here.history.append(
+            {
+                "epoch": here.epoch,
+                "kl": kl,
+                "log_px_z": log_px_z,
+                "elbo": log_px_z - kl,
+                "elbo_held_out": float(elbo_held_out),
+                "seconds": round(here.seconds, 3),
+            }
+        )
+        here.begin_epoch()
+        self.progress.show(here.history[-1])
+        self.save_when_due(SECONDS_BETWEEN_EPOCH_CHECKPOINTS)
+
+    def take_time(self):
+        now = time.monotonic()
+        self.position.seconds += now - self.clock
+        self.clock = now
+
+    def check_finite(self, terms):
+        if np.isfinite(terms).all():
+            return
+        step, term = np.argwhere(~np.isfinite(terms))[0]
+        self.diverge(f"{('KL', 'log p(x|z)')[term]} is not finite", self.position.step + step + 1)
+
+    def diverge(self, what, step):
+        """Go back to the last finite weights and raise Diverged."""
+        epoch = self.position.epoch
+        self.restore()
+        self.model.write_weights(self.folder)
+        raise Diverged(
+            f"epoch {epoch}, step {step}: {what}; the weights of epoch {self.position.epoch}, "
+            f"step {self.position.step} are kept. Try a smaller --lr or data of unit scale."
+        )
+
+    def save_when_due(self, seconds):
+        if self.signal_number is not None:
+            self.save()
+            self.progress.end()
+            raise Interrupted(
+                f"stopped in epoch {self.position.epoch} and saved; continue with the same "
+                "command and --resume",
+                self.signal_number,
+            )
+        if time.monotonic() - self.saved_at >= seconds:
+            self.save()
+
+    def save(self):
+        """Write a checkpoint; the last three are kept. Weights that are not finite are not saved."""
+        if not all(np.isfinite(w.numpy()).all() for w in self.model.trainable_variables):
+            self.diverge("a weight is not finite", self.position.step)
+        self.manager.save()
+        self.saved_at = time.monotonic()
+
+    def restore(self):
+        """Take the newest checkpoint that can be read; none there leaves the run at its start."""
+        checkpoints = sorted(
+            (self.folder / "checkpoint").glob("ckpt-*.index"), key=lambda p: int(p.stem[5:])
+        )
+        for index in reversed(checkpoints):
+            path = str(index.with_suffix(""))
+            try:
+                self.checkpoint.restore(path).assert_existing_objects_matched()
+                return
+            except (ValueError, tf.errors.OpError, AssertionError) as error:
+                reason = str(error).splitlines()[0]
+                print(f"warning: {path} is damaged and passed over ({reason})")
+        if checkpoints:
+            raise InputError(f"{self.folder / 'checkpoint'}: no checkpoint in it can be read")
+
+    def write_results(self):
+        """Write the weights, the history, and the columns KL and log-likelihood of the cost."""
+        history = self.position.history
+        self.model.write_weights(self.folder)
+        with run_files.written_whole(self.folder / self.cost_file) as path:
+            np.savetxt(path, [[row["kl"], row["log_px_z"]] for row in history], fmt="%.17g")
+        with run_files.written_whole(self.folder / "history.csv") as path:
+            with open(path, "w", newline="") as file:
+                writer = csv.DictWriter(file, history[0])
+                writer.writeheader()
+                writer.writerows(history)

@@ -1,0 +1,77 @@
+"""The networks of the VAE: layers named for the distributions they parameterise.
+
+No loss and no sampling here; vae_models.py puts the networks together.
+"""
+
+import keras
+import tensorflow as tf
+
+INITIAL_STD = 0.05  # weights start as N(0, INITIAL_STD^2), biases at zero
+
+
+def feed_forward(n_in, hidden_widths, n_out, seed_generator, activation="relu", batch_norm=False):
+    """Hidden layers of the given widths and a linear head, (..., n_in) -> (..., n_out).
+
+    With `batch_norm` each hidden layer is normalised before its activation (Ioffe & Szegedy, 2015).
+    """
+
+    def dense(width):
+        return keras.layers.Dense(
+            width,
+            kernel_initializer=keras.initializers.RandomNormal(0.0, INITIAL_STD, seed_generator),
+        )
+
+    layers = []
+    for width in hidden_widths:
+        layers.append(dense(width))
+        if batch_norm:
+            layers.append(keras.layers.BatchNormalization())
+        layers.append(keras.layers.Activation(activation))
+    return keras.Sequential([keras.Input((n_in,)), *layers, dense(n_out)])
+
+
+def apply_to_rows(network, inputs, training):
+    """The network's outputs for any number of leading axes, (..., n_in) -> (..., n_out)."""
+    outputs = network(tf.reshape(inputs, (-1, inputs.shape[-1])), training=training)
+    return tf.reshape(outputs, tf.concat([tf.shape(inputs)[:-1], [outputs.shape[-1]]], axis=0))
+
+
+class DiagonalGaussian(keras.layers.Layer):
+    """Network of N(mean, diag(std^2)): (..., n_in) -> mean, log_std, each (..., n_out).
+
+    The head has 2 * n_out columns, (mean, log_std) side by side.
+    """
+
+    def __init__(self, n_in, hidden_widths, n_out, seed_generator, **network):
+        super().__init__()
+        self.network = feed_forward(n_in, hidden_widths, 2 * n_out, seed_generator, **network)
+        self.built = True
+
+    def call(self, inputs, training=False):
+        mean, log_std = tf.split(apply_to_rows(self.network, inputs, training), 2, axis=-1)
+        return mean, log_std
+
+
+class Encoder(DiagonalGaussian):
+    """q_phi(z|x) = N(z; mean, diag(std^2)): x (..., data_dim) -> mean, log_std (..., n_dim)."""
+
+
+class Decoder(DiagonalGaussian):
+    """p_theta(x|z) = N(x; mean, diag(std^2)): z (..., n_dim) -> mean, log_std (..., data_dim).
+
+    A given `fixed_std` makes log_std a constant: its half of the head starts as zero weights with
+    the bias log(fixed_std), and no gradient reaches it.
+    """
+
+    def __init__(self, n_in, hidden_widths, n_out, seed_generator, fixed_std=None, **network):
+        super().__init__(n_in, hidden_widths, n_out, seed_generator, **network)
+        self.fixed_std = fixed_std
+        if fixed_std is not None:
+            head = self.network.layers[-1]
+            learned = tf.repeat([1.0, 0.0], n_out)
+            head.kernel.assign(head.kernel * learned)
+            head.bias.assign((1.0 - learned) * tf.math.log(float(fixed_std)))
+
+    def call(self, inputs, training=False):
+        mean, log_std = super().call(inputs, training=training)
+        return mean, log_std if self.fixed_std is None else tf.stop_gradient(log_std)

@@ -1,0 +1,76 @@
+"""Train a variational auto-encoder on jointly Gaussian data: python vae_main.py
+
+The hyper-parameters, the training step, and the training ordered in epochs and iterations: the
+'vae-main' of M. M. Hasan's guideline to the VAE (2021).
+"""
+
+import quiet_tensorflow  # noqa: F401  # isort: split
+import tensorflow as tf
+
+import command_line
+import data_processing
+import gaussian_report
+import run_files
+import training
+from vae_models import VAE, cost_function
+
+
+def parse_arguments(argv=None):
+    """The hyper-parameters and their defaults."""
+    parser = command_line.Parser(__doc__.partition("\n")[0])
+    whole, positive = command_line.whole_number, command_line.positive
+    add = parser.add_argument
+    add("--data_path", help="a .dat, .txt, .csv or .npy file; None: drawn from a known Gaussian")
+    add("--data_size", type=whole(2), default=100_000, help="rows to draw, or to use of the file")
+    add("--training_data_size", type=whole(1), help="rows to train on; None: 80 %% of the rows")
+    add("--data_dim", type=whole(1), default=10, help="numbers in a data point")
+    add("--n_dim", type=whole(1), default=2, help="dimension of the latent z")
+    add("--n_width", type=whole(1), default=128, help="neurons of each hidden layer")
+    add("--n_epoch", type=whole(1), default=15, help="epochs")
+    add("--batch_size", type=whole(1), default=100, help="data points in a training step")
+    add("--lr", type=positive, default=0.001, help="learning rate")
+    add("--lr_schedule", choices=training.LR_SCHEDULES, default="cosine", help="its course")
+    add("--optimizer", choices=training.OPTIMIZERS, default="adam", help="its user")
+    add("--decoder_std", type=positive, help="fixed std of p(x|z); None: learned")
+    command_line.add_run_arguments(parser, output_dir="results/vae")
+    return parser.parse_args(argv)
+
+
+def training_step(model, optimizer, x, epsilon):
+    """One gradient step on the batch x (B, data_dim) with noise epsilon (B, n_dim).
+
+    Returns the batch means of KL and log p(x|z) in nats.
+    """
+    with tf.GradientTape() as tape:
+        kl, log_px_z = model.elbo_terms(x, epsilon)
+        cost = cost_function(kl, log_px_z)  # -ELBO, Eq. (1) of the guideline
+    gradients = tape.gradient(cost, model.trainable_variables)
+    optimizer.apply(gradients, model.trainable_variables)
+    return tf.reduce_mean(kl), tf.reduce_mean(log_px_z)
+
+
+def main(argv=None):
+    args = parse_arguments(argv)
+    data = data_processing.get_data(
+        args.data_path, args.data_size, args.training_data_size, args.data_dim, args.seed
+    )
+    batches = data_processing.Batches(data.x_train, args.batch_size, args.n_dim, args.seed)
+    hidden_widths = (args.n_width, args.n_width)
+    model = VAE(args.data_dim, args.n_dim, hidden_widths, args.decoder_std, args.seed)
+    optimizer = training.make_optimizer(
+        args.optimizer, args.lr, args.lr_schedule, args.n_epoch * batches.steps, model
+    )
+    run_steps = training.compile_steps(training_step, model, optimizer)
+
+    with run_files.claimed(args.output_dir, args, model="vae") as folder:
+        cost_file = "cost_function_vae.dat"
+        with training.Run(folder, model, optimizer, args.n_epoch, args.resume, cost_file) as run:
+            for epoch in run.epochs():
+                for x, epsilon, n_steps in run.chunks(batches):
+                    run.add(run_steps(x, epsilon, n_steps), batch_size=x.shape[1])
+                run.end_epoch(gaussian_report.held_out_elbo(model, data, args.seed, epoch))
+        gaussian_report.finish(run, data, beta=1.0, seed=args.seed)
+
+
+if __name__ == "__main__":
+    command_line.run(main)
