@@ -14,8 +14,8 @@ PERMUTATIONS = 199
 class Comparison:
     """How far samples are from the data.
 
-    mean_error: largest difference of the mean of a dimension, in the data's standard deviations.
-    covariance_error: |C_samples - C_data| / |C_data|, Frobenius norms.
+    mean_error: largest error of the mean of a dimension, in standard deviations.
+    covariance_error: |C_samples - C| / |C|, Frobenius norms.
     ks: Kolmogorov-Smirnov statistic of each dimension, (data_dim,); ks_p its p-values.
     energy_distance, energy_p: see energy_test.
     """
@@ -28,13 +28,17 @@ class Comparison:
     energy_p: float
 
 
-def compare(samples, x, seed=0):
-    """Compare samples (M, data_dim) with data x (N, data_dim). Returns a Comparison."""
-    covariance = np.atleast_2d(np.cov(x, rowvar=False))
+def compare(samples, x, mean=None, covariance=None, seed=0):
+    """Compare samples (M, data_dim) with data x (N, data_dim). Returns a Comparison.
+
+    mean (data_dim,), covariance (data_dim, data_dim): the exact moments; None takes those of x.
+    """
+    if covariance is None:
+        mean, covariance = x.mean(axis=0), np.atleast_2d(np.cov(x, rowvar=False))
     tests = [ks_2samp(a, b) for a, b in zip(samples.T, x.T, strict=True)]
     distance, p_value = energy_test(samples, x, seed)
     return Comparison(
-        mean_error=np.max(np.abs(samples.mean(0) - x.mean(0)) / np.sqrt(np.diag(covariance))),
+        mean_error=np.max(np.abs(samples.mean(axis=0) - mean) / np.sqrt(np.diag(covariance))),
         covariance_error=relative_error(np.cov(samples, rowvar=False), covariance),
         ks=np.array([test.statistic for test in tests]),
         ks_p=np.array([test.pvalue for test in tests]),
@@ -66,3 +70,26 @@ def energy_test(samples, x, seed=0):
     observed = -weights @ distances @ weights
     exchanged = -np.einsum("pi,pi->p", shuffled @ distances, shuffled)
     return observed, (1 + np.count_nonzero(exchanged >= observed)) / (1 + PERMUTATIONS)
+
+
+def print_comparison(samples, x, mean, covariance):
+    """Compare each of the samples with the data x and print a table.
+
+    samples: dict name -> (M, data_dim). mean and covariance: of the data, where they are known,
+    else None. Returns a dict name -> Comparison.
+    """
+    results = {name: compare(rows, x, mean, covariance) for name, rows in samples.items()}
+    print(f"\n{'compared with the data':<34}" + "".join(f"{name:>17}" for name in results))
+    for label, name in [
+        ("largest error of a mean (in std)", "mean_error"),
+        ("relative error of the covariance", "covariance_error"),
+        ("energy distance", "energy_distance"),
+        ("  p-value, same distribution", "energy_p"),
+    ]:
+        figures = "".join(f"{getattr(result, name):17.4f}" for result in results.values())
+        print(f"{label:<34}{figures}")
+    print("Kolmogorov-Smirnov distance of each marginal (p-value)")
+    for j in range(x.shape[1]):
+        figures = "".join(f"{r.ks[j]:9.4f} ({r.ks_p[j]:.3f})" for r in results.values())
+        print(f"  {f'x{j + 1}':<32}{figures}")
+    return results

@@ -4,11 +4,13 @@ Every random number comes from a stream of its own, made of the seed, a purpose 
 such as the epoch, so that any part of a run can be drawn again without what came before it.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from run_files import written_whole
 from table_files import InputError, load_table
 
 DATA_FOLDER = Path(__file__).resolve().parent / "data"
@@ -42,26 +44,55 @@ def draw_gaussian(mean, covariance, size, rng):
     return x @ np.linalg.cholesky(covariance).T.astype(np.float32) + mean.astype(np.float32)
 
 
-def get_data(data_path, data_size, training_data_size, data_dim, seed):
-    """The rows of a file, or drawn ones, split at random into training and held-out rows.
+def get_rows(data_path, data_size, data_dim, seed):
+    """The rows of a file, or rows drawn from the known Gaussian.
 
-    data_path: .dat, .txt, .csv or .npy, its first `data_size` rows; None draws from the known
-    Gaussian. training_data_size: None takes 80 % of the rows. InputError: see load_table, or the
-    sizes do not fit.
+    data_path: .dat, .txt, .csv or .npy, its first `data_size` rows; None draws that many.
+    Returns x (N, data_dim), and mean and covariance where the distribution is known, else None.
+    InputError: see load_table, or another data_dim than the known Gaussian's.
     """
-    mean = covariance = None
-    if data_path is None:
-        mean, covariance = known_gaussian()
-        if data_dim != len(mean):
-            raise InputError(
-                f"--data_dim {data_dim}: the known Gaussian of data/ has {len(mean)} dimensions; "
-                "give a file of your own with --data_path"
-            )
-        x = draw_gaussian(mean, covariance, data_size, stream(seed, "draw"))
-    else:
-        x = load_table(data_path, data_dim)[:data_size]
-    x_train, x_held_out = split(x, training_data_size, seed)
-    return Data(x_train, x_held_out, mean, covariance)
+    if data_path is not None:
+        return load_table(data_path, data_dim)[:data_size], None, None
+    mean, covariance = known_gaussian()
+    if data_dim != len(mean):
+        raise InputError(
+            f"--data_dim {data_dim}: the known Gaussian of data/ has {len(mean)} dimensions; "
+            "give a file of your own with --data_path"
+        )
+    return draw_gaussian(mean, covariance, data_size, stream(seed, "draw")), mean, covariance
+
+
+def get_rows_of_run(settings):
+    """get_rows with the settings of a run's config.json."""
+    names = ("data_path", "data_size", "data_dim", "seed")
+    return get_rows(*(settings[name] for name in names))
+
+
+def get_data(data_path, data_size, training_data_size, data_dim, seed):
+    """The rows of get_rows, split at random into training and held-out rows.
+
+    training_data_size: None takes 80 % of the rows. InputError: see get_rows and split.
+    """
+    x, mean, covariance = get_rows(data_path, data_size, data_dim, seed)
+    return Data(*split(x, training_data_size, seed), mean, covariance)
+
+
+def save_table(path, x):
+    """Write x (N, data_dim) to a .dat file (text, exact) or a .npy file, whole or not at all."""
+    with written_whole(path) as beside, open(beside, "wb") as file:
+        if Path(path).suffix == ".npy":
+            np.save(file, x)
+        else:
+            np.savetxt(file, x, fmt="%.9g")
+
+
+def check_output(path):
+    """InputError: a file of this name can't be written as a table."""
+    path = Path(path)
+    if path.suffix not in (".dat", ".npy"):
+        raise InputError(f"{path}: the name of an output file ends in .dat or .npy")
+    if not os.access(path.parent, os.W_OK) or path.is_dir():
+        raise InputError(f"{path}: can't be written there")
 
 
 def split(x, training_data_size, seed):

@@ -52,15 +52,14 @@ def held_out_elbo(model, data, seed, epoch):
     return evaluation.mean_elbo(model, data.x_held_out[:REPORT_ROWS], (seed, epoch))
 
 
-def finish(run, data, beta, seed):
-    """Write everything a finished run leaves, report.json last, and print the report."""
+def finish(run, data, beta, seed, cost_file):
+    """Write everything a finished run leaves, report.json last; return the report."""
     report = make_report(run.model, data, beta, seed)
-    run.write_results()
+    run.write_results(cost_file)
     draw_figures(run.folder / "figures", run.position.history, run.model, data, report, seed)
     report["seconds"] = sum(row["seconds"] for row in run.position.history)
     run_files.write_json(run.folder / "report.json", report)
-    print_report(report)
-    print(f"\nwritten to {run.folder}")
+    return report
 
 
 def evaluate(model, x, seed):
@@ -68,21 +67,23 @@ def evaluate(model, x, seed):
     return evaluation.evaluate(model, x, n_samples, seed)
 
 
-def print_report(report):
-    """The report on the screen."""
-    print("\n                            nats per data point, mean +- standard error")
+def print_report(report, folder):
+    """The report of the run in `folder` on the screen."""
+    reference = report["optimum_is"]
+    print("\nnats per data point             mean   std. error")
     for label, name in [
         ("ELBO, training rows", "elbo_train"),
         ("ELBO, held-out rows", "elbo_held_out"),
-        (f"{report['optimum_is']} optimum, same rows", "optimum"),
+        (f"{reference} optimum, same rows", "optimum"),
         ("gap to the optimum", "gap"),
         ("  of the model", "gap_model"),
         ("  of the encoder", "gap_encoder"),
     ]:
-        print(f"{label:<28}{report[name]:10.4f} +- {report[name + '_se']:.4f}")
-    variances = "  ".join(f"{v:.3f}" for v in report["variance_of_mean"])
-    print(f"active units{report['active_units']:26d} of {len(report['variance_of_mean'])}")
-    print(f"  variance of E[z|x]        {variances}")
+        print(f"{label:<26}{report[name]:10.4f}{report[name + '_se']:13.4f}")
+    variances = report["variance_of_mean"]
+    print(f"active units {report['active_units']} of {len(variances)}: variance of E[z|x] ", end="")
+    print(*(f"{v:.3f}" for v in variances))
+    print(f"written to {folder}")
 
 
 def draw_figures(folder, history, model, data, report, seed):

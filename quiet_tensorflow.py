@@ -15,7 +15,7 @@ def import_quietly():
         stderr = os.dup(2)
         os.dup2(held_back.fileno(), 2)
         try:
-            import tensorflow  # noqa: F401
+            import tensorflow
         except BaseException:
             held_back.seek(0)
             os.write(stderr, held_back.read())
@@ -23,6 +23,7 @@ def import_quietly():
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+    tensorflow.get_logger().setLevel("ERROR")
 
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever ~/.keras/keras.json says

@@ -103,10 +103,9 @@ class Run:
     from the newest checkpoint that can be read. progress: a Progress to show epochs on.
     """
 
-    def __init__(self, folder, model, optimizer, n_epoch, resume, cost_file, progress=None):
+    def __init__(self, folder, model, optimizer, n_epoch, resume, progress):
         self.folder, self.model, self.n_epoch = Path(folder), model, n_epoch
-        self.cost_file = cost_file
-        self.progress = progress or Progress(n_epoch)
+        self.progress = progress
         self.position = Position()
         self.checkpoint = tf.train.Checkpoint(
             model=model, optimizer=optimizer, position=self.position
@@ -235,11 +234,11 @@ class Run:
         if checkpoints:
             raise InputError(f"{self.folder / 'checkpoint'}: no checkpoint in it can be read")
 
-    def write_results(self):
-        """Write the weights, the history, and the columns KL and log-likelihood of the cost."""
+    def write_results(self, cost_file):
+        """Write the weights, the history, and the columns KL and log-likelihood to `cost_file`."""
         history = self.position.history
         self.model.write_weights(self.folder)
-        with run_files.written_whole(self.folder / self.cost_file) as path:
+        with run_files.written_whole(self.folder / cost_file) as path:
             np.savetxt(path, [[row["kl"], row["log_px_z"]] for row in history], fmt="%.17g")
         with run_files.written_whole(self.folder / "history.csv") as path:
             with open(path, "w", newline="") as file:

@@ -12,6 +12,7 @@ import data_processing
 import gaussian_report
 import run_files
 import training
+from progress import Progress
 from vae_models import VAE, cost_function
 
 
@@ -63,13 +64,14 @@ def main(argv=None):
     run_steps = training.compile_steps(training_step, model, optimizer)
 
     with run_files.claimed(args.output_dir, args, model="vae") as folder:
-        cost_file = "cost_function_vae.dat"
-        with training.Run(folder, model, optimizer, args.n_epoch, args.resume, cost_file) as run:
+        progress = Progress(args.n_epoch)
+        with training.Run(folder, model, optimizer, args.n_epoch, args.resume, progress) as run:
             for epoch in run.epochs():
                 for x, epsilon, n_steps in run.chunks(batches):
                     run.add(run_steps(x, epsilon, n_steps), batch_size=x.shape[1])
                 run.end_epoch(gaussian_report.held_out_elbo(model, data, args.seed, epoch))
-        gaussian_report.finish(run, data, beta=1.0, seed=args.seed)
+        report = gaussian_report.finish(run, data, 1.0, args.seed, "cost_function_vae.dat")
+    gaussian_report.print_report(report, folder)
 
 
 if __name__ == "__main__":

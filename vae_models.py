@@ -117,12 +117,22 @@ class VAE(keras.Model):
     def read_weights(self, folder):
         """Read what write_weights wrote. InputError: a file is missing, damaged or misshaped."""
         files = weight_files(self)
-        weights = {
-            name: load_weight(Path(folder) / name, tuple(weight.shape))
-            for name, weight in weight_files(self).items()
-        }
-        for name, values in weights.items():
-            files[name].assign(values)
+        values = [load_weight(Path(folder) / name, tuple(w.shape)) for name, w in files.items()]
+        for weight, value in zip(files.values(), values, strict=True):
+            weight.assign(value)
+
+
+@tf.function(reduce_retracing=True)
+def draw_x(model, z, seed, mean_only):
+    """x from p(x|z), or E[x|z] with `mean_only`; z (B, n_dim) -> (B, data_dim)."""
+    return model.decoder_mean(z) if mean_only else model.decoder_sample(z, seed)
+
+
+@tf.function(reduce_retracing=True)
+def draw_z(model, x, seed):
+    """z from q(z|x), x (B, data_dim) -> (B, n_dim)."""
+    mean, log_std = model.encode(x)
+    return reparameterise(mean, log_std, tf.random.stateless_normal(tf.shape(mean), seed))
 
 
 def generate(model, n_samples, seed, mean_only=False):
@@ -130,14 +140,11 @@ def generate(model, n_samples, seed, mean_only=False):
 
     Returns (n_samples, data_dim) float32; fewer samples of one seed are the first rows of more.
     """
-
-    @tf.function
-    def one_batch(k):
-        z = tf.random.stateless_normal((GENERATED_AT_ONCE, model.n_dim), (seed, 2 * k))
-        return model.decoder_mean(z) if mean_only else model.decoder_sample(z, (seed, 2 * k + 1))
-
-    n_batches = -(-n_samples // GENERATED_AT_ONCE)
-    batches = [one_batch(tf.constant(k)).numpy() for k in range(n_batches)]
+    batches = []
+    for k in range(-(-n_samples // GENERATED_AT_ONCE)):
+        shape = (GENERATED_AT_ONCE, model.n_dim)
+        z = tf.random.stateless_normal(shape, tf.constant([seed, 2 * k]))
+        batches.append(draw_x(model, z, tf.constant([seed, 2 * k + 1]), mean_only).numpy())
     return np.concatenate(batches)[:n_samples]
 
 
@@ -146,17 +153,12 @@ def reconstruct(model, x, seed, mean_only=False):
 
     x: (N, data_dim). Returns (N, data_dim) float32.
     """
-
-    @tf.function(input_signature=[tf.TensorSpec((None, model.data_dim)), tf.TensorSpec((), tf.int32)])
-    def one_batch(x, k):
-        mean, log_std = model.encode(x)
-        epsilon = tf.random.stateless_normal(tf.shape(mean), (seed, 2 * k))
-        z = reparameterise(mean, log_std, epsilon)
-        return model.decoder_mean(z) if mean_only else model.decoder_sample(z, (seed, 2 * k + 1))
-
-    starts = range(0, len(x), GENERATED_AT_ONCE)
-    batches = [x[i : i + GENERATED_AT_ONCE].astype(np.float32, copy=False) for i in starts]
-    return np.concatenate([one_batch(batch, k).numpy() for k, batch in enumerate(batches)])
+    batches = []
+    for k, start in enumerate(range(0, len(x), GENERATED_AT_ONCE)):
+        batch = tf.constant(x[start : start + GENERATED_AT_ONCE], tf.float32)
+        z = draw_z(model, batch, tf.constant([seed, 2 * k]))
+        batches.append(draw_x(model, z, tf.constant([seed, 2 * k + 1]), mean_only).numpy())
+    return np.concatenate(batches)
 
 
 def weight_files(model):
