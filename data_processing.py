@@ -27,6 +27,13 @@ class Data:
     mean: np.ndarray | None = None
     covariance: np.ndarray | None = None
 
+    def reference(self):
+        """Mean and covariance of the data, or of its training rows where they are not known."""
+        if self.covariance is not None:
+            return self.mean, self.covariance
+        covariance = np.atleast_2d(np.cov(self.x_train, rowvar=False, dtype=np.float64))
+        return self.x_train.mean(axis=0, dtype=np.float64), covariance
+
 
 def stream(seed, purpose, *position):
     """The random generator of one purpose at one position of a run, e.g. "noise" in epoch 3."""

@@ -1,4 +1,7 @@
-"""The final report of a run on Gaussian data: every figure beside its exact optimum, in nats."""
+"""The final report of a run on Gaussian data: every figure beside its exact optimum, in nats.
+
+docs/report.md explains each key of report.json.
+"""
 
 import numpy as np
 
@@ -7,44 +10,11 @@ import figures
 import gaussian_theory
 import run_files
 import vae_models
+from comparison import relative_error
 
 REPORT_ROWS = 20_000  # at most so many rows are evaluated, of each kind
 REPORT_Z = 2**20  # about so many draws of z in all
-
-
-def make_report(model, data, beta, seed):
-    """The figures of a trained model, a dictionary of the keys that docs/report.md explains.
-
-    data: a data_processing.Data. With an unknown distribution the reference is the Gaussian fitted
-    to the training rows.
-    """
-    known = data.covariance is not None
-    mean, covariance = data.mean, data.covariance
-    if not known:
-        mean, covariance = data.x_train.mean(axis=0), np.cov(data.x_train, rowvar=False)
-    x = data.x_held_out[:REPORT_ROWS]
-    train = evaluate(model, data.x_train[:REPORT_ROWS], (seed, 1))
-    held_out = evaluate(model, x, (seed, 2))
-    log_p_data = gaussian_theory.log_density(x, mean, covariance)
-    units = evaluation.latent_units(model, x)
-    report = {"optimum_is": "exact" if known else "estimate"}
-    for name, rows in {
-        "elbo_train": train.elbo,
-        "elbo_held_out": held_out.elbo,
-        "optimum": log_p_data,
-        "gap": log_p_data - held_out.elbo,
-        "gap_model": log_p_data - held_out.log_px,
-        "gap_encoder": held_out.log_px - held_out.elbo,
-        "kl": held_out.kl,
-        "log_px_z": held_out.log_px_z,
-    }.items():
-        report[name] = float(rows.mean())
-        report[f"{name}_se"] = float(evaluation.standard_error(rows))
-    return report | {
-        "active_units": int(units.active.sum()),
-        "variance_of_mean": units.variance_of_mean.tolist(),
-        "kl_of_units": units.kl.tolist(),
-    }
+COVARIANCE_SAMPLES = 100_000
 
 
 def held_out_elbo(model, data, seed, epoch):
@@ -52,13 +22,69 @@ def held_out_elbo(model, data, seed, epoch):
     return evaluation.mean_elbo(model, data.x_held_out[:REPORT_ROWS], (seed, epoch))
 
 
-def finish(run, data, beta, seed, cost_file):
+def best_linear(covariance, n_dim, beta, decoder_std):
+    """The best linear beta-VAE for data of this covariance; None where the cost has no minimum."""
+    if decoder_std is not None and beta > 0:
+        return gaussian_theory.fixed_std_optimum(covariance, n_dim, beta, decoder_std)
+    if decoder_std is None and beta >= 1:
+        return gaussian_theory.linear_optimum(covariance, n_dim, beta)
+    return None
+
+
+def finish(run, data, args, beta, name):
     """Write everything a finished run leaves, report.json last; return the report."""
-    report = make_report(run.model, data, beta, seed)
-    run.write_results(cost_file)
-    draw_figures(run.folder / "figures", run.position.history, run.model, data, report, seed)
-    report["seconds"] = sum(row["seconds"] for row in run.position.history)
+    run.write_results(f"cost_function_{name}.dat")
+    report = make_report(run.model, data, beta, args.decoder_std, args.seed)
+    report["seconds"] = round(sum(row["seconds"] for row in run.position.history), 3)
+    draw_figures(run.folder / "figures", run.position.history, run.model, data, report, args.seed)
     run_files.write_json(run.folder / "report.json", report)
+    return report
+
+
+def make_report(model, data, beta, decoder_std, seed):
+    """The figures of a trained model, a dictionary. data: a data_processing.Data.
+
+    Without a known distribution the reference is the Gaussian fitted to the training rows.
+    """
+    mean, covariance = data.reference()
+    x = data.x_held_out[:REPORT_ROWS]
+    train = evaluate(model, data.x_train[:REPORT_ROWS], (seed, 1))
+    held_out = evaluate(model, x, (seed, 2))
+    log_p_data = gaussian_theory.log_density(x, mean, covariance)
+    cost = beta * held_out.kl - held_out.log_px_z
+    rows = {
+        "elbo_train": train.elbo,
+        "elbo_held_out": held_out.elbo,
+        "optimum": log_p_data,
+        "gap": log_p_data - held_out.elbo,
+        "gap_model": log_p_data - held_out.log_px,
+        "gap_encoder": held_out.log_px - held_out.elbo,
+        "log_px": held_out.log_px,
+        "rate": held_out.kl,
+        "log_px_z": held_out.log_px_z,
+        "distortion": np.sum((x - vae_models.reconstruct(model, x, seed, True)) ** 2, axis=1),
+        "cost_held_out": cost,
+    }
+    best = best_linear(covariance, model.n_dim, beta, decoder_std)
+    if best is not None:
+        rows["cost_gap"] = cost - gaussian_theory.cost_of_rows(best, beta, x, mean, covariance)
+    report = {"beta": beta, "optimum_is": "estimate" if data.covariance is None else "exact"}
+    for name, values in rows.items():
+        report[name] = float(np.mean(values))
+        report[f"{name}_se"] = float(evaluation.standard_error(values))
+    # The held-out cost less the luck of the draw: the same rows' cost_exact is known too.
+    report["cost"] = best.cost + report["cost_gap"] if best else report["cost_held_out"]
+    report["cost_exact"] = best and best.cost
+    report["rate_exact"] = best and best.kl
+    report["distortion_exact"] = best and best.distortion
+    report["active_units_exact"] = best and best.active_units
+    units = evaluation.latent_units(model, x)
+    report["active_units"] = int(units.active.sum())
+    report["variance_of_mean"] = units.variance_of_mean.tolist()
+    report["kl_of_units"] = units.kl.tolist()
+    generated = vae_models.generate(model, COVARIANCE_SAMPLES, seed)
+    report["covariance_error"] = relative_error(np.cov(generated, rowvar=False), covariance)
+    report["elbo"] = report["elbo_held_out"]
     return report
 
 
@@ -69,26 +95,33 @@ def evaluate(model, x, seed):
 
 def print_report(report, folder):
     """The report of the run in `folder` on the screen."""
-    reference = report["optimum_is"]
-    print("\nnats per data point             mean   std. error")
-    for label, name in [
+    lines = [
         ("ELBO, training rows", "elbo_train"),
         ("ELBO, held-out rows", "elbo_held_out"),
-        (f"{reference} optimum, same rows", "optimum"),
+        (f"{report['optimum_is']} optimum, same rows", "optimum"),
         ("gap to the optimum", "gap"),
         ("  of the model", "gap_model"),
         ("  of the encoder", "gap_encoder"),
-    ]:
+    ]
+    if report["beta"] != 1:
+        lines.append((f"cost at beta {report['beta']:g}", "cost_held_out"))
+        if report["cost_exact"] is not None:
+            lines.append(("gap to the best linear one", "cost_gap"))
+    print("\nnats per data point             mean   std. error")
+    for label, name in lines:
         print(f"{label:<26}{report[name]:10.4f}{report[name + '_se']:13.4f}")
     variances = report["variance_of_mean"]
     print(f"active units {report['active_units']} of {len(variances)}: variance of E[z|x] ", end="")
     print(*(f"{v:.3f}" for v in variances))
+    if report["active_units"] == 0:
+        right = report["active_units_exact"] == 0
+        verdict = "as that of the best linear model does" if right else "the best model uses z"
+        print(f"the posterior has collapsed to the prior; at this beta {verdict}")
     print(f"written to {folder}")
 
 
 def draw_figures(folder, history, model, data, report, seed):
     """The pictures of a finished run, into `folder`."""
-    folder.mkdir(exist_ok=True)
     columns = ("epoch", "kl", "log_px_z", "elbo", "elbo_held_out")
     figures.learning_curves(
         folder / "learning_curves.png",

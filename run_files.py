@@ -58,6 +58,12 @@ def read_json(path):
     return values
 
 
+def report_of_finished_run(folder):
+    """The report.json of a run folder, or None while its run is not finished."""
+    path = Path(folder) / "report.json"
+    return read_json(path) if path.exists() else None
+
+
 def setting(settings, name, path):
     """A size from a config.json at `path`. InputError: it is not a whole number above zero."""
     value = settings.get(name)

@@ -20,7 +20,6 @@ import numpy as np
 import tensorflow as tf
 
 import run_files
-from progress import Progress
 from table_files import InputError
 
 SECONDS_BETWEEN_CHECKPOINTS = 30.0  # within an epoch
@@ -136,10 +135,9 @@ class Run:
 
     def epochs(self):
         """The numbers of the epochs that are still to run, the one under way first."""
-        self.progress.begin(self.position.history)
+        self.progress.skip(len(self.position.history))
         while self.position.epoch <= self.n_epoch:
             yield self.position.epoch
-        self.progress.end()
         self.save()
 
     def chunks(self, batches):
@@ -202,7 +200,6 @@ class Run:
     def save_when_due(self, seconds):
         if self.signal_number is not None:
             self.save()
-            self.progress.end()
             raise Interrupted(
                 f"stopped in epoch {self.position.epoch} and saved; continue with the same "
                 "command and --resume",

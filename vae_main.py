@@ -64,13 +64,15 @@ def main(argv=None):
     run_steps = training.compile_steps(training_step, model, optimizer)
 
     with run_files.claimed(args.output_dir, args, model="vae") as folder:
-        progress = Progress(args.n_epoch)
-        with training.Run(folder, model, optimizer, args.n_epoch, args.resume, progress) as run:
+        with (
+            Progress(args.n_epoch) as progress,
+            training.Run(folder, model, optimizer, args.n_epoch, args.resume, progress) as run,
+        ):
             for epoch in run.epochs():
                 for x, epsilon, n_steps in run.chunks(batches):
                     run.add(run_steps(x, epsilon, n_steps), batch_size=x.shape[1])
                 run.end_epoch(gaussian_report.held_out_elbo(model, data, args.seed, epoch))
-        report = gaussian_report.finish(run, data, 1.0, args.seed, "cost_function_vae.dat")
+        report = gaussian_report.finish(run, data, args, beta=1.0, name="vae")
     gaussian_report.print_report(report, folder)
 
 

@@ -124,7 +124,7 @@ def npy_files(draw, dtypes, shape, odd):
         special = [2**60 + 1, 2**24 + 1]
     if odd and dtype.kind == "f":
         special = [np.nan, -np.inf, 1e39, 3.4028235677973366e38]
-    if special and values.size and len(shape) == 2:
+    if special and values.size and (odd or len(shape) == 2):
         with np.errstate(over="ignore"):
             values.flat[rng.integers(values.size)] = draw(st.sampled_from(special))
     file = io.BytesIO()

@@ -1,0 +1,71 @@
+"""What a sweep over beta leaves: the table sweep.csv and the picture, theory beside training."""
+
+import csv
+
+import numpy as np
+
+import figures
+import gaussian_theory
+import run_files
+from gaussian_report import best_linear
+
+COLUMNS = (
+    "beta cost cost_exact rate rate_exact distortion distortion_exact elbo active_units "
+    "active_units_exact covariance_error"
+).split()
+
+
+def write(folder, reports):
+    """Write sweep.csv into the folder, a row for each report, in the order of beta."""
+    with (
+        run_files.written_whole(folder / "sweep.csv") as path,
+        open(path, "w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+        writer.writeheader()
+        for report in sorted(reports, key=lambda report: report["beta"]):
+            writer.writerow({name: "nan" if v is None else v for name, v in report.items()})
+
+
+def print_table(reports, folder):
+    """The sweep on the screen: each figure beside that of the best linear model."""
+    print("\nheld-out nats per data point; (..) of the best linear model")
+    print("  beta            cost               rate           distortion      active units")
+    for report in sorted(reports, key=lambda report: report["beta"]):
+        row = f"{report['beta']:6g}"
+        for name in ("cost", "rate", "distortion"):
+            row += f"{report[name]:9.4f}{shown(report[f'{name}_exact'], '.4f'):>11}"
+        row += f"{report['active_units']:5d}{shown(report['active_units_exact'], 'd'):>6}"
+        print(row)
+    print(f"written to {folder}")
+
+
+def shown(exact, form):
+    return "(none)" if exact is None else f"({exact:{form}})"
+
+
+def draw(path, reports, data, n_dim, decoder_std):
+    """The rate-distortion plane and the staircase of active units, theory and trained models.
+
+    data: a data_processing.Data; its covariance, or that of its training rows, is the theory's.
+    """
+    covariance = data.reference()[1]
+    betas = np.array([report["beta"] for report in reports])
+    lowest = betas.min() if decoder_std is not None else max(1.0, betas.min())
+    grid = np.geomspace(max(lowest, 1e-3) / 1.2 ** (decoder_std is not None), betas.max() * 1.2, 60)
+    optima = [best_linear(covariance, n_dim, beta, decoder_std) for beta in grid]
+    distortion = np.array([report["distortion"] for report in reports])
+    least = min(distortion.min(), min(o.distortion for o in optima))
+    bound_distortion = np.linspace(0.8 * least, np.trace(covariance), 200)
+    figures.beta_sweep(
+        path,
+        bound=(bound_distortion, gaussian_theory.rate_distortion(covariance, bound_distortion)),
+        linear=([o.distortion for o in optima], [o.kl for o in optima]),
+        trained=(betas, distortion, [report["rate"] for report in reports]),
+        staircase=(
+            grid,
+            [o.active_units for o in optima],
+            betas,
+            [report["active_units"] for report in reports],
+        ),
+    )

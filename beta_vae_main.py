@@ -1,0 +1,126 @@
+"""Train a beta-VAE, or one for each of several beta, on Gaussian data: python beta_vae_main.py
+
+The hyper-parameters, the training step, and the training ordered in epochs and iterations: the
+'beta-vae-main' of M. M. Hasan's guideline to the beta-VAE (2022). With several values of --beta it
+makes a sweep, whose table and picture are made in beta_sweep.py.
+"""
+
+import quiet_tensorflow  # noqa: F401  # isort: split
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+
+import tensorflow as tf
+
+import beta_sweep
+import command_line
+import data_processing
+import gaussian_report
+import run_files
+import training
+from progress import Progress
+from vae_models import VAE, cost_function
+
+
+def parse_arguments(argv=None):
+    """The hyper-parameters and their defaults."""
+    parser = command_line.Parser(__doc__.partition("\n")[0])
+    whole, positive = command_line.whole_number, command_line.positive
+    add = parser.add_argument
+    add("--beta", type=command_line.non_negative, nargs="+", default=[4.0], help="weight of the KL")
+    add("--data_path", help="a .dat, .txt, .csv or .npy file; None: drawn from a known Gaussian")
+    add("--data_size", type=whole(2), default=100_000, help="rows to draw, or to use of the file")
+    add("--training_data_size", type=whole(1), help="rows to train on; None: 80 %% of the rows")
+    add("--data_dim", type=whole(1), default=10, help="numbers in a data point")
+    add("--n_dim", type=whole(1), default=2, help="dimension of the latent z")
+    add("--n_width", type=whole(1), default=128, help="neurons of each hidden layer")
+    add("--n_epoch", type=whole(1), default=15, help="epochs")
+    add("--batch_size", type=whole(1), default=100, help="data points in a training step")
+    add("--lr", type=positive, default=0.001, help="learning rate")
+    add("--lr_schedule", choices=training.LR_SCHEDULES, default="cosine", help="its course")
+    add("--optimizer", choices=training.OPTIMIZERS, default="adam", help="its user")
+    add("--decoder_std", type=positive, help="fixed std of p(x|z); None: learned")
+    command_line.add_run_arguments(parser, output_dir="results/beta_vae")
+    args = parser.parse_args(argv)
+    if len(set(args.beta)) < len(args.beta):
+        parser.error("argument --beta: a value stands there twice")
+    return args
+
+
+def training_step(model, optimizer, x, epsilon, beta):
+    """One gradient step on the batch x (B, data_dim) with noise epsilon (B, n_dim).
+
+    Returns the batch means of KL and log p(x|z) in nats.
+    """
+    with tf.GradientTape() as tape:
+        kl, log_px_z = model.elbo_terms(x, epsilon)
+        cost = cost_function(kl, log_px_z, beta)  # Eq. (1) of the beta-VAE guideline
+    gradients = tape.gradient(cost, model.trainable_variables)
+    optimizer.apply(gradients, model.trainable_variables)
+    return tf.reduce_mean(kl), tf.reduce_mean(log_px_z)
+
+
+def train(args, data, beta, output_dir, progress):
+    """Train one beta-VAE into output_dir; return its report."""
+    batches = data_processing.Batches(data.x_train, args.batch_size, args.n_dim, args.seed)
+    hidden_widths = (args.n_width, args.n_width)
+    model = VAE(args.data_dim, args.n_dim, hidden_widths, args.decoder_std, args.seed)
+    optimizer = training.make_optimizer(
+        args.optimizer, args.lr, args.lr_schedule, args.n_epoch * batches.steps, model
+    )
+    step = partial(training_step, beta=tf.constant(beta))
+    run_steps = training.compile_steps(step, model, optimizer)
+
+    settings = argparse.Namespace(**{**vars(args), "beta": beta})
+    with run_files.claimed(output_dir, settings, model="beta_vae") as folder:
+        with training.Run(folder, model, optimizer, args.n_epoch, args.resume, progress) as run:
+            for epoch in run.epochs():
+                for x, epsilon, n_steps in run.chunks(batches):
+                    run.add(run_steps(x, epsilon, n_steps), batch_size=x.shape[1])
+                run.end_epoch(gaussian_report.held_out_elbo(model, data, args.seed, epoch))
+        return gaussian_report.finish(run, data, args, beta, name="beta_vae")
+
+
+def sweep(args, data):
+    """Train one beta-VAE for each beta, then put them beside the theory."""
+    output_dir = Path(args.output_dir)
+    reports = []
+    with (
+        run_files.claimed(output_dir, args, model="beta_vae sweep"),
+        Progress(args.n_epoch, len(args.beta)) as progress,
+    ):
+        for beta in args.beta:
+            progress.label = f"beta {beta:g}  "
+            folder = output_dir / f"beta_{beta:g}"
+            report = run_files.report_of_finished_run(folder) if args.resume else None
+            if report is not None:
+                progress.skip(args.n_epoch)
+            reports.append(report or train(args, data, beta, folder, progress))
+        beta_sweep.write(output_dir, reports)
+        picture = output_dir / "figures" / "beta_sweep.png"
+        beta_sweep.draw(picture, reports, data, args.n_dim, args.decoder_std)
+    beta_sweep.print_table(reports, output_dir)
+
+
+def main(argv=None):
+    args = parse_arguments(argv)
+    data = data_processing.get_data(
+        args.data_path, args.data_size, args.training_data_size, args.data_dim, args.seed
+    )
+    if min(args.beta) < 1 and args.decoder_std is None:
+        print(
+            f"warning: beta {min(args.beta):g} with a learned decoder std: the cost has no minimum "
+            "(a coordinate can be copied ever more exactly), so no optimum is shown",
+            file=sys.stderr,
+        )
+    if len(args.beta) > 1:
+        sweep(args, data)
+        return
+    with Progress(args.n_epoch) as progress:
+        report = train(args, data, args.beta[0], args.output_dir, progress)
+    gaussian_report.print_report(report, args.output_dir)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,150 @@
+"""Pictures of the VAE of images: numpy arrays in, one PNG out; knows no model.
+
+Images are (H, W) in [0, 1], 0 drawn black. The look is that of figure_style.py.
+"""
+
+import numpy as np
+
+from figure_style import (
+    HELD_OUT,
+    TRAINING,
+    WIDTH,
+    legend_above,
+    picture,
+    plot_history,
+    show_late_range,
+)
+
+# Tol's "muted" scheme and a grey, told apart by colour-blind readers; in an order that gives
+# digits of like form (3 5 8, 4 7 9) colours far apart.
+TEN_COLORS = np.array(
+    [
+        "#88CCEE",
+        "#DDCC77",
+        "#AA4499",
+        "#117733",
+        "#332288",
+        "#CC6677",
+        "#999933",
+        "#44AA99",
+        "#555555",
+        "#882255",
+    ]
+)
+
+
+def image_grid(path, images, title=None, columns=5):
+    """Images (N, H, W) row by row, `columns` in a row."""
+    _tiles(path, _in_rows(images, columns), title=title)
+
+
+def image_pairs(path, originals, reconstructions):
+    """Originals (N, H, W), each with its reconstruction (N, H, W) below it, ten in a row."""
+    pairs = np.stack([_in_rows(originals, 10), _in_rows(reconstructions, 10)], axis=1)
+    tiles = pairs.reshape(-1, *pairs.shape[2:])
+    _tiles(path, tiles, rows=["data", "reconstruction"] * len(pairs))
+
+
+def interpolation(path, images):
+    """Decoded images (pairs, steps, H, W) between two latent points, one way in each row."""
+    steps = [f"{step:.2g}" for step in np.linspace(0, 1, images.shape[1])]
+    _tiles(path, images, columns=steps, x_label="share of the way from the first z to the second")
+
+
+def manifold(path, images, z_rows, z_columns):
+    """Decoded images (rows, columns, H, W) over a grid in a latent plane.
+
+    z_rows (rows,), z_columns (columns,): z2 from the top and z1 from the left at the grid's points,
+    normal quantiles of equal steps in probability (Kingma & Welling 2013, Appendix A).
+    """
+    rows, columns = ([f"{z:.1f}" for z in values] for values in (z_rows, z_columns))
+    _tiles(
+        path,
+        images,
+        rows,
+        columns,
+        x_label="z1 (normal quantiles)",
+        y_label="z2 (normal quantiles)",
+    )
+
+
+def image_traversal(path, images, values, units):
+    """Decoded images (units, steps, H, W): one latent unit runs in each row, the others rest.
+
+    values: (steps,) of the running unit; units: (units,) their indices from 0.
+    """
+    rows = [f"z{unit + 1}" for unit in units]
+    columns = [f"{value:.1f}" for value in values]
+    _tiles(path, images, rows, columns, x_label="value of the unit named on the left (prior std)")
+
+
+def _in_rows(images, columns):
+    """(N, H, W) -> (rows, columns, H, W), the places after the last image white."""
+    columns = min(columns, len(images))
+    padded = np.pad(images, [(0, -len(images) % columns), (0, 0), (0, 0)], constant_values=1.0)
+    return padded.reshape(-1, columns, *padded.shape[1:])
+
+
+def _tiles(path, images, rows=(), columns=(), x_label=None, y_label=None, title=None):
+    """Images (rows, columns, H, W) with white lines between, rows and columns named."""
+    n_rows, n_columns, height, width = images.shape
+    line = max(1, height // 14)
+    framed = np.pad(images, [(0, 0), (0, 0), (0, line), (0, line)], constant_values=1.0)
+    step_y, step_x = height + line, width + line
+    sheet = framed.transpose(0, 2, 1, 3).reshape(n_rows * step_y, n_columns * step_x)
+    left = 0.1 + 0.09 * max(map(len, rows), default=0) + (0.3 if y_label else 0)
+    tile = min(1.2, (WIDTH - left) / n_columns)
+    above_below = 0.1 + (0.3 if title else 0) + (0.5 if x_label else 0)
+    size = (n_columns * tile + left, n_rows * tile * step_y / step_x + above_below)
+    with picture(path, height=size[1], width=size[0]) as figure:
+        axes = figure.subplots()
+        axes.imshow(sheet[:-line, :-line], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.set_yticks(np.arange(len(rows)) * step_y + (height - 1) / 2, rows)
+        axes.set_xticks(np.arange(len(columns)) * step_x + (width - 1) / 2, columns)
+        axes.set(xlabel=x_label, ylabel=y_label, title=title)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+        axes.grid(False)
+
+
+def latent_scatter(path, z, labels, axis_labels):
+    """The plane of two latent units, each point and the name of its class in the class's colour.
+
+    z: (N, 2); labels: (N,) class of each point, ten colours in turn; axis_labels: two strings.
+    """
+    z = np.asarray(z)
+    classes, index = np.unique(labels, return_inverse=True)
+    centres = np.array([np.median(z[index == number], axis=0) for number in range(len(classes))])
+    centres = pushed_apart(centres, 0.06 * np.ptp(z, axis=0).max())
+    with picture(path, height=6.4, width=6.8) as figure:
+        axes = figure.subplots()
+        axes.scatter(*z.T, s=7, c=TEN_COLORS[index % 10], alpha=0.6, linewidth=0)
+        for number, (name, centre) in enumerate(zip(classes, centres, strict=True)):
+            box = {"boxstyle": "circle,pad=0.15", "facecolor": "white", "linewidth": 2.5}
+            box["edgecolor"] = TEN_COLORS[number % 10]
+            look = {"ha": "center", "va": "center", "fontsize": 13, "weight": "bold"}
+            axes.text(*centre, str(name), bbox=box, **look)
+        axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1], aspect="equal")
+
+
+def pushed_apart(points, distance):
+    """The points (C, 2) moved until each pair stands about `distance` apart, to read the names."""
+    angle = np.arange(len(points))
+    points = points + 1e-3 * distance * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    for _ in range(50):
+        between = points[:, None] - points[None]
+        length = np.linalg.norm(between, axis=-1, keepdims=True) + np.eye(len(points))[..., None]
+        overlap = np.maximum(distance - length, 0.0)
+        points = points + 0.5 * np.sum(between / length * overlap, axis=1)
+    return points
+
+
+def elbo_per_epoch(path, epochs, elbo_train, elbo_test):
+    """Training and test ELBO (E,) each, in nats per image, over epochs; nan where not evaluated."""
+    with picture(path, height=3.8) as figure:
+        axes = figure.subplots()
+        plot_history(axes, epochs, elbo_train, TRAINING, label="training")
+        plot_history(axes, epochs, elbo_test, HELD_OUT, label="test")
+        show_late_range(axes, elbo_train, elbo_test)
+        axes.set(ylabel="ELBO (nats per image)")
+        legend_above(figure, axes)

@@ -1,0 +1,334 @@
+import subprocess
+import sys
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+
+import figure_style
+import figures
+import image_figures
+
+
+@pytest.fixture(autouse=True)
+def coarse_pixels(monkeypatch):
+    """A third of the pixels a side: the same drawing in less time."""
+    monkeypatch.setitem(figure_style.STYLE, "figure.dpi", 50)
+
+
+def history(seed, n_epoch=12):
+    rng = np.random.default_rng(seed)
+    epochs = np.arange(1, n_epoch + 1)
+    kl = 2.0 - np.exp(-epochs) + 0.01 * rng.normal(size=n_epoch)
+    elbo = -12.0 - 9.0 * np.exp(-epochs) - 0.01 * rng.random(n_epoch)
+    return {
+        "epochs": epochs,
+        "kl": kl,
+        "log_px_z": elbo + kl,
+        "elbo": elbo,
+        "elbo_held_out": elbo - 0.02 * rng.random(n_epoch),
+    }
+
+
+def draw_learning_curves(path, seed):
+    figures.learning_curves(path, **history(seed), optimum=-12.0)
+
+
+def draw_latent_plane(path, seed):
+    rng = np.random.default_rng(seed)
+    figures.latent_plane(path, rng.normal(size=(50, 3)), np.full((50, 3), 0.3))
+
+
+def draw_covariances(path, seed):
+    data, decoder = np.random.default_rng(seed).normal(size=(2, 4, 4))
+    figures.covariances(path, {"data": data @ data.T, "decoder": decoder @ decoder.T})
+
+
+def draw_pairwise_marginals(path, seed):
+    data, decoder = np.random.default_rng(seed).normal(size=(2, 60, 3))
+    samples = {"data": data, "decoder": decoder}
+    figures.pairwise_marginals(path, samples, np.zeros(3), np.eye(3))
+
+
+def draw_marginals(path, seed):
+    data, decoder = np.random.default_rng(seed).normal(size=(2, 60, 3))
+    figures.marginals(path, {"data": data, "decoder": decoder}, np.array([0.1, 0.2, 0.3]))
+
+
+def draw_latent_traversal(path, seed):
+    slopes = np.random.default_rng(seed).normal(size=(2, 1, 9))
+    values = np.linspace(-2, 2, 5)
+    figures.latent_traversal(path, values, slopes * values[:, None], [0, 3])
+
+
+def draw_beta_sweep(path, seed):
+    beta = np.array([1.0, 2.0, 4.0])
+    rate = np.array([2.0, 1.0, 0.0]) + 0.1 * np.random.default_rng(seed).random(3)
+    distortion = np.array([1.0, 2.0, 3.0])
+    units = np.array([2, 1, 0])
+    bound = (np.array([0.5, 1.5, 3.0]), np.array([3.0, 1.0, 0.0]))
+    trained = (beta, distortion, rate)
+    figures.beta_sweep(path, bound, (distortion, rate), trained, (beta, units, beta, units))
+
+
+def images(seed, *shape):
+    return np.random.default_rng(seed).random((*shape, 7, 5))
+
+
+def draw_image_grid(path, seed):
+    image_figures.image_grid(path, images(seed, 7), title="samples")
+
+
+def draw_image_pairs(path, seed):
+    image_figures.image_pairs(path, images(seed, 12), images(seed + 1, 12))
+
+
+def draw_interpolation(path, seed):
+    image_figures.interpolation(path, images(seed, 2, 6))
+
+
+def draw_manifold(path, seed):
+    z_rows, z_columns = np.array([1.0, 0.0, -1.0]), np.array([-0.7, -0.2, 0.2, 0.7])
+    image_figures.manifold(path, images(seed, 3, 4), z_rows, z_columns)
+
+
+def draw_image_traversal(path, seed):
+    image_figures.image_traversal(path, images(seed, 2, 3), np.array([-1.0, 0.0, 1.0]), [4, 9])
+
+
+def draw_latent_scatter(path, seed):
+    rng = np.random.default_rng(seed)
+    image_figures.latent_scatter(path, rng.normal(size=(60, 2)), np.arange(60) % 10, ("z1", "z4"))
+
+
+def draw_elbo_per_epoch(path, seed):
+    run = history(seed)
+    image_figures.elbo_per_epoch(path, run["epochs"], run["elbo"], run["elbo_held_out"])
+
+
+PICTURES = [
+    draw_learning_curves,
+    draw_latent_plane,
+    draw_covariances,
+    draw_pairwise_marginals,
+    draw_marginals,
+    draw_latent_traversal,
+    draw_beta_sweep,
+    draw_image_grid,
+    draw_image_pairs,
+    draw_interpolation,
+    draw_manifold,
+    draw_image_traversal,
+    draw_latent_scatter,
+    draw_elbo_per_epoch,
+]
+
+
+def assert_is_a_picture(path):
+    assert path.read_bytes().startswith(b"\x89PNG")
+    pixels = imread(path)[..., :3]
+    height, width = pixels.shape[:2]
+    assert 50 < width <= 430 and 50 < height <= 500
+    assert pixels.std() > 0.03
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("draw", PICTURES)
+def test_a_picture_shows_its_input_and_leaves_matplotlib_as_it_was(draw, tmp_path):
+    before = matplotlib.rcParams.copy()
+    one, other = tmp_path / "figures" / "one.png", tmp_path / "other.png"
+    draw(one, seed=0)
+    assert_is_a_picture(one)
+    draw(other, seed=1)
+    assert one.read_bytes() != other.read_bytes()
+    assert matplotlib.rcParams.copy() == before
+
+
+def test_a_picture_has_pixels_enough_for_a_page_800_wide(tmp_path, monkeypatch):
+    monkeypatch.undo()
+    draw_learning_curves(tmp_path / "figure.png", seed=0)
+    assert 1150 < imread(tmp_path / "figure.png").shape[1] < 1300
+
+
+def test_import_changes_no_setting_and_loads_no_pyplot():
+    script = (
+        "import sys, matplotlib; before = matplotlib.rcParams.copy(); "
+        "import figures, image_figures; "
+        "assert matplotlib.rcParams.copy() == before; "
+        "assert not {'matplotlib.pyplot', 'tensorflow'} & set(sys.modules)"
+    )
+    folder = figures.__file__.rpartition("figures.py")[0]
+    subprocess.run([sys.executable, "-c", script], cwd=folder or None, check=True)
+
+
+def test_an_error_on_the_way_leaves_the_old_picture_and_no_other_file(tmp_path, monkeypatch):
+    path = tmp_path / "figure.png"
+    path.write_bytes(b"old")
+    before = matplotlib.rcParams.copy()
+    with pytest.raises(ValueError):
+        figures.covariances(path, {"data": np.eye(3), "decoder": np.eye(2)})
+
+    def full_disk(self, beside, **options):
+        beside.write_bytes(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Figure, "savefig", full_disk)
+    with pytest.raises(OSError, match="no space left"):
+        draw_covariances(path, seed=0)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+    assert matplotlib.rcParams.copy() == before
+
+
+@pytest.mark.parametrize("n_epoch, optimum", [(1, -12.0), (2000, -12.0), (2, None)])
+def test_learning_curves_of_any_length(n_epoch, optimum, tmp_path):
+    path = tmp_path / "figure.png"
+    figures.learning_curves(path, **history(0, n_epoch), optimum=optimum)
+    assert_is_a_picture(path)
+
+
+def test_learning_curves_leave_out_what_is_not_finite(tmp_path):
+    path, run = tmp_path / "figure.png", history(0)
+    run["elbo_held_out"][::2] = np.nan
+    run["elbo"][-1] = -np.inf
+    figures.learning_curves(path, **run, optimum=-12.0)
+    assert_is_a_picture(path)
+    nothing = np.full(12, np.nan)
+    figures.learning_curves(path, run["epochs"], nothing, nothing, nothing, nothing, optimum=-12.0)
+    assert_is_a_picture(path)
+
+
+def test_learning_curves_show_an_elbo_above_the_optimum(tmp_path):
+    above, at = tmp_path / "above" / "figure.png", tmp_path / "at" / "figure.png"
+    run = history(0)
+    figures.learning_curves(above, **run, optimum=-12.003)
+    assert_is_a_picture(above)
+    run["elbo"] = run["elbo_held_out"] = np.full(12, -12.0)
+    figures.learning_curves(at, **run, optimum=-12.0)
+    assert_is_a_picture(at)
+
+
+def test_late_range_holds_all_epochs_but_the_first_tenth():
+    axes = Figure().subplots()
+    far_then_near = np.array([-1e6, -1e5, *np.linspace(-3, -1, 18)])
+    figures.show_late_range(axes, far_then_near, [-0.5])
+    low, high = axes.get_ylim()
+    assert -4 < low < -3 and -0.5 < high < 0
+
+
+def test_latent_plane_shows_the_two_most_active_units(tmp_path):
+    rng = np.random.default_rng(0)
+    z_mean = rng.normal(size=(50, 3)) * [0.8, 0.01, 0.9]
+    z_std = np.array([0.3, 1.0, 0.4]) * np.ones((50, 1))
+    by_default, named, others = (
+        tmp_path / f"{name}.png" for name in ("default", "named", "others")
+    )
+    figures.latent_plane(by_default, z_mean, z_std)
+    figures.latent_plane(named, z_mean, z_std, active=np.array([True, False, True]))
+    figures.latent_plane(others, z_mean, z_std, active=np.array([0.9, 0.8, 0.1]))
+    assert by_default.read_bytes() == named.read_bytes() != others.read_bytes()
+
+
+@pytest.mark.parametrize("n_dim", [1, 2])
+def test_latent_plane_of_few_units_and_of_one_data_point(n_dim, tmp_path):
+    path = tmp_path / "figure.png"
+    z_mean = np.random.default_rng(0).normal(size=(40, n_dim))
+    figures.latent_plane(path, z_mean, np.full((40, n_dim), 0.5))
+    assert_is_a_picture(path)
+    figures.latent_plane(path, z_mean[:1], np.full((1, n_dim), 0.5))
+    assert_is_a_picture(path)
+
+
+@pytest.mark.parametrize("data_dim", [1, 27])
+def test_pictures_of_data_of_one_and_of_many_dimensions(data_dim, tmp_path):
+    path = tmp_path / "figure.png"
+    data, decoder = np.random.default_rng(0).normal(size=(2, 40, data_dim))
+    samples = {"data": data, "decoder": decoder}
+    figures.pairwise_marginals(path, samples, np.zeros(data_dim), np.eye(data_dim))
+    assert_is_a_picture(path)
+    figures.marginals(path, samples)
+    assert_is_a_picture(path)
+    figures.covariances(path, {"data": np.eye(data_dim), "decoder": np.eye(data_dim)})
+    assert_is_a_picture(path)
+    values = np.array([-1.0, 0.0, 1.0])
+    figures.latent_traversal(path, values, data[None, :3], [0])
+    assert_is_a_picture(path)
+
+
+def test_a_constant_dimension_is_drawn(tmp_path):
+    path = tmp_path / "figure.png"
+    samples = {"data": np.zeros((40, 2)), "decoder": np.zeros((40, 2))}
+    figures.pairwise_marginals(path, samples)
+    assert_is_a_picture(path)
+    figures.covariances(path, {"data": np.zeros((2, 2))})
+    assert_is_a_picture(path)
+
+
+def test_a_sweep_of_one_beta_and_of_a_failed_run(tmp_path):
+    path = tmp_path / "figure.png"
+    bound, linear = ([0.5, 3.0], [3.0, 0.0]), ([1.0, 3.0], [2.0, 0.0])
+    figures.beta_sweep(path, bound, linear, ([2], [1.5], [1.2]), ([1, 2], [1, 1], [2], [1]))
+    assert_is_a_picture(path)
+    failed = ([1, 2], [1.5, np.nan], [1.2, np.nan])
+    figures.beta_sweep(path, bound, linear, failed, ([1, 2], [1, 1], [1, 2], [1, np.nan]))
+    assert_is_a_picture(path)
+
+
+def test_a_single_image_and_a_single_pair(tmp_path):
+    path = tmp_path / "figure.png"
+    image_figures.image_grid(path, images(0, 1))
+    assert_is_a_picture(path)
+    image_figures.image_pairs(path, images(0, 1), images(1, 1))
+    assert_is_a_picture(path)
+
+
+def test_mass_contours_of_a_gaussian_sample_lie_at_one_and_two_std():
+    axes = Figure().subplots()
+    covariance = np.array([[2.0, 0.6], [0.6, 0.5]])
+    sample = np.random.default_rng(0).multivariate_normal([0, 0], covariance, 100_000)
+    figures.mass_contours(axes, sample, "black", "-")
+    outer, inner = (path.vertices for path in axes.collections[0].get_paths())
+    for radius, vertices in ((2, outer), (1, inner)):
+        squared = np.sum(vertices @ np.linalg.inv(covariance) * vertices, axis=1)
+        assert np.sqrt(squared).mean() == pytest.approx(radius, rel=0.05)
+
+
+def test_gaussian_ellipses_lie_at_one_and_two_std():
+    axes = Figure().subplots()
+    mean, covariance = np.array([3.0, -1.0]), np.array([[2.0, -0.6], [-0.6, 0.5]])
+    figures.gaussian_ellipses(axes, mean, covariance)
+    for radius, ellipse in zip((1, 2), axes.patches, strict=True):
+        points = (
+            np.array(
+                [
+                    ellipse.get_patch_transform().transform((np.cos(t), np.sin(t)))
+                    for t in np.linspace(0, 6, 11)
+                ]
+            )
+            - mean
+        )
+        squared = np.sum(points @ np.linalg.inv(covariance) * points, axis=1)
+        np.testing.assert_allclose(squared, radius**2)
+
+
+def test_spread_apart_keeps_the_order_and_the_distance():
+    positions = np.array([0.3, 0.0, 0.31, 5.0])
+    spread = figures.spread_apart(positions, 0.2)
+    assert list(np.argsort(spread)) == list(np.argsort(positions))
+    assert np.diff(np.sort(spread)).min() >= 0.2 - 1e-12
+    np.testing.assert_array_equal(figures.spread_apart([0.0, 1.0], 0.2), [0.0, 1.0])
+
+
+def test_merged_labels_join_the_names_of_near_points():
+    groups = figures.merged_labels([1, 2, 4, 8], [0.0, 0.5, 0.501, 0.5], [1.0, 0.2, 0.2, 0.9])
+    assert groups == [([1], 0.0, 1.0), ([2, 4], 0.5, 0.2), ([8], 0.5, 0.9)]
+
+
+def test_pushed_apart_points_do_not_cover_each_other():
+    points = np.array([[0.0, 0.0], [0.0, 0.0], [0.1, 0.0], [9.0, 9.0]])
+    pushed = image_figures.pushed_apart(points, 1.0)
+    between = np.linalg.norm(pushed[:, None] - pushed[None], axis=-1)
+    assert between[np.triu_indices(4, 1)].min() > 0.95
+    np.testing.assert_allclose(pushed[3], points[3], atol=2e-3)
