@@ -31,6 +31,19 @@ def best_linear(covariance, n_dim, beta, decoder_std):
     return None
 
 
+def cost_of_rows(optimum, beta, x, mean, covariance):
+    """The cost of each row of x (B, data_dim) under an Optimum of N(mean, covariance), (B,).
+
+    Its expectation over N(mean, covariance) is optimum.cost; on given rows it takes the luck of
+    the draw out of a comparison. It is beta/2 times the squared Mahalanobis distance of the row
+    under W W' + beta Psi, and a constant (docs/theory.md).
+    """
+    spread = optimum.weights @ optimum.weights.T + np.diag(beta * optimum.noise_variances)
+    white = np.linalg.solve(np.linalg.cholesky(spread), (np.float64(x) - mean).T)
+    expected = np.trace(np.linalg.solve(spread, covariance))
+    return optimum.cost + 0.5 * beta * (np.sum(white**2, axis=0) - expected)
+
+
 def finish(run, data, args, beta, name):
     """Write everything a finished run leaves, report.json last; return the report."""
     run.write_results(f"cost_function_{name}.dat")
@@ -67,7 +80,7 @@ def make_report(model, data, beta, decoder_std, seed):
     }
     best = best_linear(covariance, model.n_dim, beta, decoder_std)
     if best is not None:
-        rows["cost_gap"] = cost - gaussian_theory.cost_of_rows(best, beta, x, mean, covariance)
+        rows["cost_gap"] = cost - cost_of_rows(best, beta, x, mean, covariance)
     report = {"beta": beta, "optimum_is": "estimate" if data.covariance is None else "exact"}
     for name, values in rows.items():
         report[name] = float(np.mean(values))

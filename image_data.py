@@ -122,7 +122,6 @@ def _read_archive(path):
     except (
         zipfile.BadZipFile,
         zlib.error,
-        struct.error,
         OSError,
         EOFError,
         ValueError,
@@ -158,7 +157,7 @@ def _read_member(archive, name, path, archive_size):
     with archive.open(member) as stream:
         stream.read(offset)
         flat = _read_exactly(stream, math.prod(shape) * dtype.itemsize, place).view(dtype)
-    return np.ascontiguousarray(flat.reshape(shape, order="F" if fortran_order else "C"))
+    return flat.reshape(shape, order="F" if fortran_order else "C")
 
 
 def _read_idx_folder(folder):

@@ -271,7 +271,7 @@ def read_npy_header(file, place):
     }
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Python's parser warns of odd literals
+            warnings.simplefilter("error")  # all that NumPy says of some damaged headers
             shape, fortran_order, dtype = readers[np.lib.format.read_magic(head)](head)
     except Exception as error:  # a damaged header lets NumPy fail in about any way
         raise InputError(f"{place}: is not an .npy file, or its header is damaged") from error

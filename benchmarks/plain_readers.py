@@ -76,21 +76,20 @@ def read_npy_table(content):
 
 
 def read_zip(content):
-    """{member name: bytes} by way of the central directory, each against its CRC."""
+    """{member name: bytes} by way of the central directory, each against its size and CRC."""
     end = content.rindex(b"PK\5\6")
-    n_members, directory_size, directory = struct.unpack("<10xHII", content[end : end + 20])
-    at = end - directory_size
-    shift, members = at - directory, {}
-    for _ in range(n_members):
-        entry = struct.unpack("<4s6xH4xIIIHHH8xI", content[at : at + 46])
+    size, offset = struct.unpack("<12xII", content[end : end + 20])
+    directory, shift, members = content[end - size : end], end - size - offset, {}
+    while directory:
+        entry = struct.unpack("<4s6xH4xIIIHHH8xI", directory[:46])
         signature, method, crc, packed, size, n_name, n_extra, n_comment, offset = entry
         assert signature == b"PK\1\2"
-        name = content[at + 46 : at + 46 + n_name]
-        at += 46 + n_name + n_extra + n_comment
+        name = directory[46 : 46 + n_name]
+        directory = directory[46 + n_name + n_extra + n_comment :]
         offset += shift
         start = offset + 30 + sum(struct.unpack("<HH", content[offset + 26 : offset + 30]))
         data = content[start : start + packed]
-        data = zlib.decompressobj(-15).decompress(data) if method == 8 else data
+        data = zlib.decompressobj(-15).decompress(data)[:size] if method == 8 else data
         if (zlib.crc32(data), len(data)) == (crc, size):
             assert name not in members
             members[name] = data
