@@ -124,6 +124,8 @@ def read_images(kind, files):
 def gunzip(content):
     data = b""
     while content.strip(b"\0"):
+        flags = content[3] & 0x1F  # the others are reserved; zlib refuses them, gzip does not
+        content = content[:3] + bytes([flags]) + content[4:]
         part = zlib.decompressobj(31)
         data += part.decompress(content)
         assert part.eof

@@ -101,11 +101,11 @@ def test_log_density_refuses_wrong_shapes(x_shape, mean_shape, message):
 
 
 @pytest.mark.parametrize("n_dim", [1, 2])
-@pytest.mark.parametrize("seed", [0, 4, 5])
+@pytest.mark.parametrize("seed", [0, 1, 2])
 def test_linear_optimum_at_beta_one_is_factor_analysis(n_dim, seed):
     rng = np.random.default_rng(seed)
-    data = rng.normal(size=(400, 6)) @ random_covariance(seed, 6)
-    data += 2.0 * rng.normal(size=data.shape)
+    # Two factors and noise, so that both fits have an inner optimum, which EM reaches soon.
+    data = rng.normal(size=(400, 2)) @ rng.normal(size=(2, 6)) + rng.normal(size=(400, 6))
     analysis = FactorAnalysis(n_dim, tol=1e-9, max_iter=5000, svd_method="lapack").fit(data)
     optimum = linear_optimum(np.cov(data, rowvar=False, bias=True), n_dim)
     assert -optimum.cost == pytest.approx(analysis.score(data), abs=1e-4)
