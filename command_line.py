@@ -4,7 +4,9 @@ import argparse
 import math
 import shlex
 import sys
+from pathlib import Path
 
+from run_files import Stopped
 from table_files import InputError
 
 
@@ -74,12 +76,23 @@ def add_run_arguments(parser, output_dir):
 
 
 def run(main):
-    """Call a script's main() and end the process as the contract says.
+    """Call a script's main() and end the process with the status of the contract.
 
-    Wrong input: one line on stderr and exit status 2.
+    Wrong input: one line on stderr and status 2. A run that stops before its end (divergence, a
+    signal, a full disk): one line and the status that belongs to it.
     """
     try:
         main()
     except InputError as error:
-        print(f"{sys.argv[0]}: error: {error}", file=sys.stderr)
-        sys.exit(2)
+        leave(f"error: {error}", 2)
+    except Stopped as stopped:
+        leave(str(stopped), stopped.status)
+    except KeyboardInterrupt:
+        leave("interrupted", 130)
+    except OSError as error:
+        leave(f"error: {error.filename or 'file'}: {error.strerror}", 1)
+
+
+def leave(message, status):
+    print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
+    sys.exit(status)

@@ -126,10 +126,11 @@ def print_report(report, folder):
     variances = report["variance_of_mean"]
     print(f"active units {report['active_units']} of {len(variances)}: variance of E[z|x] ", end="")
     print(*(f"{v:.3f}" for v in variances))
-    if report["active_units"] == 0:
-        right = report["active_units_exact"] == 0
-        verdict = "as that of the best linear model does" if right else "the best model uses z"
-        print(f"the posterior has collapsed to the prior; at this beta {verdict}")
+    if report["active_units"] == 0 and report["active_units_exact"] == 0:
+        print(f"the posterior has collapsed to the prior: right, at beta {report['beta']:g} the best")
+        print("linear model does the same")
+    elif report["active_units"] == 0:
+        print("z carries nothing yet: the posterior is still the prior")
     print(f"written to {folder}")
 
 

@@ -11,7 +11,15 @@ from pathlib import Path
 from table_files import InputError
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "matplotlib")
-RESULTS = ("config.json", "report.json", "history.csv", "sweep.csv", "checkpoint", "figures")
+RESULTS = ("config.json", "report.json", "*.csv", "*.dat", "checkpoint", "figures", "beta_*")
+
+
+class Stopped(Exception):
+    """A run ended before its time; the message says why, `status` is the exit status."""
+
+    def __init__(self, message, status=1):
+        super().__init__(message)
+        self.status = status
 
 
 @contextlib.contextmanager
@@ -84,42 +92,48 @@ def claimed(folder, args, **more):
     A new run needs a folder without results and writes its config.json: the parsed arguments,
     `more`, and the versions. With args.resume the settings must be those of the config.json that
     is there; a folder without one starts a new run. InputError: the folder holds another run, is
-    in use, can't be written, or the settings differ.
+    in use, can't be written, or the settings differ. Stopped: the run is finished.
     """
-    folder, resume = Path(folder), args.resume
+    folder = Path(folder)
     settings = {**more, **vars(args)}
     del settings["resume"], settings["output_dir"]
     if settings["data_path"] is not None:
         settings["data_path"] = str(Path(settings["data_path"]).resolve())
-    earlier = read_json(folder / "config.json") if (folder / "config.json").exists() else None
-    check_fits(folder, settings, earlier, resume)
+    config = folder / "config.json"
+    if args.resume and config.exists():
+        check_continues(folder, settings, read_json(config))
+    elif found := [name for name in RESULTS for _ in folder.glob(name)]:
+        raise InputError(
+            f"--output_dir {folder}: holds results already ({found[0]}); they are kept: give "
+            "another --output_dir, move them, or continue that run with --resume"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = lock_folder(folder)
-    except OSError as error:
-        raise InputError(f"--output_dir {folder}: can't be written ({error.strerror})") from None
-    with lock:
-        if earlier is None:
-            write_json(folder / "config.json", {**settings, "versions": versions()})
-        yield folder
+        with lock:
+            (folder / "report.json").unlink(missing_ok=True)  # it stands for a finished run
+            write_json(config, {**settings, "versions": versions()})
+            yield folder
+    except FileExistsError:
+        raise InputError(f"--output_dir {folder}: is a file") from None
 
 
-def check_fits(folder, settings, earlier, resume):
-    """InputError when a run with these settings may not write to the folder."""
-    if not resume:
-        found = [name for name in RESULTS if (folder / name).exists()] + list(folder.glob("*.dat"))
-        if found:
-            raise InputError(
-                f"--output_dir {folder}: holds results already ({Path(found[0]).name}); they are "
-                "kept: give another --output_dir, move them, or continue that run with --resume"
-            )
-    elif earlier is not None:
-        changed = [name for name in settings if settings[name] != earlier.get(name)]
-        if changed:
-            raise InputError(
-                f"--resume: {folder} was begun with other settings: "
-                + ", ".join(f"{n} {earlier.get(n)} (now {settings[n]})" for n in changed)
-            )
+def check_continues(folder, settings, earlier):
+    """InputError: the settings are not those of the run in the folder. Stopped: it is finished."""
+    changed = {name for name, value in settings.items() if earlier.get(name) != value}
+    if changed == {"n_epoch"} and settings["n_epoch"] > earlier["n_epoch"]:
+        if settings["lr_schedule"] == "constant":
+            return
+        raise InputError(
+            f"--n_epoch {settings['n_epoch']}: {folder} was begun with {earlier['n_epoch']} and a "
+            f"{settings['lr_schedule']} learning rate, which ends with the last epoch; only a "
+            "constant one can go on"
+        )
+    if changed:
+        differences = (f"--{n} {earlier.get(n)}, now {settings[n]}" for n in sorted(changed))
+        raise InputError(f"--resume: {folder} was begun with {'; '.join(differences)}")
+    if (folder / "report.json").exists():
+        raise Stopped(f"{folder}: this run is finished; nothing is left to resume", status=0)
 
 
 def lock_folder(folder):

@@ -20,24 +20,13 @@ import numpy as np
 import tensorflow as tf
 
 import run_files
+from run_files import Stopped
 from table_files import InputError
 
 SECONDS_BETWEEN_CHECKPOINTS = 30.0  # within an epoch
 SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 5.0  # at the end of an epoch
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
 LR_SCHEDULES = ("cosine", "constant")
-
-
-class Diverged(Exception):
-    """A cost or a weight is no longer finite; the message says where and what to try."""
-
-
-class Interrupted(Exception):
-    """A signal asked the run to stop; everything is saved."""
-
-    def __init__(self, message, signal_number):
-        super().__init__(message)
-        self.signal_number = signal_number
 
 
 def make_optimizer(name, lr, lr_schedule, n_steps, model):
@@ -188,22 +177,23 @@ class Run:
         self.diverge(f"{('KL', 'log p(x|z)')[term]} is not finite", self.position.step + step + 1)
 
     def diverge(self, what, step):
-        """Go back to the last finite weights and raise Diverged."""
+        """Go back to the last finite weights, keep them as files, and end the run."""
         epoch = self.position.epoch
         self.restore()
         self.model.write_weights(self.folder)
-        raise Diverged(
-            f"epoch {epoch}, step {step}: {what}; the weights of epoch {self.position.epoch}, "
-            f"step {self.position.step} are kept. Try a smaller --lr or data of unit scale."
+        raise Stopped(
+            f"diverged in epoch {epoch}, step {step}: {what}; the last good weights (epoch "
+            f"{self.position.epoch}, step {self.position.step}) are kept in {self.folder}. "
+            "Try a smaller --lr, or data of unit scale"
         )
 
     def save_when_due(self, seconds):
         if self.signal_number is not None:
             self.save()
-            raise Interrupted(
-                f"stopped in epoch {self.position.epoch} and saved; continue with the same "
-                "command and --resume",
-                self.signal_number,
+            raise Stopped(
+                f"stopped in epoch {self.position.epoch}, all work is saved; continue with the "
+                "same command and --resume",
+                status=128 + self.signal_number,
             )
         if time.monotonic() - self.saved_at >= seconds:
             self.save()
@@ -212,7 +202,14 @@ class Run:
         """Write a checkpoint; the last three are kept. Weights that are not finite are not saved."""
         if not all(np.isfinite(w.numpy()).all() for w in self.model.trainable_variables):
             self.diverge("a weight is not finite", self.position.step)
-        self.manager.save()
+        try:
+            self.manager.save()
+        except (tf.errors.OpError, OSError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise Stopped(
+                f"{self.folder}: the checkpoint of epoch {self.position.epoch} can't be written "
+                f"({reason}); the ones before it stay"
+            ) from None
         self.saved_at = time.monotonic()
 
     def restore(self):

@@ -153,7 +153,7 @@ def image_files(draw, kind, odd, inner):
     if odd and draw(st.booleans()):
         members["x_train"], members["y_train"] = members["y_train"], members["x_train"]
     if kind == "idx.gz":
-        return {f"{IDX_NAMES[name]}.gz": gzip.compress(members[name]) for name in members}
+        return {f"{IDX_NAMES[name]}.gz": gzip.compress(members[name], mtime=0) for name in members}
     return {IDX_NAMES[name]: members[name] for name in members}
 
 

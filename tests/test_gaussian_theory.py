@@ -64,7 +64,7 @@ def packed(optimum, beta, noise_parameters):
     return np.concatenate([*parts, noise_parameters])
 
 
-def lowest_cost_found(covariance, n_dim, beta, noise_variances_of, n_noise, n_starts=3):
+def lowest_cost_found(covariance, n_dim, beta, noise_variances_of, n_noise, n_starts=2):
     """The plain cost minimised by a general optimiser from random models."""
     rng = np.random.default_rng(3)
     n_parameters = 2 * len(covariance) * n_dim + n_dim + n_noise
@@ -101,7 +101,7 @@ def test_log_density_refuses_wrong_shapes(x_shape, mean_shape, message):
 
 
 @pytest.mark.parametrize("n_dim", [1, 2])
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1, 3])
 def test_linear_optimum_at_beta_one_is_factor_analysis(n_dim, seed):
     rng = np.random.default_rng(seed)
     # Two factors and noise, so that both fits have an inner optimum, which EM reaches soon.
