@@ -5,7 +5,9 @@ q(z|x), x from p(x|z). The 'beta-vae-after-training' of M. M. Hasan's guideline 
 (2022).
 """
 
-import quiet_tensorflow  # noqa: F401  # isort: split
+import quiet_tensorflow  # noqa: F401 - before TensorFlow is imported
+
+# isort: split
 from pathlib import Path
 
 import numpy as np

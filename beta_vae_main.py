@@ -5,7 +5,9 @@ The hyper-parameters, the training step, and the training ordered in epochs and 
 makes a sweep, whose table and picture are made in beta_sweep.py.
 """
 
-import quiet_tensorflow  # noqa: F401  # isort: split
+import quiet_tensorflow  # noqa: F401 - before TensorFlow is imported
+
+# isort: split
 import argparse
 import sys
 from functools import partial
@@ -38,7 +40,12 @@ def parse_arguments(argv=None):
     add("--n_epoch", type=whole(1), default=30, help="epochs")
     add("--batch_size", type=whole(1), default=250, help="data points in a training step")
     add("--lr", type=positive, default=0.0007, help="learning rate")
-    add("--lr_schedule", choices=training.LR_SCHEDULES, default="cosine", help="the course of the learning rate")
+    add(
+        "--lr_schedule",
+        choices=training.LR_SCHEDULES,
+        default="cosine",
+        help="the course of the learning rate",
+    )
     add("--optimizer", choices=training.OPTIMIZERS, default="adam", help="the optimizer")
     add("--decoder_std", type=positive, help="fixed std of p(x|z); None: learned")
     command_line.add_run_arguments(parser, output_dir="results/beta_vae")
@@ -98,8 +105,9 @@ def sweep(args, data):
                 progress.skip(args.n_epoch)
             reports.append(report or train(args, data, beta, folder, progress))
         beta_sweep.write(output_dir, reports)
-        picture = output_dir / "figures" / "beta_sweep.png"
-        beta_sweep.draw(picture, reports, data, args.n_dim, args.decoder_std)
+        if any(report["cost_exact"] is not None for report in reports):
+            picture = output_dir / "figures" / "beta_sweep.png"
+            beta_sweep.draw(picture, reports, data, args.n_dim, args.decoder_std)
     beta_sweep.print_table(reports, output_dir)
 
 

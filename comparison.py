@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial.distance import cdist
-from scipy.stats import ks_2samp
+from scipy.stats import chi2, ks_2samp, norm
 
 TESTED_ROWS = 1000  # of each sample; the permutation test needs all pairs of distances
 PERMUTATIONS = 199
@@ -70,6 +70,28 @@ def energy_test(samples, x, seed=0):
     observed = -weights @ distances @ weights
     exchanged = -np.einsum("pi,pi->p", shuffled @ distances, shuffled)
     return observed, (1 + np.count_nonzero(exchanged >= observed)) / (1 + PERMUTATIONS)
+
+
+def mardia_test(x):
+    """The p-value of the hypothesis that the rows of x (N, data_dim) are Gaussian.
+
+    Mardia (1970, 1974): multivariate skewness, N/6 times of it chi-squared, and kurtosis, normal,
+    both with their corrections for small N; the smaller p-value times two. x has a covariance of
+    full rank.
+    """
+    n, d = x.shape
+    x = x - x.mean(axis=0, dtype=np.float64)
+    white = np.linalg.solve(np.linalg.cholesky(x.T @ x / n), x.T)
+    third_moments = np.einsum("in,jn,kn->ijk", white, white, white, optimize=True) / n
+    factor = (d + 1) * (n + 1) * (n + 3) / (n * ((n + 1) * (d + 1) - 6))
+    skewness = n / 6 * factor * np.sum(third_moments**2)
+    p_skewness = chi2.sf(skewness, d * (d + 1) * (d + 2) / 6)
+    kurtosis = np.mean(np.sum(white**2, axis=0) ** 2)
+    expected = d * (d + 2) * (n - 1) / (n + 1)
+    variance = 8 * d * (d + 2) * (n - 3) * (n - d - 1) * (n - d + 1)
+    variance /= (n + 1) ** 2 * (n + 3) * (n + 5)
+    p_kurtosis = 2 * norm.sf(abs(kurtosis - expected) / np.sqrt(variance))
+    return min(1.0, 2 * min(p_skewness, p_kurtosis))
 
 
 def print_comparison(samples, x, mean, covariance):

@@ -9,6 +9,7 @@ the ELBO is their mean (and the closer q(z|x) is to p(z|x), the less they scatte
 logarithm of the mean of w.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,8 +59,8 @@ def log_weights(model, x, n_samples, seed):
 def evaluate(model, x, n_samples, seed):
     """ELBO and importance-sampled log-likelihood of each row of x (N, data_dim).
 
-    n_samples: draws of z from q(z|x) for each row. seed: a tuple of integers. Memory does not grow with N or n_samples
-    beyond one block of rows and its log-weights. Returns an Evaluation.
+    n_samples: draws of z from q(z|x) for each row. seed: a tuple of integers. Memory does not grow
+    with N or n_samples beyond one block of rows and its log-weights. Returns an Evaluation.
     """
     n_rows = Z_AT_ONCE if n_samples == 1 else max(ROWS_AT_ONCE, Z_AT_ONCE // n_samples)
     blocks = [
@@ -94,7 +95,7 @@ def mean_elbo(model, x, seed):
 
 def standard_error(values):
     """The standard error of the mean of independent values (N,); NaN for a single one."""
-    return np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else math.nan
 
 
 def encode(model, x):

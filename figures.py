@@ -54,16 +54,15 @@ def learning_curves(
         axes["log_px_z"].set(title="log-likelihood log p(x|z), training")
         if optimum is not None:
             axes["elbo"].axhline(optimum, label=optimum_label, **EXACT)
-            _plot_gap(axes["gap"], epochs, *(optimum - np.asarray([elbo, elbo_held_out])))
+            _plot_gap(axes["gap"], epochs, optimum - np.asarray(elbo_held_out))
         legend_above(figure, axes["elbo"])
 
 
-def _plot_gap(axes, epochs, gap, gap_held_out):
-    plot_history(axes, epochs, gap, TRAINING)
-    plot_history(axes, epochs, gap_held_out, HELD_OUT)
-    axes.set(title="gap to the optimum", ylabel="nats per data point")
-    gaps = np.concatenate([gap, gap_held_out])
-    gaps = gaps[np.isfinite(gaps) & (gaps != 0)]
+def _plot_gap(axes, epochs, gap):
+    """The gap of the held-out rows, on which the optimum is taken."""
+    plot_history(axes, epochs, gap, HELD_OUT)
+    axes.set(title="gap to the optimum, held out", ylabel="nats per data point")
+    gaps = gap[np.isfinite(gap) & (gap != 0)]
     if not gaps.size:
         return
     if gaps.min() > 0:
@@ -75,10 +74,7 @@ def _plot_gap(axes, epochs, gap, gap_held_out):
         # A noisy estimate can pass the optimum: show that, and keep decades for the approach.
         axes.set_yscale("symlog", linthresh=10 ** np.floor(np.log10(np.median(np.abs(gaps)))))
         axes.axhline(0, **EXACT)
-    name, last = "training", gap
-    if np.isfinite(gap_held_out).any():
-        name, last = "held out", gap_held_out
-    note = f"{name}, at the end:\n{last[np.isfinite(last)][-1]:.2g} nats"
+    note = f"at the end: {gap[np.isfinite(gap)][-1]:.2g} nats"
     axes.text(0.97, 0.95, note, ha="right", va="top", transform=axes.transAxes, path_effects=HALO)
 
 

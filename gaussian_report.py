@@ -10,11 +10,16 @@ import figures
 import gaussian_theory
 import run_files
 import vae_models
-from comparison import relative_error
+from comparison import mardia_test, relative_error
 
 REPORT_ROWS = 20_000  # at most so many rows are evaluated, of each kind
 REPORT_Z = 2**20  # about so many draws of z in all
 COVARIANCE_SAMPLES = 100_000
+CLEARLY_NOT_GAUSSIAN = 0.001  # a p-value of Mardia's test below this
+ROW_FIGURES = (  # means over rows, each with its standard error
+    "elbo_train elbo_held_out optimum gap gap_model gap_encoder log_px rate log_px_z distortion "
+    "cost_held_out cost_gap"
+).split()
 
 
 def held_out_elbo(model, data, seed, epoch):
@@ -57,48 +62,71 @@ def finish(run, data, args, beta, name):
 def make_report(model, data, beta, decoder_std, seed):
     """The figures of a trained model, a dictionary. data: a data_processing.Data.
 
-    Without a known distribution the reference is the Gaussian fitted to the training rows.
+    Without a known distribution the reference is the Gaussian fitted to the training rows; where
+    their covariance is singular there is none, and its figures are None.
     """
-    mean, covariance = data.reference()
     x = data.x_held_out[:REPORT_ROWS]
     train = evaluate(model, data.x_train[:REPORT_ROWS], (seed, 1))
     held_out = evaluate(model, x, (seed, 2))
-    log_p_data = gaussian_theory.log_density(x, mean, covariance)
-    cost = beta * held_out.kl - held_out.log_px_z
     rows = {
         "elbo_train": train.elbo,
         "elbo_held_out": held_out.elbo,
-        "optimum": log_p_data,
-        "gap": log_p_data - held_out.elbo,
-        "gap_model": log_p_data - held_out.log_px,
-        "gap_encoder": held_out.log_px - held_out.elbo,
         "log_px": held_out.log_px,
         "rate": held_out.kl,
         "log_px_z": held_out.log_px_z,
+        "gap_encoder": held_out.log_px - held_out.elbo,
         "distortion": np.sum((x - vae_models.reconstruct(model, x, seed, True)) ** 2, axis=1),
-        "cost_held_out": cost,
+        "cost_held_out": beta * held_out.kl - held_out.log_px_z,
     }
-    best = best_linear(covariance, model.n_dim, beta, decoder_std)
+    units = evaluation.latent_units(model, x)
+    report = {
+        "beta": beta,
+        "active_units": int(units.active.sum()),
+        "variance_of_mean": units.variance_of_mean.tolist(),
+        "kl_of_units": units.kl.tolist(),
+    }
+    mean, covariance = data.reference()
+    report |= reference_figures(data, covariance)
+    best = None
+    if report["optimum_is"] is not None:
+        rows["optimum"] = gaussian_theory.log_density(x, mean, covariance)
+        rows["gap"] = rows["optimum"] - held_out.elbo
+        rows["gap_model"] = rows["optimum"] - held_out.log_px
+        best = best_linear(covariance, model.n_dim, beta, decoder_std)
     if best is not None:
-        rows["cost_gap"] = cost - cost_of_rows(best, beta, x, mean, covariance)
-    report = {"beta": beta, "optimum_is": "estimate" if data.covariance is None else "exact"}
-    for name, values in rows.items():
-        report[name] = float(np.mean(values))
-        report[f"{name}_se"] = float(evaluation.standard_error(values))
-    # The held-out cost less the luck of the draw: the same rows' cost_exact is known too.
+        exact = cost_of_rows(best, beta, x, mean, covariance)
+        rows["cost_gap"] = rows["cost_held_out"] - exact
+    for name in ROW_FIGURES:
+        values = rows.get(name)
+        report[name] = None if values is None else float(np.mean(values))
+        report[f"{name}_se"] = None if values is None else evaluation.standard_error(values)
+    report["elbo"] = report["elbo_held_out"]
     report["cost"] = best.cost + report["cost_gap"] if best else report["cost_held_out"]
     report["cost_exact"] = best and best.cost
     report["rate_exact"] = best and best.kl
     report["distortion_exact"] = best and best.distortion
     report["active_units_exact"] = best and best.active_units
-    units = evaluation.latent_units(model, x)
-    report["active_units"] = int(units.active.sum())
-    report["variance_of_mean"] = units.variance_of_mean.tolist()
-    report["kl_of_units"] = units.kl.tolist()
     generated = vae_models.generate(model, COVARIANCE_SAMPLES, seed)
     report["covariance_error"] = relative_error(np.cov(generated, rowvar=False), covariance)
-    report["elbo"] = report["elbo_held_out"]
     return report
+
+
+def reference_figures(data, covariance):
+    """What the Gaussian reference is, and for data of unknown distribution whether it applies."""
+    if data.covariance is not None:
+        return {"optimum_is": "exact", "gaussian_p": None, "gaussian_applies": True}
+    try:
+        gaussian_theory.check_covariance(covariance)
+    except ValueError as error:
+        return {
+            "optimum_is": None,
+            "gaussian_p": None,
+            "gaussian_applies": False,
+            "why": str(error),
+        }
+    p_value = float(mardia_test(data.x_train[:REPORT_ROWS]))
+    applies = p_value > CLEARLY_NOT_GAUSSIAN
+    return {"optimum_is": "estimate", "gaussian_p": p_value, "gaussian_applies": applies}
 
 
 def evaluate(model, x, seed):
@@ -108,30 +136,44 @@ def evaluate(model, x, seed):
 
 def print_report(report, folder):
     """The report of the run in `folder` on the screen."""
+    reference = "exact" if report["optimum_is"] == "exact" else "estimated"
     lines = [
         ("ELBO, training rows", "elbo_train"),
         ("ELBO, held-out rows", "elbo_held_out"),
-        (f"{report['optimum_is']} optimum, same rows", "optimum"),
+        (f"{reference} optimum, same rows", "optimum"),
         ("gap to the optimum", "gap"),
         ("  of the model", "gap_model"),
         ("  of the encoder", "gap_encoder"),
     ]
     if report["beta"] != 1:
         lines.append((f"cost at beta {report['beta']:g}", "cost_held_out"))
-        if report["cost_exact"] is not None:
-            lines.append(("gap to the best linear one", "cost_gap"))
-    print("\nnats per data point             mean   std. error")
+        lines.append(("gap to the best linear one", "cost_gap"))
+    print("\nnats per data point               mean   std. error")
     for label, name in lines:
-        print(f"{label:<26}{report[name]:10.4f}{report[name + '_se']:13.4f}")
+        if report[name] is not None:
+            print(f"{label:<28}{report[name]:10.4f}{report[name + '_se']:13.4f}")
     variances = report["variance_of_mean"]
-    print(f"active units {report['active_units']} of {len(variances)}: variance of E[z|x] ", end="")
+    print(f"active units {report['active_units']} of {len(variances)}: variance of E[z|x]", end=" ")
     print(*(f"{v:.3f}" for v in variances))
-    if report["active_units"] == 0 and report["active_units_exact"] == 0:
-        print(f"the posterior has collapsed to the prior: right, at beta {report['beta']:g} the best")
-        print("linear model does the same")
-    elif report["active_units"] == 0:
-        print("z carries nothing yet: the posterior is still the prior")
+    for remark in remarks(report):
+        print(remark)
     print(f"written to {folder}")
+
+
+def remarks(report):
+    """What a reader of the figures must know, a line each."""
+    if report["active_units"] == 0 and report["active_units_exact"] == 0:
+        yield "the posterior has collapsed to the prior; the best linear model does the same: right"
+    elif report["active_units"] == 0:
+        yield "z carries nothing: the posterior is still the prior"
+    if report["optimum_is"] is None:
+        yield f"no Gaussian reference: {report['why']}"
+    elif not report["gaussian_applies"]:
+        yield "the data are clearly not Gaussian (Mardia's test, p " + (
+            f"{report['gaussian_p']:.1g}): the optimum above does not apply"
+        )
+    elif report["optimum_is"] == "estimate":
+        yield "the optimum is an estimate: the Gaussian fitted to the training rows"
 
 
 def draw_figures(folder, history, model, data, report, seed):
@@ -141,7 +183,7 @@ def draw_figures(folder, history, model, data, report, seed):
         folder / "learning_curves.png",
         *(np.array([row[name] for row in history]) for name in columns),
         optimum=report["optimum"],
-        optimum_label=f"{report['optimum_is']} optimum",
+        optimum_label="exact optimum" if report["optimum_is"] == "exact" else "estimated optimum",
     )
     x = data.x_held_out[:REPORT_ROWS]
     z_mean, z_log_std = evaluation.encode(model, x)

@@ -28,7 +28,9 @@ class Progress:
             )
         else:
             space = " " * 10 if self.n_runs > 1 else ""
-            print(f"{space}epoch       KL  log p(x|z)      ELBO  held-out ELBO  seconds", flush=True)
+            print(
+                f"{space}epoch       KL  log p(x|z)      ELBO  held-out ELBO  seconds", flush=True
+            )
         return self
 
     def __exit__(self, error_type, error, traceback):

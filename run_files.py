@@ -1,4 +1,4 @@
-"""The files of a run: written whole or not at all, one run a folder, settings and figures as JSON."""
+"""The files of a run: written whole or not at all, one run a folder, settings as JSON."""
 
 import contextlib
 import fcntl
@@ -109,13 +109,13 @@ def claimed(folder, args, **more):
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = lock_folder(folder)
-        with lock:
-            (folder / "report.json").unlink(missing_ok=True)  # it stands for a finished run
-            write_json(config, {**settings, "versions": versions()})
-            yield folder
-    except FileExistsError:
-        raise InputError(f"--output_dir {folder}: is a file") from None
+        (folder / ".lock").touch()
+    except OSError as error:
+        raise InputError(f"--output_dir {folder}: can't be written ({error.strerror})") from None
+    with lock_of(folder):
+        (folder / "report.json").unlink(missing_ok=True)  # it stands for a finished run
+        write_json(config, {**settings, "versions": versions()})
+        yield folder
 
 
 def check_continues(folder, settings, earlier):
@@ -136,12 +136,12 @@ def check_continues(folder, settings, earlier):
         raise Stopped(f"{folder}: this run is finished; nothing is left to resume", status=0)
 
 
-def lock_folder(folder):
-    """Open and lock the file .lock of the folder; the lock ends with the process."""
-    lock = open(folder / ".lock", "w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        raise InputError(f"--output_dir {folder}: another run is writing to it") from None
-    return lock
+@contextlib.contextmanager
+def lock_of(folder):
+    """Hold the lock of the folder, which ends with the process. InputError: another run has it."""
+    with open(folder / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"--output_dir {folder}: another run is writing to it") from None
+        yield

@@ -199,7 +199,7 @@ class Run:
             self.save()
 
     def save(self):
-        """Write a checkpoint; the last three are kept. Weights that are not finite are not saved."""
+        """Write a checkpoint; the last three are kept, none with weights that are not finite."""
         if not all(np.isfinite(w.numpy()).all() for w in self.model.trainable_variables):
             self.diverge("a weight is not finite", self.position.step)
         try:
@@ -234,8 +234,10 @@ class Run:
         self.model.write_weights(self.folder)
         with run_files.written_whole(self.folder / cost_file) as path:
             np.savetxt(path, [[row["kl"], row["log_px_z"]] for row in history], fmt="%.17g")
-        with run_files.written_whole(self.folder / "history.csv") as path:
-            with open(path, "w", newline="") as file:
-                writer = csv.DictWriter(file, history[0])
-                writer.writeheader()
-                writer.writerows(history)
+        with (
+            run_files.written_whole(self.folder / "history.csv") as path,
+            open(path, "w", newline="") as file,
+        ):
+            writer = csv.DictWriter(file, history[0])
+            writer.writeheader()
+            writer.writerows(history)

@@ -4,7 +4,9 @@ z is drawn from the prior N(0, I), x from p(x|z); the 'vae-decoder-sample-genera
 M. M. Hasan's guideline to the VAE (2021).
 """
 
-import quiet_tensorflow  # noqa: F401  # isort: split
+import quiet_tensorflow  # noqa: F401 - before TensorFlow is imported
+
+# isort: split
 from pathlib import Path
 
 import command_line

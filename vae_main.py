@@ -4,7 +4,9 @@ The hyper-parameters, the training step, and the training ordered in epochs and 
 'vae-main' of M. M. Hasan's guideline to the VAE (2021).
 """
 
-import quiet_tensorflow  # noqa: F401  # isort: split
+import quiet_tensorflow  # noqa: F401 - before TensorFlow is imported
+
+# isort: split
 import tensorflow as tf
 
 import command_line
@@ -30,7 +32,12 @@ def parse_arguments(argv=None):
     add("--n_epoch", type=whole(1), default=30, help="epochs")
     add("--batch_size", type=whole(1), default=250, help="data points in a training step")
     add("--lr", type=positive, default=0.0007, help="learning rate")
-    add("--lr_schedule", choices=training.LR_SCHEDULES, default="cosine", help="the course of the learning rate")
+    add(
+        "--lr_schedule",
+        choices=training.LR_SCHEDULES,
+        default="cosine",
+        help="the course of the learning rate",
+    )
     add("--optimizer", choices=training.OPTIMIZERS, default="adam", help="the optimizer")
     add("--decoder_std", type=positive, help="fixed std of p(x|z); None: learned")
     command_line.add_run_arguments(parser, output_dir="results/vae")

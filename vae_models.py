@@ -185,7 +185,9 @@ def load_weight(path, shape):
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; the folder holds no finished run") from None
     except (ValueError, OSError) as error:
-        raise InputError(f"{path}: not a text file of numbers ({' '.join(str(error).split())})") from None
+        raise InputError(
+            f"{path}: not a text file of numbers ({' '.join(str(error).split())})"
+        ) from None
     expected = shape if len(shape) == 2 else (shape[0], 1)
     if values.shape != expected:
         raise InputError(

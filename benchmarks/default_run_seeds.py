@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import vae_main  # noqa: E402
+import vae_main
 
 
 def report_of(seed, flags):
