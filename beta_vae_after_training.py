@@ -80,14 +80,12 @@ def main(argv=None):
     units, means = evaluation.latent_units(model, x), traverse(model)
     print_units(units, np.ptp(means, axis=1))
     samples = {"decoder": deco_data, "encoder-decoder": en_deco_data}
-    comparisons = comparison.print_comparison(samples, x, mean, covariance)
+    comparison.print_comparison(samples, x, mean, covariance)
     pictures = folder / "figures"
     figures.latent_traversal(
         pictures / "latent_traversal.png", TRAVERSAL, means, np.arange(model.n_dim)
     )
-    figures.marginals(
-        pictures / "generated_data.png", {"data": x, **samples}, comparisons["decoder"].ks
-    )
+    figures.marginals(pictures / "generated_data.png", {"data": x, **samples})
     print(f"\npictures: {pictures}")
 
 

@@ -36,19 +36,6 @@ def best_linear(covariance, n_dim, beta, decoder_std):
     return None
 
 
-def cost_of_rows(optimum, beta, x, mean, covariance):
-    """The cost of each row of x (B, data_dim) under an Optimum of N(mean, covariance), (B,).
-
-    Its expectation over N(mean, covariance) is optimum.cost; on given rows it takes the luck of
-    the draw out of a comparison. It is beta/2 times the squared Mahalanobis distance of the row
-    under W W' + beta Psi, and a constant (docs/theory.md).
-    """
-    spread = optimum.weights @ optimum.weights.T + np.diag(beta * optimum.noise_variances)
-    white = np.linalg.solve(np.linalg.cholesky(spread), (np.float64(x) - mean).T)
-    expected = np.trace(np.linalg.solve(spread, covariance))
-    return optimum.cost + 0.5 * beta * (np.sum(white**2, axis=0) - expected)
-
-
 def finish(run, data, args, beta, name):
     """Write everything a finished run leaves, report.json last; return the report."""
     run.write_results(f"cost_function_{name}.dat")
@@ -94,7 +81,7 @@ def make_report(model, data, beta, decoder_std, seed):
         rows["gap_model"] = rows["optimum"] - held_out.log_px
         best = best_linear(covariance, model.n_dim, beta, decoder_std)
     if best is not None:
-        exact = cost_of_rows(best, beta, x, mean, covariance)
+        exact = gaussian_theory.cost_of_rows(best, beta, x, mean, covariance)
         rows["cost_gap"] = rows["cost_held_out"] - exact
     for name in ROW_FIGURES:
         values = rows.get(name)
@@ -136,7 +123,7 @@ def evaluate(model, x, seed):
 
 def print_report(report, folder):
     """The report of the run in `folder` on the screen."""
-    reference = "exact" if report["optimum_is"] == "exact" else "estimated"
+    reference = reference_name(report)
     lines = [
         ("ELBO, training rows", "elbo_train"),
         ("ELBO, held-out rows", "elbo_held_out"),
@@ -158,6 +145,10 @@ def print_report(report, folder):
     for remark in remarks(report):
         print(remark)
     print(f"written to {folder}")
+
+
+def reference_name(report):
+    return "exact" if report["optimum_is"] == "exact" else "estimated"
 
 
 def remarks(report):
@@ -183,7 +174,7 @@ def draw_figures(folder, history, model, data, report, seed):
         folder / "learning_curves.png",
         *(np.array([row[name] for row in history]) for name in columns),
         optimum=report["optimum"],
-        optimum_label="exact optimum" if report["optimum_is"] == "exact" else "estimated optimum",
+        optimum_label=f"{reference_name(report)} optimum, held-out rows",
     )
     x = data.x_held_out[:REPORT_ROWS]
     z_mean, z_log_std = evaluation.encode(model, x)

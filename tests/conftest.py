@@ -1,0 +1,206 @@
+"""Small runs of the Gaussian mains, made once and shared, and a model whose answers are exact."""
+
+import csv
+import os
+import warnings
+
+import numpy as np
+import pytest
+
+os.environ["KERAS_BACKEND"] = "tensorflow"
+
+SMALL = (
+    "--data_dim 3 --n_dim 2 --n_width 5 --batch_size 4 --training_data_size 38 --n_epoch 3 --seed 7"
+).split()  # 38 rows: nine batches of 4 and one of 2
+
+
+@pytest.fixture(scope="session")
+def data_file(tmp_path_factory):
+    """50 rows of 3 correlated numbers as text."""
+    path = tmp_path_factory.mktemp("data") / "x.dat"
+    rng = np.random.default_rng(0)
+    np.savetxt(path, rng.normal(size=(50, 3)) @ rng.normal(size=(3, 3)) + 1.0, fmt="%.9g")
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def train(tmp_path_factory, data_file):
+    """train(main, *flags): a small run without its pictures; returns its folder."""
+    import gaussian_report
+
+    def call(main, *flags, folder=None):
+        folder = folder or tmp_path_factory.mktemp("run") / "out"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(gaussian_report, "draw_figures", lambda *_: None)
+            patch.setattr(gaussian_report, "COVARIANCE_SAMPLES", 2000)
+            main([*SMALL, "--data_path", data_file, "--output_dir", str(folder), *flags])
+        return folder
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def vae_run(tmp_path_factory, data_file):
+    """The folder of a finished run of vae_main.py, pictures and all. Copy it to change it."""
+    import vae_main
+
+    folder = tmp_path_factory.mktemp("vae") / "run"
+    vae_main.main([*SMALL, "--data_path", data_file, "--output_dir", str(folder)])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def beta_run(train):
+    """The folder of a finished run of beta_vae_main.py with --beta 1. Copy it to change it."""
+    import beta_vae_main
+
+    return train(beta_vae_main.main, "--beta", "1")
+
+
+@pytest.fixture(scope="session")
+def contents():
+    """contents(folder): every file under it with its bytes, every folder with None."""
+
+    def call(folder):
+        return {
+            str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+            for path in sorted(folder.rglob("*"))
+        }
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def weights():
+    """weights(folder): the bytes of the weight files of a run, by name."""
+
+    def call(folder):
+        paths = [*folder.glob("Encoder_*.dat"), *folder.glob("Decoder_*.dat")]
+        return {path.name: path.read_bytes() for path in sorted(paths)}
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def history():
+    """history(folder): the rows of history.csv as text, without the times."""
+
+    def call(folder):
+        with open(folder / "history.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return [{name: text for name, text in row.items() if name != "seconds"} for row in rows]
+
+    return call
+
+
+@pytest.fixture
+def ends(capsys):
+    """ends(main, argv): a script's exit status and what it leaves on stderr, as a list of lines.
+
+    An exception that is no exit would be a traceback for the user: it fails the test.
+    """
+    import command_line
+
+    def call(main, argv):
+        capsys.readouterr()
+        with warnings.catch_warnings(record=True) as caught, pytest.raises(SystemExit) as left:
+            warnings.simplefilter("default")
+            command_line.run(lambda: main([str(arg) for arg in argv]))
+        shown = [
+            str(w.message) for w in caught if issubclass(w.category, (RuntimeWarning, UserWarning))
+        ]
+        assert not shown  # each would be a line on stderr
+        return left.value.code, capsys.readouterr().err.splitlines()
+
+    return call
+
+
+@pytest.fixture
+def refused(ends, contents, tmp_path, monkeypatch):
+    """refused(main, argv): asserts the contract of wrong input; returns the line on stderr.
+
+    The script runs in `tmp_path`, and no file under it may be made or changed.
+    """
+    monkeypatch.chdir(tmp_path)
+
+    def call(main, argv):
+        before = contents(tmp_path)
+        status, lines = ends(main, argv)
+        assert status == 2, lines
+        assert len(lines) == 1, lines
+        assert contents(tmp_path) == before
+        return lines[0]
+
+    return call
+
+
+@pytest.fixture
+def float64():
+    """Models are built and computed in float64 while the test runs."""
+    import keras
+
+    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx("float64")  # of the inputs
+    keras.config.set_dtype_policy("float64")  # of the layers
+    yield
+    keras.config.set_floatx(floatx)
+    keras.config.set_dtype_policy(policy)
+
+
+class LinearGaussian:
+    """x = W z + mean + noise in 3 dimensions with 2 latent ones, whose posterior is diagonal.
+
+    weights: W (3, 2). noise_std (3,). covariance: of x. posterior: z given x is Gaussian with mean
+    (x - mean) @ posterior_weights and standard deviation posterior_std (2,), because the columns
+    of W are orthogonal in the metric of the noise.
+    """
+
+    mean = np.array([1.0, -2.0, 0.5])
+    noise_std = np.array([0.3, 0.5, 0.8])
+    directions = np.linalg.qr(np.array([[1.0, 0.4], [-0.5, 1.0], [0.7, 0.2]]))[0]
+    weights = noise_std[:, np.newaxis] * directions * [2.0, 1.2]
+    covariance = weights @ weights.T + np.diag(noise_std**2)
+    posterior_std = np.array([2.0**2 + 1.0, 1.2**2 + 1.0]) ** -0.5
+    posterior_weights = weights / noise_std[:, np.newaxis] ** 2 * posterior_std**2
+
+    def draw(self, n_rows, seed):
+        return np.random.default_rng(seed).multivariate_normal(self.mean, self.covariance, n_rows)
+
+    def model(self, encoder_shift=0.0, encoder_stretch=1.0):
+        """A VAE with this decoder; its encoder is the posterior, shifted and stretched."""
+        from vae_models import VAE
+
+        model = VAE(3, 2, (7, 6))
+        set_affine(
+            model.encoder.network,
+            np.hstack([self.posterior_weights, np.zeros((3, 2))]),
+            np.hstack(
+                [
+                    -self.mean @ self.posterior_weights + encoder_shift,
+                    np.log(encoder_stretch * self.posterior_std),
+                ]
+            ),
+        )
+        set_affine(
+            model.decoder.network,
+            np.hstack([self.weights.T, np.zeros((2, 3))]),
+            np.hstack([self.mean, np.log(self.noise_std)]),
+        )
+        return model
+
+
+def set_affine(network, matrix, constant):
+    """Give a ReLU network the weights with which it computes inputs @ matrix + constant."""
+    n_in = len(matrix)
+    signs = np.hstack([np.eye(n_in), -np.eye(n_in)])  # a = relu(a) - relu(-a)
+    first, second, head = (layer for layer in network.layers if layer.weights)
+    for layer, block in [(first, signs), (second, np.eye(2 * n_in)), (head, signs.T @ matrix)]:
+        kernel = np.zeros(layer.kernel.shape)
+        kernel[: block.shape[0], : block.shape[1]] = block
+        layer.set_weights([kernel, np.zeros(layer.bias.shape)])
+    head.bias.assign(constant)
+
+
+@pytest.fixture(scope="session")
+def linear_gaussian():
+    return LinearGaussian()

@@ -1,0 +1,116 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy.stats import kstest, norm
+
+from vae_layers import Decoder, Encoder, feed_forward
+
+
+def seeds(seed=3):
+    return keras.random.SeedGenerator(seed)
+
+
+def dense_layers(network):
+    return [layer for layer in network.layers if isinstance(layer, keras.layers.Dense)]
+
+
+def numpy_network(network, inputs):
+    """The outputs of a ReLU network, by numpy alone."""
+    *hidden, head = dense_layers(network)
+    for layer in hidden:
+        inputs = np.maximum(0.0, inputs @ layer.kernel.numpy() + layer.bias.numpy())
+    return inputs @ head.kernel.numpy() + head.bias.numpy()
+
+
+def test_initial_weights_are_normal_with_std_a_twentieth_and_biases_are_zero():
+    for layer in dense_layers(feed_forward(60, (70, 50), 80, seeds())):
+        kernel = layer.kernel.numpy().ravel()
+        assert kstest(kernel, norm(0.0, 0.05).cdf).pvalue > 1e-3
+        np.testing.assert_allclose(kernel.std(), 0.05, rtol=5 / np.sqrt(2 * kernel.size))
+        assert not layer.bias.numpy().any()
+
+
+def test_the_seed_gives_the_initial_weights_and_no_two_layers_share_them():
+    def kernels(seed):
+        generator = seeds(seed)
+        networks = [feed_forward(5, (5,), 5, generator) for _ in range(2)]
+        return [layer.kernel.numpy() for network in networks for layer in dense_layers(network)]
+
+    first, again, other = kernels(3), kernels(3), kernels(4)
+    np.testing.assert_array_equal(first, again)
+    assert len({kernel.tobytes() for kernel in first + other}) == 8
+
+
+def test_the_network_is_two_relu_layers_and_a_linear_head():
+    network = feed_forward(3, (5, 6), 4, seeds())
+    for layer in dense_layers(network):
+        layer.kernel.assign(20.0 * layer.kernel)
+        layer.bias.assign(np.linspace(-1, 1, layer.bias.shape[0]))
+    x = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
+    outputs = network(x).numpy()
+    assert outputs.min() < 0 < outputs.max()
+    np.testing.assert_allclose(outputs, numpy_network(network, x), rtol=1e-5, atol=1e-5)
+
+
+def test_mean_and_log_std_are_the_left_and_the_right_half_of_the_head():
+    encoder = Encoder(3, (5, 6), 2, seeds())
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    mean, log_std = encoder(x)
+    expected = numpy_network(encoder.network, x)
+    np.testing.assert_allclose(mean, expected[:, :2], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(log_std, expected[:, 2:], rtol=1e-5, atol=1e-7)
+
+
+def test_leading_axes_are_kept_and_every_row_is_computed_by_itself():
+    decoder = Decoder(2, (5, 6), 3, seeds())
+    z = np.random.default_rng(0).normal(size=(4, 7, 2)).astype(np.float32)
+    for together, alone in zip(decoder(z), decoder(z[2, 5]), strict=True):
+        assert together.shape == (4, 7, 3)
+        np.testing.assert_allclose(together[2, 5], alone, rtol=1e-5, atol=1e-7)
+
+
+def test_batch_norm_normalises_each_hidden_layer_before_its_activation():
+    network = feed_forward(3, (5,), 2, seeds(), activation="tanh", batch_norm=True)
+    dense, norm_layer, head = (layer for layer in network.layers if layer.weights)
+    gamma, beta = np.linspace(0.5, 2, 5), np.linspace(-1, 1, 5)
+    norm_layer.gamma.assign(gamma)
+    norm_layer.beta.assign(beta)
+    x = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+    before = x @ dense.kernel.numpy()
+
+    def expected(mean, variance):
+        standard = (before - mean) / np.sqrt(variance + norm_layer.epsilon)
+        return np.tanh(gamma * standard + beta) @ head.kernel.numpy()
+
+    at_start = expected(np.zeros(5), np.ones(5))
+    np.testing.assert_allclose(network(x, training=False), at_start, rtol=1e-4, atol=1e-6)
+    of_batch = expected(before.mean(axis=0), before.var(axis=0))
+    np.testing.assert_allclose(network(x, training=True), of_batch, rtol=1e-4, atol=1e-6)
+    assert np.abs(of_batch - at_start).max() > 1e-3
+
+
+@pytest.mark.parametrize("optimizer", [keras.optimizers.Adam(0.1), keras.optimizers.SGD(0.1)])
+def test_a_fixed_std_stays_fixed_to_the_bit_through_training(optimizer):
+    decoder = Decoder(2, (5, 6), 3, seeds(), fixed_std=0.3)
+    z = tf.constant(np.random.default_rng(0).normal(size=(4, 2)), tf.float32)
+    before, log_std_before = decoder(z)
+    np.testing.assert_allclose(log_std_before, np.full((4, 3), np.log(0.3)), rtol=1e-6)
+    for _ in range(5):
+        with tf.GradientTape() as tape:
+            mean, log_std = decoder(z)
+            cost = tf.reduce_sum(tf.square(mean - 1.0) * tf.exp(-log_std) + log_std)
+        gradients = tape.gradient(cost, decoder.trainable_variables)
+        optimizer.apply(gradients, decoder.trainable_variables)
+    after, log_std = decoder(z)
+    np.testing.assert_array_equal(log_std, log_std_before)
+    assert np.abs(after - before).max() > 0.1
+    head = dense_layers(decoder.network)[-1]
+    assert not head.kernel.numpy()[:, 3:].any()
+
+
+def test_a_fixed_std_leaves_the_initial_weights_of_the_mean_as_they_are():
+    z = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
+    fixed = Decoder(2, (5, 6), 3, seeds(), fixed_std=0.3)(z)[0]
+    learned = Decoder(2, (5, 6), 3, seeds())(z)[0]
+    np.testing.assert_array_equal(fixed, learned)

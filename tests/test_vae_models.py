@@ -1,0 +1,338 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy.integrate import quad
+from scipy.stats import multivariate_normal, norm
+
+import run_files
+import vae_models
+from vae_models import VAE, cost_function, gaussian_log_likelihood, kl_divergence, reparameterise
+
+ROOT = Path(vae_models.__file__).parent
+CONTRACT_SHAPES = {
+    "Encoder_W1.dat": (3, 5),
+    "Encoder_b1.dat": (5,),
+    "Encoder_W2.dat": (5, 5),
+    "Encoder_b2.dat": (5,),
+    "Encoder_W3.dat": (5, 4),
+    "Encoder_b3.dat": (4,),
+    "Decoder_W4.dat": (2, 5),
+    "Decoder_b4.dat": (5,),
+    "Decoder_W5.dat": (5, 5),
+    "Decoder_b5.dat": (5,),
+    "Decoder_W6.dat": (5, 6),
+    "Decoder_b6.dat": (6,),
+}
+
+
+def random_model(seed=0, decoder_std=None, scale=0.5):
+    """A VAE whose weights, biases too, are large enough for every unit to matter."""
+    model = VAE(3, 2, (5, 5), decoder_std, seed)
+    rng = np.random.default_rng(seed)
+    for weight in model.trainable_variables:
+        weight.assign(scale * rng.normal(size=weight.shape))
+    return model
+
+
+def noise(*shape, seed=1):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def test_kl_divergence_agrees_with_numerical_integration():
+    means, stds = np.array([[0.3, -1.2], [0.0, 2.0]]), np.array([[0.5, 1.7], [1.0, 0.2]])
+
+    def integral(mean, std):
+        q = norm(mean, std)
+        return quad(
+            lambda z: q.pdf(z) * (q.logpdf(z) - norm.logpdf(z)), mean - 12 * std, mean + 12 * std
+        )[0]
+
+    expected = [sum(map(integral, *row)) for row in zip(means, stds, strict=True)]
+    np.testing.assert_allclose(kl_divergence(means, np.log(stds)), expected, rtol=1e-7)
+
+
+def test_kl_divergence_agrees_with_monte_carlo():
+    mean, std = np.array([0.7, -0.4]), np.array([0.6, 1.3])
+    z = np.random.default_rng(0).normal(mean, std, size=(100_000, 2))
+    log_ratio = (norm.logpdf(z, mean, std) - norm.logpdf(z)).sum(axis=1)
+    error = kl_divergence(mean, np.log(std)) - log_ratio.mean()
+    assert abs(error) < 4 * log_ratio.std() / np.sqrt(len(z))
+
+
+def test_kl_divergence_is_zero_for_the_prior_alone():
+    assert kl_divergence(np.zeros(2), np.zeros(2)) == 0
+    assert kl_divergence(np.array([0.0, 0.1]), np.zeros(2)) > 0
+    assert kl_divergence(np.zeros(2), np.array([0.0, -0.1])) > 0
+
+
+def test_gaussian_log_likelihood_agrees_with_scipy():
+    x, mean, log_std = (np.random.default_rng(0).normal(size=(3, 4, 3)) for _ in range(3))
+    log_std = log_std[::-1]
+    expected = norm.logpdf(x, mean, np.exp(log_std)).sum(axis=-1)
+    np.testing.assert_allclose(gaussian_log_likelihood(x, mean, log_std), expected, rtol=1e-10)
+    joint = multivariate_normal(mean[0, 0], np.diag(np.exp(2 * log_std[0, 0]))).logpdf(x[0, 0])
+    np.testing.assert_allclose(expected[0, 0], joint, rtol=1e-10)
+
+
+def test_reparameterised_noise_has_the_mean_and_the_std_asked_for():
+    mean, std = np.array([0.7, -0.4]), np.array([0.6, 1.3])
+    z = reparameterise(mean, np.log(std), np.random.default_rng(0).normal(size=(50_000, 2))).numpy()
+    np.testing.assert_array_less(np.abs(z.mean(axis=0) - mean), 4 * std / np.sqrt(len(z)))
+    np.testing.assert_array_less(np.abs(z.std(axis=0) - std), 4 * std / np.sqrt(2 * len(z)))
+
+
+def test_cost_is_the_mean_of_beta_times_kl_less_the_log_likelihood():
+    kl, log_px_z = np.array([1.0, 4.0]), np.array([-3.0, -5.0])
+    assert cost_function(kl, log_px_z) == 6.5
+    assert cost_function(kl, log_px_z, 3.0) == 11.5
+
+
+def test_gradient_of_the_cost_agrees_with_finite_differences_for_every_weight(float64):
+    model = random_model()
+    x = tf.constant(np.random.default_rng(2).normal(size=(4, 3)))
+    epsilon = tf.constant(np.random.default_rng(3).normal(size=(4, 2)))
+
+    @tf.function
+    def cost():
+        return cost_function(*model.elbo_terms(x, epsilon), beta=1.7)
+
+    with tf.GradientTape() as tape:
+        value = cost()
+    gradients = tape.gradient(value, model.trainable_variables)
+    assert value.dtype == tf.float64
+    assert len(gradients) == 12
+    step = 1e-6
+    for weight, gradient in zip(model.trainable_variables, gradients, strict=True):
+        start = np.array(weight)
+        differences = np.zeros_like(start)
+        for index in np.ndindex(*start.shape):
+            at = []
+            for sign in (1, -1):
+                moved = start.copy()
+                moved[index] += sign * step
+                weight.assign(moved)
+                at.append(cost().numpy())
+            differences[index] = (at[0] - at[1]) / (2 * step)
+        weight.assign(start)
+        assert np.abs(differences).max() > 0
+        np.testing.assert_allclose(gradient, differences, rtol=1e-5, atol=1e-7)
+
+
+def test_derivative_of_the_cost_with_respect_to_beta_is_the_kl():
+    kl, log_px_z = random_model().elbo_terms(noise(4, 3), noise(4, 2, seed=2))
+    beta = tf.Variable(2.5)
+    with tf.GradientTape() as tape:
+        cost = cost_function(kl, log_px_z, beta)
+    np.testing.assert_allclose(tape.gradient(cost, beta), np.mean(kl), rtol=1e-6)
+
+
+def test_elbo_terms_agree_with_numpy_on_the_encoder_and_decoder():
+    model, x, epsilon = random_model(), noise(4, 3), noise(4, 2, seed=2)
+    mean, log_std = (np.float64(a) for a in model.encode(x))
+    x_mean, x_log_std = (np.float64(a) for a in model.decode(mean + np.exp(log_std) * epsilon))
+    kl, log_px_z = model.elbo_terms(x, epsilon)
+    expected = norm.logpdf(x, x_mean, np.exp(x_log_std)).sum(axis=1)
+    np.testing.assert_allclose(log_px_z, expected, rtol=1e-4)
+    np.testing.assert_allclose(kl, kl_divergence(mean, log_std), rtol=1e-4)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7])
+def test_every_batch_size_gives_the_same_terms_for_the_same_rows(batch_size):
+    model, x, epsilon = random_model(), noise(7, 3), noise(7, 2, seed=2)
+    batches = [
+        model.elbo_terms(x[i : i + batch_size], epsilon[i : i + batch_size])
+        for i in range(0, 7, batch_size)
+    ]
+    together = [np.concatenate(terms) for terms in zip(*batches, strict=True)]
+    for expected, terms in zip(model.elbo_terms(x, epsilon), together, strict=True):
+        np.testing.assert_allclose(terms, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_several_samples_of_z_give_the_mean_over_them():
+    model, x, epsilon = random_model(), noise(4, 3), noise(6, 4, 2, seed=2)
+    kl, log_px_z = model.elbo_terms(x, epsilon)
+    each = [model.elbo_terms(x, one) for one in epsilon]
+    np.testing.assert_allclose(log_px_z, np.mean([t[1] for t in each], axis=0), rtol=1e-5)
+    np.testing.assert_allclose(kl, each[0][0], rtol=1e-6)
+
+
+def test_the_decoder_turns_the_hidden_widths_of_the_encoder_round():
+    shapes = {
+        name: tuple(w.shape) for name, w in vae_models.weight_files(VAE(3, 2, (7, 6))).items()
+    }
+    assert shapes["Encoder_W1.dat"] == (3, 7)
+    assert shapes["Encoder_W2.dat"] == (7, 6)
+    assert shapes["Decoder_W4.dat"] == (2, 6)
+    assert shapes["Decoder_W5.dat"] == (6, 7)
+
+
+def test_encoder_and_decoder_start_from_different_weights_that_the_seed_gives():
+    def start(seed):
+        return b"".join(w.numpy().tobytes() for w in VAE(2, 2, (5, 5), seed=seed).weights)
+
+    assert start(0) == start(0) != start(1)
+    model = VAE(2, 2, (5, 5))
+    for encoder, decoder in zip(
+        model.encoder.weights[::2], model.decoder.weights[::2], strict=True
+    ):
+        assert (encoder.numpy() != decoder.numpy()).all()
+
+
+def test_weight_files_have_the_names_and_shapes_of_the_contract(tmp_path):
+    random_model().write_weights(tmp_path)
+    assert {p.name: np.loadtxt(p).shape for p in tmp_path.iterdir()} == CONTRACT_SHAPES
+
+
+def test_every_float32_survives_write_and_read_to_the_bit(tmp_path):
+    model, loaded = random_model(), random_model(seed=5)
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        bits = rng.integers(0, 2**32, weight.shape, dtype=np.uint32)
+        values = bits.view(np.float32)
+        weight.assign(np.where(np.isfinite(values), values, np.float32(-0.0)))
+    model.encoder.weights[1].assign(np.float32([1e-45, -0.0, 3.4028235e38, 1.1754944e-38, 0.1]))
+    model.write_weights(tmp_path)
+    loaded.read_weights(tmp_path)
+    for weight, other in zip(model.weights, loaded.weights, strict=True):
+        assert weight.numpy().tobytes() == other.numpy().tobytes()
+
+
+def test_layers_of_one_number_survive_write_and_read(tmp_path):
+    model, loaded = VAE(1, 1, (1, 1), seed=1), VAE(1, 1, (1, 1), seed=2)
+    model.write_weights(tmp_path)
+    loaded.read_weights(tmp_path)
+    np.testing.assert_array_equal(
+        [w.numpy().ravel()[0] for w in model.weights],
+        [w.numpy().ravel()[0] for w in loaded.weights],
+    )
+
+
+def test_batch_norm_weights_survive_write_and_read(tmp_path):
+    def build(seed):
+        model = VAE(3, 2, (5, 6), seed=seed, batch_norm=True)
+        rng = np.random.default_rng(seed)
+        for weight in vae_models.weight_files(model).values():
+            weight.assign(rng.uniform(0.5, 1.5, size=weight.shape))
+        return model
+
+    model, loaded = build(0), build(1)
+    assert len(vae_models.weight_files(model)) == len(model.weights) - len(
+        [w for w in model.weights if "seed" in w.name]
+    )
+    model.write_weights(tmp_path)
+    loaded.read_weights(tmp_path)
+    np.testing.assert_array_equal(model.encode(noise(4, 3))[0], loaded.encode(noise(4, 3))[0])
+
+
+def test_one_unreadable_weight_file_leaves_every_weight_as_it_was(tmp_path):
+    random_model(seed=1).write_weights(tmp_path)
+    (tmp_path / "Decoder_b6.dat").write_text("0.5\n")
+    model = random_model(seed=2)
+    before = [w.numpy() for w in model.weights]
+    with pytest.raises(run_files.InputError, match=r"Decoder_b6\.dat.*shape"):
+        model.read_weights(tmp_path)
+    for weight, value in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, value)
+
+
+@pytest.mark.parametrize("decoder_std", [None, 0.3])
+def test_a_numpy_forward_pass_from_the_text_files_equals_the_decoder(tmp_path, decoder_std):
+    model = VAE(3, 2, (5, 5), decoder_std, seed=4)
+    model.write_weights(tmp_path)
+    hidden = z = noise(4, 2)
+    for layer in "456":
+        w, b = (np.loadtxt(tmp_path / f"Decoder_{kind}{layer}.dat") for kind in "Wb")
+        hidden = np.maximum(0.0, hidden) if layer != "4" else hidden
+        hidden = hidden @ w + b
+    mean, log_std = model.decode(z)
+    np.testing.assert_allclose(mean, hidden[:, :3], rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(log_std, hidden[:, 3:], rtol=1e-4, atol=1e-7)
+
+
+def test_a_fresh_process_reads_the_same_weights_to_the_bit(tmp_path):
+    model = random_model()
+    model.write_weights(tmp_path)
+    run_files.write_json(tmp_path / "config.json", {"data_dim": 3, "n_dim": 2, "n_width": 5})
+    code = """
+import json, sys
+import numpy as np
+folder, names = sys.argv[1], json.loads(sys.argv[2])
+texts = {n: np.loadtxt(f"{folder}/{n}", dtype=np.float32).tobytes().hex() for n in names}
+assert "vae_models" not in sys.modules
+import quiet_tensorflow, vae_models
+model, settings = vae_models.load_model(folder)
+assert settings["data_dim"] == 3
+loaded = {n: w.numpy().tobytes().hex() for n, w in vae_models.weight_files(model).items()}
+print(json.dumps([texts, loaded]))
+"""
+    command = [sys.executable, "-c", code, str(tmp_path), json.dumps(list(CONTRACT_SHAPES))]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    expected = {n: w.numpy().tobytes().hex() for n, w in vae_models.weight_files(model).items()}
+    for read in json.loads(result.stdout):
+        assert read == expected
+
+
+def assert_moments(samples, mean, covariance):
+    """Mean and covariance of Gaussian samples are the given ones, within 5 standard errors."""
+    n = len(samples)
+    variances = np.diag(covariance)
+    np.testing.assert_array_less(
+        np.abs(samples.mean(axis=0) - mean), 5 * np.sqrt(variances / n) + 1e-6
+    )
+    errors = np.abs(np.cov(samples, rowvar=False) - covariance)
+    limits = 5 * np.sqrt((np.outer(variances, variances) + covariance**2) / n)
+    np.testing.assert_array_less(errors, limits + 1e-6)
+
+
+def test_generated_samples_have_the_moments_of_the_model(linear_gaussian):
+    samples = vae_models.generate(linear_gaussian.model(), 40_000, seed=1)
+    assert samples.dtype == np.float32
+    assert samples.shape == (40_000, 3)
+    assert_moments(samples, linear_gaussian.mean, linear_gaussian.covariance)
+
+
+def test_generated_means_lie_on_the_plane_of_the_decoder(linear_gaussian):
+    means = vae_models.generate(linear_gaussian.model(), 20_000, seed=1, mean_only=True)
+    weights = linear_gaussian.weights
+    assert_moments(means, linear_gaussian.mean, weights @ weights.T)
+    normal = np.cross(*weights.T)
+    np.testing.assert_allclose((means - linear_gaussian.mean) @ normal, 0.0, atol=1e-5)
+
+
+def test_fewer_generated_samples_are_the_first_rows_of_more(linear_gaussian, monkeypatch):
+    monkeypatch.setattr(vae_models, "GENERATED_AT_ONCE", 64)
+    model = linear_gaussian.model()
+    many = vae_models.generate(model, 150, seed=3)
+    for n in (1, 64, 65):
+        np.testing.assert_array_equal(vae_models.generate(model, n, seed=3), many[:n])
+    assert len(np.unique(many, axis=0)) == 150
+    assert not np.isin(vae_models.generate(model, 150, seed=4), many).any()
+
+
+def test_reconstructions_have_the_moments_of_encoder_and_decoder(linear_gaussian):
+    one = linear_gaussian.draw(1, seed=8)
+    x = np.repeat(one, 40_000, axis=0)
+    z_mean = (one[0] - linear_gaussian.mean) @ linear_gaussian.posterior_weights
+    weights, noise_variances = linear_gaussian.weights, linear_gaussian.noise_std**2
+    mean = weights @ z_mean + linear_gaussian.mean
+    of_z = weights @ np.diag(linear_gaussian.posterior_std**2) @ weights.T
+    model = linear_gaussian.model()
+    samples = vae_models.reconstruct(model, x, seed=2)
+    assert_moments(samples, mean, of_z + np.diag(noise_variances))
+    assert_moments(vae_models.reconstruct(model, x, seed=2, mean_only=True), mean, of_z)
+    assert len(np.unique(samples, axis=0)) > 39_900
+
+
+def test_each_reconstruction_belongs_to_its_row(linear_gaussian, monkeypatch):
+    monkeypatch.setattr(vae_models, "GENERATED_AT_ONCE", 16)
+    x = linear_gaussian.mean + 1000.0 * np.arange(40)[:, np.newaxis] * linear_gaussian.weights[:, 0]
+    means = vae_models.reconstruct(linear_gaussian.model(), x, seed=2, mean_only=True)
+    shrinkage = 1.0 - linear_gaussian.posterior_std[0] ** 2
+    expected = linear_gaussian.mean + shrinkage * (x - linear_gaussian.mean)
+    assert means.shape == (40, 3)
+    np.testing.assert_allclose(means, expected, atol=5.0)
