@@ -18,6 +18,7 @@ ACTIVE_KL = 1e-4
 # about 1e-8 nats where the best variance is zero (a Heywood case).
 VARIANCE_FLOOR = 1e-8
 N_RANDOM_STARTS = 12
+LARGE = 20  # dimensions above which three starts must do: a search takes minutes there
 # Solutions at these beta - 1 lead to the one of least KL where beta = 1 has many.
 BETA_TILTS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 
@@ -239,6 +240,8 @@ def _starts(log_variances, log_conditional):
     yield log_variances  # the collapsed model
     yield log_conditional
     yield 0.5 * (log_variances + log_conditional)
+    if len(log_variances) > LARGE:
+        return
     for j in range(len(log_variances)):  # coordinate j copied, as near a Heywood case
         start = log_variances.copy()
         start[j] = log_conditional[j] + np.log(0.01)

@@ -10,7 +10,8 @@ import pytest
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
 SMALL = (
-    "--data_dim 3 --n_dim 2 --n_width 5 --batch_size 4 --training_data_size 38 --n_epoch 3 --seed 7"
+    "--data_dim 3 --n_dim 2 --n_width 5 --batch_size 4 --training_data_size 38 --n_epoch 3 "
+    "--lr 0.02 --seed 7"
 ).split()  # 38 rows: nine batches of 4 and one of 2
 
 
@@ -91,6 +92,21 @@ def history():
         return [{name: text for name, text in row.items() if name != "seconds"} for row in rows]
 
     return call
+
+
+@pytest.fixture
+def plain_steps(monkeypatch):
+    """Training runs without compiling, which would take longer than the steps of a small run."""
+    import training
+
+    def compile_steps(training_step, model, optimizer):
+        def run_steps(x, epsilon, n_steps):
+            pairs = zip(x[:n_steps], epsilon[:n_steps], strict=True)
+            return np.array([training_step(model, optimizer, *pair) for pair in pairs])
+
+        return run_steps
+
+    monkeypatch.setattr(training, "compile_steps", compile_steps)
 
 
 @pytest.fixture

@@ -1,0 +1,211 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import kstest
+
+import data_processing
+from data_processing import Batches, Data, InputError
+
+ROWS = np.arange(33, dtype=np.float32).reshape(11, 3)  # each row known by its first number
+
+
+def numbered(n_rows):
+    return np.arange(3 * n_rows, dtype=np.float32).reshape(n_rows, 3)
+
+
+def used_rows(chunks):
+    """The rows of x in the order in which the steps of the chunks use them."""
+    return np.concatenate([x[:n].reshape(-1, x.shape[-1]) for x, _, n in chunks])
+
+
+def test_streams_repeat_and_differ_by_seed_purpose_and_position():
+    def draw(*key):
+        return data_processing.stream(*key).integers(2**62)
+
+    keys = [(0, "draw"), (1, "draw"), (0, "split"), (0, "noise", 1, 0), (0, "noise", 1, 1)]
+    keys += [(0, "noise", 2, 0), (0, "shuffle", 1)]
+    assert [draw(*key) for key in keys] == [draw(*key) for key in keys]
+    assert len({draw(*key) for key in keys}) == len(keys)
+
+
+def test_drawn_points_have_the_mean_and_the_covariance_asked_for():
+    mean, root = np.array([1.0, -2.0, 0.5]), np.random.default_rng(0).normal(size=(3, 3))
+    covariance, n = root @ root.T, 50_000
+    x = data_processing.draw_gaussian(mean, covariance, n, np.random.default_rng(1))
+    assert (x.dtype, x.shape) == (np.float32, (n, 3))
+    variances = np.diag(covariance)
+    np.testing.assert_array_less(np.abs(x.mean(axis=0) - mean), 5 * np.sqrt(variances / n))
+    limits = 5 * np.sqrt((np.outer(variances, variances) + covariance**2) / n)
+    np.testing.assert_array_less(np.abs(np.cov(x, rowvar=False) - covariance), limits)
+
+
+def test_the_known_gaussian_is_the_one_that_the_data_set_was_drawn_from():
+    mean, covariance = data_processing.known_gaussian()
+    np.testing.assert_array_equal(covariance, covariance.T)
+    x = data_processing.load_table(data_processing.DATA_FOLDER / "input_data.dat", 10)
+    assert x.shape == (100, 10)
+    white = np.linalg.solve(np.linalg.cholesky(covariance), (x - mean).T)
+    assert kstest(white.ravel(), "norm").pvalue > 1e-3
+
+
+def test_rows_of_a_file_are_its_first_ones(tmp_path):
+    np.savetxt(tmp_path / "x.dat", ROWS)
+    x, mean, covariance = data_processing.get_rows(tmp_path / "x.dat", 4, 3, seed=0)
+    np.testing.assert_array_equal(x, ROWS[:4])
+    assert mean is covariance is None
+    x, _, _ = data_processing.get_rows(tmp_path / "x.dat", 400, 3, seed=0)
+    np.testing.assert_array_equal(x, ROWS)
+
+
+def test_rows_without_a_file_come_from_the_known_gaussian_and_the_seed():
+    x, mean, covariance = data_processing.get_rows(None, 7, 10, seed=0)
+    again, other = (data_processing.get_rows(None, 7, 10, seed)[0] for seed in (0, 1))
+    assert x.shape == (7, 10)
+    np.testing.assert_array_equal(x, again)
+    assert not np.isin(x, other).any()
+    np.testing.assert_array_equal(covariance, data_processing.known_gaussian()[1])
+    np.testing.assert_array_equal(mean, data_processing.known_gaussian()[0])
+
+
+def test_another_dimension_than_the_known_gaussians_needs_a_file():
+    with pytest.raises(InputError, match="--data_dim 3: .*10 dimensions.*--data_path"):
+        data_processing.get_rows(None, 7, 3, seed=0)
+
+
+def test_the_rows_of_a_run_are_found_by_its_settings(tmp_path):
+    np.savetxt(tmp_path / "x.dat", ROWS)
+    settings = {"data_path": str(tmp_path / "x.dat"), "data_size": 4, "data_dim": 3, "seed": 0}
+    x, _, _ = data_processing.get_rows_of_run(settings)
+    np.testing.assert_array_equal(x, ROWS[:4])
+
+
+def test_a_split_uses_every_row_once_and_the_seed_chooses_which():
+    train, held_out = data_processing.split(ROWS, 7, seed=0)
+    assert (len(train), len(held_out)) == (7, 4)
+    np.testing.assert_array_equal(np.unique(np.concatenate([train, held_out]), axis=0), ROWS)
+    np.testing.assert_array_equal(train, data_processing.split(ROWS, 7, seed=0)[0])
+    assert {tuple(r) for r in train} != {tuple(r) for r in data_processing.split(ROWS, 7, 1)[0]}
+    assert {tuple(r) for r in train} != {tuple(r) for r in ROWS[:7]}
+
+
+def test_four_fifths_of_the_rows_train_unless_told_otherwise():
+    assert [len(part) for part in data_processing.split(ROWS, None, seed=0)] == [8, 3]
+
+
+@pytest.mark.parametrize("size", [0, 11, 12])
+def test_a_split_without_training_or_held_out_rows_is_refused(size):
+    with pytest.raises(InputError, match=f"--training_data_size {size}: of 11 rows"):
+        data_processing.split(ROWS, size, seed=0)
+
+
+def test_a_single_row_is_too_few_to_split():
+    with pytest.raises(InputError, match="1 row"):
+        data_processing.split(ROWS[:1], None, seed=0)
+
+
+def test_the_reference_is_the_known_gaussian_or_that_of_the_training_rows():
+    mean, covariance = np.zeros(3), np.eye(3)
+    known = Data(ROWS, ROWS, mean, covariance).reference()
+    assert known == (mean, covariance)
+    x = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    mean, covariance = Data(x, ROWS).reference()
+    centred = np.float64(x) - np.float64(x).sum(axis=0) / 20
+    np.testing.assert_allclose(mean, np.float64(x).sum(axis=0) / 20)
+    np.testing.assert_allclose(covariance, centred.T @ centred / 19)
+    assert Data(x[:, :1], ROWS).reference()[1].shape == (1, 1)
+
+
+@settings(deadline=None, max_examples=100, derandomize=True)
+@given(st.integers(1, 60), st.data(), st.integers(1, 100))
+def test_every_row_is_used_once_in_an_epoch(n_rows, data, chunk_numbers):
+    batch_size = data.draw(st.integers(1, n_rows))
+    batches = Batches(numbered(n_rows), batch_size, 2, seed=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data_processing, "CHUNK_NUMBERS", chunk_numbers)
+        chunks = list(batches.chunks(epoch=1))
+    np.testing.assert_array_equal(np.sort(used_rows(chunks)[:, 0]), batches.x[:, 0])
+    assert sum(n_steps for _, _, n_steps in chunks) == batches.steps == -(-n_rows // batch_size)
+    sizes = {x.shape[:2] for x, _, _ in chunks if x.shape[1] == batch_size}
+    assert len(sizes) == 1  # one compiled form serves all full batches
+    for x, epsilon, n_steps in chunks:
+        assert 1 <= n_steps <= len(x)
+        assert x.dtype == epsilon.dtype == np.float32
+        assert (x.shape[2], epsilon.shape) == (3, (*x.shape[:2], 2))
+
+
+def test_a_last_batch_that_is_smaller_makes_a_chunk_of_its_own():
+    chunks = list(Batches(ROWS, 4, 2, seed=0).chunks(epoch=1))
+    assert [x.shape for x, _, _ in chunks] == [(2, 4, 3), (1, 3, 3)]
+    assert [n_steps for _, _, n_steps in chunks] == [2, 1]
+
+
+def test_chunks_hold_about_the_numbers_they_should(monkeypatch):
+    monkeypatch.setattr(data_processing, "CHUNK_NUMBERS", 60)
+    chunks = list(Batches(numbered(39), 4, 2, seed=0).chunks(epoch=1))
+    assert [x.shape[:2] for x, _, _ in chunks] == [(5, 4), (5, 4), (1, 3)]
+    assert [n_steps for _, _, n_steps in chunks] == [5, 4, 1]
+    monkeypatch.setattr(data_processing, "CHUNK_NUMBERS", 1)
+    assert Batches(numbered(39), 4, 2, seed=0).chunk_steps == 1
+
+
+def test_shuffles_and_noise_differ_between_epochs_and_seeds_and_repeat():
+    def epoch(number, seed):
+        (x, epsilon, _), *_ = Batches(numbered(64), 16, 2, seed).chunks(number)
+        return x[:, :, 0].ravel(), epsilon.ravel()
+
+    for same, again in zip(epoch(1, 0), epoch(1, 0), strict=True):
+        np.testing.assert_array_equal(same, again)
+    for other in (epoch(2, 0), epoch(1, 1)):
+        for here, there in zip(epoch(1, 0), other, strict=True):
+            assert np.mean(here == there) < 0.2
+    assert (epoch(1, 0)[0] != np.arange(64) * 3).mean() > 0.8
+
+
+def test_noise_is_standard_normal_and_new_in_every_chunk(monkeypatch):
+    monkeypatch.setattr(data_processing, "CHUNK_NUMBERS", 300)
+    chunks = list(Batches(numbered(5000), 10, 2, seed=0).chunks(epoch=1))
+    assert len(chunks) == 50
+    noise = np.concatenate([epsilon.ravel() for _, epsilon, _ in chunks])
+    assert len(np.unique(noise)) > 0.99 * noise.size
+    assert kstest(noise, "norm").pvalue > 1e-3
+
+
+def test_chunks_from_the_kth_on_equal_all_chunks_without_the_first_k(monkeypatch):
+    monkeypatch.setattr(data_processing, "CHUNK_NUMBERS", 30)
+    batches = Batches(numbered(39), 4, 2, seed=0)
+    every = list(batches.chunks(epoch=3))
+    assert len(every) == 6
+    for k in range(7):
+        late = list(batches.chunks(epoch=3, first=k))
+        assert len(late) == 6 - k
+        for (x, epsilon, n), (late_x, late_epsilon, late_n) in zip(every[k:], late, strict=True):
+            np.testing.assert_array_equal(x, late_x)
+            np.testing.assert_array_equal(epsilon, late_epsilon)
+            assert n == late_n
+
+
+def test_a_batch_larger_than_the_training_rows_is_refused():
+    assert Batches(ROWS, 11, 2, seed=0).steps == 1
+    with pytest.raises(InputError, match="--batch_size 12 is above the 11 training rows"):
+        Batches(ROWS, 12, 2, seed=0)
+
+
+@pytest.mark.parametrize("name", ["x.dat", "x.npy"])
+def test_a_saved_table_comes_back_exact(tmp_path, name):
+    bits = np.random.default_rng(0).integers(0, 2**32, 300, dtype=np.uint32)
+    x = bits.view(np.float32)
+    x = np.where(np.isfinite(x), x, np.float32(0.1)).reshape(-1, 3)
+    data_processing.save_table(tmp_path / name, x)
+    loaded = np.load(tmp_path / name) if name == "x.npy" else np.loadtxt(tmp_path / name)
+    np.testing.assert_array_equal(loaded.astype(np.float32).view(np.uint32), x.view(np.uint32))
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_an_output_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "folder.dat").mkdir()
+    (tmp_path / "file").write_text("")
+    data_processing.check_output(tmp_path / "x.npy")
+    for name in ("x.csv", "x", "folder.dat", "missing/x.dat", "file/x.dat"):
+        with pytest.raises(InputError, match=name):
+            data_processing.check_output(tmp_path / name)

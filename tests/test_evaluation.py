@@ -1,0 +1,135 @@
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+import evaluation
+from vae_models import kl_divergence
+
+
+def exact_log_density(linear_gaussian, x):
+    return multivariate_normal(linear_gaussian.mean, linear_gaussian.covariance).logpdf(x)
+
+
+def wrong_encoder(linear_gaussian):
+    """The model with a wrong encoder, and the closed form of D_KL[q(z|x) || p(z|x)]."""
+    model = linear_gaussian.model(encoder_shift=0.2, encoder_stretch=1.3)
+    shift = 0.2 / linear_gaussian.posterior_std
+    return model, kl_divergence(shift, np.full(2, np.log(1.3))).numpy()
+
+
+def test_with_the_exact_posterior_elbo_and_log_px_are_the_exact_log_density(linear_gaussian):
+    x = linear_gaussian.draw(37, seed=0)
+    result = evaluation.evaluate(linear_gaussian.model(), x, 20, seed=(0,))
+    expected = exact_log_density(linear_gaussian, x)
+    np.testing.assert_allclose(result.elbo, expected, atol=1e-4)
+    np.testing.assert_allclose(result.log_px, expected, atol=1e-4)
+    np.testing.assert_allclose(result.effective_samples, 20.0, rtol=1e-4)
+    np.testing.assert_allclose(result.log_px_se, 0.0, atol=1e-3)
+    mean = (x - linear_gaussian.mean) @ linear_gaussian.posterior_weights
+    kl = kl_divergence(mean, np.log(linear_gaussian.posterior_std))
+    np.testing.assert_allclose(result.kl, kl, rtol=1e-4)
+    np.testing.assert_allclose(result.log_px_z - result.kl, result.elbo, atol=1e-6)
+
+
+def test_with_a_wrong_encoder_log_px_holds_and_the_elbo_lies_below_by_the_kl(linear_gaussian):
+    model, gap = wrong_encoder(linear_gaussian)
+    x = linear_gaussian.draw(40, seed=0)
+    expected = exact_log_density(linear_gaussian, x)
+    scores, elbos = [], []
+    for seed in range(8):
+        result = evaluation.evaluate(model, x, 500, seed=(seed, 3))
+        scores.append((result.log_px - expected) / result.log_px_se)
+        elbos.append(result.elbo)
+        assert (result.elbo < result.log_px).all()
+        assert (result.effective_samples > 1).all()
+        assert (result.effective_samples < 500).all()
+    scores = np.concatenate(scores)
+    assert np.abs(scores).max() < 5
+    assert abs(scores.mean()) < 0.3
+    assert 0.8 < scores.std() < 1.2  # the standard errors are neither too small nor too large
+    error = np.mean(elbos, axis=0) - (expected - gap)
+    standard_error = np.std(elbos, axis=0, ddof=1) / np.sqrt(len(elbos))
+    assert np.abs(error / standard_error).max() < 8  # Student's t with 7 degrees of freedom
+    assert abs(error.mean()) < 5 * np.sqrt(np.mean(standard_error**2) / len(x))
+
+
+def test_one_sample_gives_the_elbo_itself(linear_gaussian):
+    model, _ = wrong_encoder(linear_gaussian)
+    result = evaluation.evaluate(model, linear_gaussian.draw(9, seed=0), 1, seed=(0,))
+    np.testing.assert_allclose(result.log_px, result.elbo)
+    np.testing.assert_allclose(result.effective_samples, 1.0)
+
+
+def test_a_seed_repeats_an_evaluation_and_another_one_differs(linear_gaussian):
+    model, _ = wrong_encoder(linear_gaussian)
+    x = linear_gaussian.draw(9, seed=0)
+    elbos = [evaluation.evaluate(model, x, 6, seed).elbo for seed in [(1, 2), (1, 2), (1, 3), (2, 2)]]
+    np.testing.assert_array_equal(elbos[0], elbos[1])
+    assert (elbos[0] != elbos[2]).all()
+    assert (elbos[0] != elbos[3]).all()
+
+
+def test_blocks_change_nothing_but_the_noise(linear_gaussian, monkeypatch):
+    """With the exact posterior the noise drops out and every row must keep its place."""
+    x = linear_gaussian.draw(150, seed=0)
+    expected = exact_log_density(linear_gaussian, x)
+    model, gap = wrong_encoder(linear_gaussian)
+    monkeypatch.setattr(evaluation, "Z_AT_ONCE", 64)
+    monkeypatch.setattr(evaluation, "ROWS_AT_ONCE", 16)
+    for n_samples in (1, 3, 100):  # blocks of 64, 21 and 16 rows; one and many parts of z
+        result = evaluation.evaluate(linear_gaussian.model(), x, n_samples, seed=(0,))
+        np.testing.assert_allclose(result.elbo, expected, atol=1e-4)
+        np.testing.assert_allclose(result.effective_samples, n_samples, rtol=1e-4)
+    result = evaluation.evaluate(model, x, 100, seed=(0,))
+    np.testing.assert_array_less(np.abs(result.log_px - expected), 6 * result.log_px_se)
+    error = result.elbo - (expected - gap)
+    assert abs(error.mean()) < 5 * evaluation.standard_error(error)
+    assert len(np.unique(np.round(error, 4))) > 140  # no two rows share their noise
+
+
+def test_mean_elbo_is_the_mean_of_one_draw_a_row(linear_gaussian):
+    x = linear_gaussian.draw(30, seed=0)
+    value = evaluation.mean_elbo(linear_gaussian.model(), x, seed=(0, 1))
+    np.testing.assert_allclose(value, exact_log_density(linear_gaussian, x).mean(), atol=1e-4)
+
+
+def test_the_standard_error_of_a_mean():
+    values = np.array([1.0, 2.0, 4.0, 7.0])
+    np.testing.assert_allclose(evaluation.standard_error(values), np.sqrt(7.0 / 4.0))
+    assert np.isnan(evaluation.standard_error(values[:1]))
+
+
+def test_encoded_rows_keep_their_order_over_blocks(linear_gaussian, monkeypatch):
+    monkeypatch.setattr(evaluation, "Z_AT_ONCE", 8)
+    x = linear_gaussian.draw(30, seed=0)
+    mean, log_std = evaluation.encode(linear_gaussian.model(), x)
+    expected = (x - linear_gaussian.mean) @ linear_gaussian.posterior_weights
+    np.testing.assert_allclose(mean, expected, atol=1e-5)
+    np.testing.assert_allclose(np.exp(log_std), np.tile(linear_gaussian.posterior_std, (30, 1)), 1e-5)
+
+
+def test_units_are_active_above_a_hundredth_of_variance(linear_gaussian):
+    model = linear_gaussian.model()
+    x = linear_gaussian.draw(400, seed=0)
+    head = model.encoder.network.layers[-1]
+    head.kernel.assign(head.kernel * [0.1, 1.0, 1.0, 1.0])  # the first unit's mean
+    units = evaluation.latent_units(model, x)
+    means = (x - linear_gaussian.mean) @ linear_gaussian.posterior_weights * [0.1, 1.0]
+    means[:, 0] += head.bias.numpy()[0] + 0.1 * linear_gaussian.mean @ (
+        linear_gaussian.posterior_weights[:, 0]
+    )
+    np.testing.assert_allclose(units.variance_of_mean, means.var(axis=0), rtol=1e-4)
+    assert units.variance_of_mean[0] < 0.01 < units.variance_of_mean[1]
+    np.testing.assert_array_equal(units.active, [False, True])
+
+
+def test_kl_of_the_units_adds_up_to_the_kl_of_the_rows(linear_gaussian):
+    model, _ = wrong_encoder(linear_gaussian)
+    x = linear_gaussian.draw(50, seed=0)
+    units = evaluation.latent_units(model, x)
+    mean = (x - linear_gaussian.mean) @ linear_gaussian.posterior_weights + 0.2
+    log_std = np.log(1.3 * linear_gaussian.posterior_std)
+    each = [kl_divergence(mean[:, [j]], log_std[[j]]).numpy().mean() for j in range(2)]
+    np.testing.assert_allclose(units.kl, each, rtol=1e-4)
+    total = evaluation.evaluate(model, x, 1, seed=(0,)).kl.mean()
+    assert units.kl.sum() == pytest.approx(total, rel=1e-5)

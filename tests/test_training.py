@@ -1,0 +1,264 @@
+import csv
+import os
+import signal
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import run_files
+import training
+import vae_main
+from data_processing import Batches
+from progress import Progress
+from run_files import InputError, Stopped
+from vae_models import VAE
+
+
+@pytest.fixture
+def batches():
+    x = np.random.default_rng(0).normal(size=(23, 3)).astype(np.float32)
+    return Batches(x, 4, 2, seed=0)  # five batches of 4 and one of 3
+
+
+def model_and_optimizer():
+    model = VAE(3, 2, (5, 5), seed=1)
+    return model, training.make_optimizer("adam", 0.05, "cosine", 60, model)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A Run in an empty folder; no step of it needs compiled code."""
+    model, optimizer = model_and_optimizer()
+    with Progress(2) as progress:
+        with training.Run(tmp_path, model, optimizer, 2, False, progress) as run:
+            yield run
+
+
+def test_the_compiled_loop_equals_a_plain_loop_over_the_same_batches(batches):
+    model, optimizer = model_and_optimizer()
+    plain_model, plain_optimizer = model_and_optimizer()
+    run_steps = training.compile_steps(vae_main.training_step, model, optimizer)
+    n_rows = []
+    for epoch in (1, 2):
+        for x, epsilon, n_steps in batches.chunks(epoch):
+            padded = [np.concatenate([a, np.full_like(a[:2], np.nan)]) for a in (x, epsilon)]
+            terms = run_steps(*padded, n_steps)
+            expected = [
+                vae_main.training_step(plain_model, plain_optimizer, *pair)
+                for pair in zip(x[:n_steps], epsilon[:n_steps], strict=True)
+            ]
+            assert terms.shape == (n_steps, 2)
+            np.testing.assert_allclose(terms, expected, rtol=1e-4, atol=1e-6)
+            n_rows += n_steps * [x.shape[1]]
+    assert n_rows == 2 * [4, 4, 4, 4, 4, 3]
+    for weight, plain in zip(model.weights, plain_model.weights, strict=True):
+        np.testing.assert_allclose(weight, plain, rtol=1e-3, atol=2e-5)
+    start = VAE(3, 2, (5, 5), seed=1)
+    assert any(np.abs(w - s).max() > 0.01 for w, s in zip(model.weights, start.weights, strict=True))
+
+
+def test_a_training_step_lowers_minus_the_elbo_along_its_gradient():
+    model = VAE(3, 2, (5, 5), seed=1)
+    optimizer = training.make_optimizer("sgd", 0.01, "constant", 9, model)
+    x, epsilon = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
+    epsilon = epsilon[:, :2]
+    before = [np.array(w) for w in model.trainable_variables]
+    with tf.GradientTape() as tape:
+        kl, log_px_z = model.elbo_terms(x, epsilon)
+        cost = tf.reduce_mean(kl) - tf.reduce_mean(log_px_z)
+    gradients = tape.gradient(cost, model.trainable_variables)
+    terms = vae_main.training_step(model, optimizer, x, epsilon)
+    np.testing.assert_allclose(terms, [np.mean(kl), np.mean(log_px_z)], rtol=1e-6)
+    for old, gradient, weight in zip(before, gradients, model.trainable_variables, strict=True):
+        np.testing.assert_allclose(weight, old - 0.01 * gradient, rtol=1e-4, atol=1e-8)
+
+
+def test_learning_rates_stay_or_fall_to_zero_as_half_a_cosine():
+    model = VAE(3, 2, (5, 5))
+    constant = training.make_optimizer("adam", 0.3, "constant", 10, model)
+    assert isinstance(constant, keras.optimizers.Adam)
+    np.testing.assert_allclose(constant.learning_rate, 0.3)
+    cosine = training.make_optimizer("sgd", 0.3, "cosine", 10, model)
+    assert isinstance(cosine, keras.optimizers.SGD)
+    for step in (0, 1, 5, 10):
+        cosine.iterations.assign(step)
+        expected = 0.15 * (1 + np.cos(np.pi * step / 10))
+        np.testing.assert_allclose(cosine.learning_rate, expected, atol=1e-7)
+
+
+def test_epoch_means_are_weighted_by_rows(run):
+    run.add(np.float32([[1.0, -2.0], [3.0, -6.0]]), batch_size=4)
+    run.add(np.float32([[9.0, -1.0]]), batch_size=2)
+    run.end_epoch(-5.5)
+    row = run.position.history[0]
+    assert row["kl"] == (4 * 1 + 4 * 3 + 2 * 9) / 10
+    assert row["log_px_z"] == -(4 * 2 + 4 * 6 + 2 * 1) / 10
+    assert row["elbo"] == row["log_px_z"] - row["kl"]
+    assert row["elbo_held_out"] == -5.5
+    assert row["epoch"] == 1
+    run.add(np.float32([[5.0, -7.0]]), batch_size=4)
+    run.end_epoch(-5.0)
+    assert run.position.history[1]["kl"] == 5.0
+    assert list(run.epochs()) == []
+
+
+def test_a_term_that_is_not_finite_ends_the_run_with_epoch_step_and_term(run, tmp_path):
+    run.add(np.ones((3, 2), np.float32), batch_size=4)
+    start = run.model.encoder.weights[0].numpy()
+    run.model.encoder.weights[0].assign(np.full((3, 5), np.inf))
+    with pytest.raises(Stopped, match=r"epoch 1, step 5: log p\(x\|z\) is not finite") as stopped:
+        run.add(np.float32([[1.0, -2.0], [1.0, np.nan], [np.nan, 1.0]]), batch_size=4)
+    assert stopped.value.status == 1
+    np.testing.assert_array_equal(np.loadtxt(tmp_path / "Encoder_W1.dat", np.float32), start)
+
+
+def test_weights_that_are_not_finite_are_not_saved(run, tmp_path):
+    run.model.decoder.weights[3].assign(np.full(5, np.nan))
+    with pytest.raises(Stopped, match="a weight is not finite"):
+        run.save()
+    assert np.isfinite(np.loadtxt(tmp_path / "Decoder_b5.dat")).all()
+    assert np.isfinite(run.model.decoder.weights[3]).all()
+
+
+def test_a_diverging_run_keeps_finite_weights_and_its_settings(ends, tmp_path, data_file):
+    flags = "--data_dim 3 --n_width 5 --batch_size 4 --n_epoch 2 --optimizer sgd --lr 1e6".split()
+    flags += ["--data_path", data_file, "--output_dir", tmp_path]
+    status, lines = ends(vae_main.main, flags)
+    assert status == 1
+    assert len(lines) == 1
+    for word in ("diverged in epoch 1, step", "is not finite", "--lr"):
+        assert word in lines[0]
+    assert any(term in lines[0] for term in ("KL", "log p(x|z)"))
+    files = [*tmp_path.glob("Encoder_*"), *tmp_path.glob("Decoder_*")]
+    assert len(files) == 12
+    assert all(np.isfinite(np.loadtxt(file)).all() for file in files)
+    assert (tmp_path / "config.json").exists()
+    assert not (tmp_path / "report.json").exists()
+
+
+def test_interrupted_runs_end_in_the_same_bits(vae_run, train, weights, history, monkeypatch):
+    """A signal within an epoch, then a crash, then a damaged checkpoint."""
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_EPOCH_CHECKPOINTS", 0.0)
+    add, calls = training.Run.add, []
+
+    def interrupted_add(run, *args, **kwargs):
+        calls.append(run.position.epoch)
+        if len(calls) == 3:  # the first of two chunks of epoch 2
+            os.kill(os.getpid(), signal.SIGTERM)
+        if len(calls) == 5:  # epoch 3
+            raise RuntimeError("power cut")
+        add(run, *args, **kwargs)
+
+    monkeypatch.setattr(training.Run, "add", interrupted_add)
+    handler = signal.getsignal(signal.SIGTERM)
+    folder = vae_run.parent / "interrupted"
+    with pytest.raises(Stopped, match="epoch 2.*--resume") as stopped:
+        train(vae_main.main, folder=folder)
+    assert stopped.value.status == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is handler
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(vae_main.main, "--resume", folder=folder)
+    assert calls == [1, 1, 2, 2, 3]
+    newest = max(folder.glob("checkpoint/ckpt-*.index"), key=lambda p: int(p.stem[5:]))
+    newest = newest.with_suffix(".data-00000-of-00001")
+    newest.write_bytes(newest.read_bytes()[:-1000])
+    train(vae_main.main, "--resume", folder=folder)
+    assert calls[5:] == [3, 3]  # from the end of the last chunk of epoch 2
+    assert weights(folder) == weights(vae_run)
+    assert history(folder) == history(vae_run)
+
+
+def test_a_resumed_run_with_other_settings_is_refused(vae_run, train, contents):
+    before = contents(vae_run)
+    for flags in (["--seed", "8"], ["--n_width", "6"], ["--n_epoch", "2"]):
+        with pytest.raises(InputError, match=f"{flags[0]} .*now {flags[1]}"):
+            train(vae_main.main, *flags, "--resume", folder=vae_run)
+    with pytest.raises(InputError, match="--n_epoch 4.*cosine"):
+        train(vae_main.main, "--n_epoch", "4", "--resume", folder=vae_run)
+    assert contents(vae_run) == before
+
+
+def test_a_finished_run_has_nothing_to_resume(vae_run, train, contents):
+    before = contents(vae_run)
+    with pytest.raises(Stopped, match="finished") as stopped:
+        train(vae_main.main, "--resume", folder=vae_run)
+    assert stopped.value.status == 0
+    assert contents(vae_run) == before
+
+
+def test_a_run_at_a_constant_rate_goes_on_to_more_epochs_as_if_never_stopped(
+    plain_steps, train, weights, history
+):
+    flags = ["--lr_schedule", "constant", "--optimizer", "sgd"]
+    long = train(vae_main.main, *flags, "--n_epoch", "2")
+    short = train(vae_main.main, *flags, "--n_epoch", "1")
+    train(vae_main.main, *flags, "--n_epoch", "2", "--resume", folder=short)
+    assert weights(short) == weights(long)
+    assert history(short) == history(long)
+
+
+def test_resume_without_an_earlier_run_starts_one(train, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "compile_steps", lambda *_: lambda *_: np.full((1, 2), np.nan))
+    with pytest.raises(Stopped, match="epoch 1, step 1: KL"):
+        train(vae_main.main, "--resume", folder=tmp_path / "new")
+
+
+def test_a_folder_serves_one_run_at_a_time(tmp_path):
+    for _ in range(2):  # the lock is given back
+        with run_files.lock_of(tmp_path), pytest.raises(InputError, match="another run is writing"):
+            with run_files.lock_of(tmp_path):
+                pass
+
+
+def test_a_checkpoint_that_cannot_be_written_stops_the_run_and_keeps_the_others(run, tmp_path):
+    kept = sorted(p.name for p in (tmp_path / "checkpoint").iterdir())
+
+    def no_space(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left\non device")
+
+    run.manager.save = no_space
+    with pytest.raises(Stopped, match="checkpoint.*No space left on device") as stopped:
+        run.save()
+    assert "\n" not in str(stopped.value)
+    assert stopped.value.status == 1
+    assert sorted(p.name for p in (tmp_path / "checkpoint").iterdir()) == kept
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "report.json"
+    run_files.write_text(path, "old")
+    with pytest.raises(RuntimeError), run_files.written_whole(path) as beside:
+        beside.write_text("ne")
+        assert path.read_text() == "old"
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
+    with run_files.written_whole(path) as beside:
+        beside.write_text("new")
+    assert path.read_text() == "new"
+    assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_json_holds_no_nan_and_comes_back(tmp_path):
+    values = {"a": 0.1, "b": [float("nan"), float("inf"), 2], "c": None, "ü": "é"}
+    run_files.write_json(tmp_path / "x.json", values)
+    assert run_files.read_json(tmp_path / "x.json") == {**values, "b": [None, None, 2]}
+    for damaged in ('{"a": 0.', "[1]", "", "\ufeff{}", "[" * 100_000):
+        (tmp_path / "x.json").write_text(damaged)
+        with pytest.raises(InputError, match=r"x\.json: damaged"):
+            run_files.read_json(tmp_path / "x.json")
+
+
+def test_history_and_cost_function_hold_every_epoch_exactly(run, tmp_path):
+    for value in (0.1, 1e-17):
+        run.add(np.array([[value, -1 / 3]]), batch_size=3)
+        run.end_epoch(-2 / 3)
+    run.write_results("cost_function_vae.dat")
+    with open(tmp_path / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    expected = [[row["kl"], row["log_px_z"]] for row in run.position.history]
+    assert [[float(row["kl"]), float(row["log_px_z"])] for row in rows] == expected
+    np.testing.assert_array_equal(np.loadtxt(tmp_path / "cost_function_vae.dat"), expected)
