@@ -88,7 +88,7 @@ def run(main):
     except Stopped as stopped:
         leave(str(stopped), stopped.status)
     except KeyboardInterrupt:
-        leave("interrupted", 130)
+        leave("interrupted; a training run continues with the same command and --resume", 130)
     except OSError as error:
         leave(f"error: {error.filename or 'file'}: {error.strerror}", 1)
 

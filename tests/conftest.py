@@ -59,6 +59,12 @@ def beta_run(train):
 
 
 @pytest.fixture(scope="session")
+def environment():
+    """What a user's shell hands to a script: without the variables that TensorFlow's import set."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("TF_CPP")}
+
+
+@pytest.fixture(scope="session")
 def contents():
     """contents(folder): every file under it with its bytes, every folder with None."""
 

@@ -63,7 +63,9 @@ def test_one_sample_gives_the_elbo_itself(linear_gaussian):
 def test_a_seed_repeats_an_evaluation_and_another_one_differs(linear_gaussian):
     model, _ = wrong_encoder(linear_gaussian)
     x = linear_gaussian.draw(9, seed=0)
-    elbos = [evaluation.evaluate(model, x, 6, seed).elbo for seed in [(1, 2), (1, 2), (1, 3), (2, 2)]]
+    elbos = [
+        evaluation.evaluate(model, x, 6, seed).elbo for seed in [(1, 2), (1, 2), (1, 3), (2, 2)]
+    ]
     np.testing.assert_array_equal(elbos[0], elbos[1])
     assert (elbos[0] != elbos[2]).all()
     assert (elbos[0] != elbos[3]).all()
@@ -105,7 +107,9 @@ def test_encoded_rows_keep_their_order_over_blocks(linear_gaussian, monkeypatch)
     mean, log_std = evaluation.encode(linear_gaussian.model(), x)
     expected = (x - linear_gaussian.mean) @ linear_gaussian.posterior_weights
     np.testing.assert_allclose(mean, expected, atol=1e-5)
-    np.testing.assert_allclose(np.exp(log_std), np.tile(linear_gaussian.posterior_std, (30, 1)), 1e-5)
+    np.testing.assert_allclose(
+        np.exp(log_std), np.tile(linear_gaussian.posterior_std, (30, 1)), 1e-5
+    )
 
 
 def test_units_are_active_above_a_hundredth_of_variance(linear_gaussian):
@@ -115,8 +119,9 @@ def test_units_are_active_above_a_hundredth_of_variance(linear_gaussian):
     head.kernel.assign(head.kernel * [0.1, 1.0, 1.0, 1.0])  # the first unit's mean
     units = evaluation.latent_units(model, x)
     means = (x - linear_gaussian.mean) @ linear_gaussian.posterior_weights * [0.1, 1.0]
-    means[:, 0] += head.bias.numpy()[0] + 0.1 * linear_gaussian.mean @ (
-        linear_gaussian.posterior_weights[:, 0]
+    means[:, 0] += (
+        head.bias.numpy()[0]
+        + 0.1 * linear_gaussian.mean @ (linear_gaussian.posterior_weights[:, 0])
     )
     np.testing.assert_allclose(units.variance_of_mean, means.var(axis=0), rtol=1e-4)
     assert units.variance_of_mean[0] < 0.01 < units.variance_of_mean[1]

@@ -31,9 +31,11 @@ def model_and_optimizer():
 def run(tmp_path):
     """A Run in an empty folder; no step of it needs compiled code."""
     model, optimizer = model_and_optimizer()
-    with Progress(2) as progress:
-        with training.Run(tmp_path, model, optimizer, 2, False, progress) as run:
-            yield run
+    with (
+        Progress(2) as progress,
+        training.Run(tmp_path, model, optimizer, 2, False, progress) as run,
+    ):
+        yield run
 
 
 def test_the_compiled_loop_equals_a_plain_loop_over_the_same_batches(batches):
@@ -56,7 +58,9 @@ def test_the_compiled_loop_equals_a_plain_loop_over_the_same_batches(batches):
     for weight, plain in zip(model.weights, plain_model.weights, strict=True):
         np.testing.assert_allclose(weight, plain, rtol=1e-3, atol=2e-5)
     start = VAE(3, 2, (5, 5), seed=1)
-    assert any(np.abs(w - s).max() > 0.01 for w, s in zip(model.weights, start.weights, strict=True))
+    assert any(
+        np.abs(w - s).max() > 0.01 for w, s in zip(model.weights, start.weights, strict=True)
+    )
 
 
 def test_a_training_step_lowers_minus_the_elbo_along_its_gradient():
@@ -192,7 +196,7 @@ def test_a_finished_run_has_nothing_to_resume(vae_run, train, contents):
 def test_a_run_at_a_constant_rate_goes_on_to_more_epochs_as_if_never_stopped(
     plain_steps, train, weights, history
 ):
-    flags = ["--lr_schedule", "constant", "--optimizer", "sgd"]
+    flags = "--training_data_size 14 --lr_schedule constant --optimizer sgd".split()
     long = train(vae_main.main, *flags, "--n_epoch", "2")
     short = train(vae_main.main, *flags, "--n_epoch", "1")
     train(vae_main.main, *flags, "--n_epoch", "2", "--resume", folder=short)
@@ -208,9 +212,12 @@ def test_resume_without_an_earlier_run_starts_one(train, tmp_path, monkeypatch):
 
 def test_a_folder_serves_one_run_at_a_time(tmp_path):
     for _ in range(2):  # the lock is given back
-        with run_files.lock_of(tmp_path), pytest.raises(InputError, match="another run is writing"):
-            with run_files.lock_of(tmp_path):
-                pass
+        with (
+            run_files.lock_of(tmp_path),
+            pytest.raises(InputError, match="another run is writing"),
+            run_files.lock_of(tmp_path),
+        ):
+            pass
 
 
 def test_a_checkpoint_that_cannot_be_written_stops_the_run_and_keeps_the_others(run, tmp_path):
