@@ -257,7 +257,9 @@ def test_a_numpy_forward_pass_from_the_text_files_equals_the_decoder(tmp_path, d
 def test_a_fresh_process_reads_the_same_weights_to_the_bit(tmp_path):
     model = random_model()
     model.write_weights(tmp_path)
-    run_files.write_json(tmp_path / "config.json", {"data_dim": 3, "n_dim": 2, "n_width": 5})
+    config = {"data_dim": 3, "n_dim": 2, "n_width": 5, "decoder_std": None}
+    config |= {"data_path": None, "data_size": 20, "seed": 0}
+    run_files.write_json(tmp_path / "config.json", config)
     code = """
 import json, sys
 import numpy as np
@@ -302,6 +304,15 @@ def test_generated_means_lie_on_the_plane_of_the_decoder(linear_gaussian):
     assert_moments(means, linear_gaussian.mean, weights @ weights.T)
     normal = np.cross(*weights.T)
     np.testing.assert_allclose((means - linear_gaussian.mean) @ normal, 0.0, atol=1e-5)
+
+
+def test_the_noise_of_x_is_not_that_of_z(linear_gaussian):
+    model, n = linear_gaussian.model(), 300
+    means = vae_models.generate(model, n, seed=1, mean_only=True)
+    noise_of_x = (vae_models.generate(model, n, seed=1) - means) / linear_gaussian.noise_std
+    z = (means - linear_gaussian.mean) @ np.linalg.pinv(linear_gaussian.weights).T
+    correlation = np.corrcoef(noise_of_x.ravel()[: 2 * n], z.ravel())[0, 1]
+    assert abs(correlation) < 5 / np.sqrt(2 * n)
 
 
 def test_fewer_generated_samples_are_the_first_rows_of_more(linear_gaussian, monkeypatch):
