@@ -80,12 +80,13 @@ def main(argv=None):
     units, means = evaluation.latent_units(model, x), traverse(model)
     print_units(units, np.ptp(means, axis=1))
     samples = {"decoder": deco_data, "encoder-decoder": en_deco_data}
-    comparison.print_comparison(samples, x, mean, covariance)
+    compared = comparison.print_comparison(samples, x, mean, covariance)
     pictures = folder / "figures"
     figures.latent_traversal(
         pictures / "latent_traversal.png", TRAVERSAL, means, np.arange(model.n_dim)
     )
-    figures.marginals(pictures / "generated_data.png", {"data": x, **samples})
+    if compared:
+        figures.marginals(pictures / "generated_data.png", {"data": x, **samples})
     print(f"\npictures: {pictures}")
 
 

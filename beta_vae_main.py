@@ -68,9 +68,8 @@ def training_step(model, optimizer, x, epsilon, beta):
     return tf.reduce_mean(kl), tf.reduce_mean(log_px_z)
 
 
-def train(args, data, beta, output_dir, progress):
+def train(args, data, batches, beta, output_dir, progress):
     """Train one beta-VAE into output_dir; return its report."""
-    batches = data_processing.Batches(data.x_train, args.batch_size, args.n_dim, args.seed)
     hidden_widths = (args.n_width, args.n_width)
     model = VAE(args.data_dim, args.n_dim, hidden_widths, args.decoder_std, args.seed)
     optimizer = training.make_optimizer(
@@ -89,7 +88,7 @@ def train(args, data, beta, output_dir, progress):
         return gaussian_report.finish(run, data, args, beta, name="beta_vae")
 
 
-def sweep(args, data):
+def sweep(args, data, batches):
     """Train one beta-VAE for each beta, then put them beside the theory."""
     output_dir = Path(args.output_dir)
     reports = []
@@ -100,10 +99,10 @@ def sweep(args, data):
         for beta in args.beta:
             progress.label = f"beta {beta:g}  "
             folder = output_dir / f"beta_{beta:g}"
-            report = run_files.report_of_finished_run(folder) if args.resume else None
-            if report is not None:
+            report = args.resume and run_files.report_of_finished_run(folder, args.n_epoch)
+            if report:
                 progress.skip(args.n_epoch)
-            reports.append(report or train(args, data, beta, folder, progress))
+            reports.append(report or train(args, data, batches, beta, folder, progress))
         beta_sweep.write(output_dir, reports)
         if any(report["cost_exact"] is not None for report in reports):
             picture = output_dir / "figures" / "beta_sweep.png"
@@ -116,6 +115,7 @@ def main(argv=None):
     data = data_processing.get_data(
         args.data_path, args.data_size, args.training_data_size, args.data_dim, args.seed
     )
+    batches = data_processing.Batches(data.x_train, args.batch_size, args.n_dim, args.seed)
     if min(args.beta) < 1 and args.decoder_std is None:
         print(
             f"warning: beta {min(args.beta):g} with a learned decoder std: the cost has no minimum "
@@ -123,10 +123,10 @@ def main(argv=None):
             file=sys.stderr,
         )
     if len(args.beta) > 1:
-        sweep(args, data)
+        sweep(args, data, batches)
         return
     with Progress(args.n_epoch) as progress:
-        report = train(args, data, args.beta[0], args.output_dir, progress)
+        report = train(args, data, batches, args.beta[0], args.output_dir, progress)
     gaussian_report.print_report(report, args.output_dir)
 
 

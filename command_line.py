@@ -1,7 +1,6 @@
 """What the command lines of all scripts share: checked numbers, flag files, one-line errors."""
 
 import argparse
-import math
 import shlex
 import sys
 from pathlib import Path
@@ -25,7 +24,17 @@ class Parser(argparse.ArgumentParser):
         )
 
     def convert_arg_line_to_args(self, arg_line):
-        return shlex.split(arg_line, comments=True)
+        try:
+            return shlex.split(arg_line, comments=True)
+        except ValueError as error:
+            self.error(f"a line of a flag file, {arg_line!r}: {error}")
+
+    def _read_args_from_files(self, arg_strings):
+        try:
+            return super()._read_args_from_files(arg_strings)
+        except UnicodeDecodeError:
+            files = " ".join(arg for arg in arg_strings if arg.startswith("@"))
+            self.error(f"{files}: is not UTF-8 text")
 
     def error(self, message):
         self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
@@ -45,15 +54,17 @@ def whole_number(minimum):
 
 
 def positive(text):
-    """An argparse type: a finite number above zero."""
+    """An argparse type: a number above zero that float32 can hold."""
     value = float(text)
-    if not (math.isfinite(value) and value > 0):
-        raise argparse.ArgumentTypeError(f"{text} is not a finite number above 0")
+    if not 1e-37 < value < 1e37:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0 (1e-37 to 1e37)")
     return value
 
 
 def non_negative(text):
-    """An argparse type: a finite number of at least zero."""
+    """An argparse type: zero or a number above it that float32 can hold."""
+    if float(text) < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
     return 0.0 if float(text) == 0 else positive(text)
 
 

@@ -77,9 +77,11 @@ def mardia_test(x):
 
     Mardia (1970, 1974): multivariate skewness, N/6 times of it chi-squared, and kurtosis, normal,
     both with their corrections for small N; the smaller p-value times two. x has a covariance of
-    full rank.
+    full rank. With no more than data_dim + 1 rows any data look alike: 1.
     """
     n, d = x.shape
+    if n <= d + 1:
+        return 1.0
     x = x - x.mean(axis=0, dtype=np.float64)
     white = np.linalg.solve(np.linalg.cholesky(x.T @ x / n), x.T)
     third_moments = np.einsum("in,jn,kn->ijk", white, white, white, optimize=True) / n
@@ -98,8 +100,11 @@ def print_comparison(samples, x, mean, covariance):
     """Compare each of the samples with the data x and print a table.
 
     samples: dict name -> (M, data_dim). mean and covariance: of the data, where they are known,
-    else None. Returns a dict name -> Comparison.
+    else None. Returns a dict name -> Comparison, empty where there are too few rows to compare.
     """
+    if min(len(rows) for rows in [x, *samples.values()]) < 2:
+        print("too few rows to compare")
+        return {}
     results = {name: compare(rows, x, mean, covariance) for name, rows in samples.items()}
     print(f"\n{'compared with the data':<34}" + "".join(f"{name:>17}" for name in results))
     for label, name in [

@@ -98,17 +98,17 @@ def check_output(path):
     path = Path(path)
     if path.suffix not in (".dat", ".npy"):
         raise InputError(f"{path}: the name of an output file ends in .dat or .npy")
-    if not os.access(path.parent, os.W_OK) or path.is_dir():
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK) or path.is_dir():
         raise InputError(f"{path}: can't be written there")
 
 
 def split(x, training_data_size, seed):
-    """Training rows and held-out rows of x, chosen at random; at least one of each."""
+    """Training rows and held-out rows of x, chosen at random; at least two of each."""
     n_train = len(x) * 4 // 5 if training_data_size is None else training_data_size
-    if not 1 <= n_train < len(x):
+    if not 2 <= n_train <= len(x) - 2:
         raise InputError(
-            f"--training_data_size {n_train}: of {len(x)} rows at least 1 trains and at least 1 "
-            "is held out"
+            f"--training_data_size {n_train}: of {len(x)} rows at least 2 train and at least 2 "
+            "are held out"
         )
     order = stream(seed, "split").permutation(len(x))
     return x[order[:n_train]], x[order[n_train:]]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from table_files import InputError
 
+MOST_WEIGHTS = 10**9  # a config.json that asks for more is damaged
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "matplotlib")
 RESULTS = ("config.json", "report.json", "*.csv", "*.dat", "checkpoint", "figures", "beta_*")
 
@@ -66,18 +67,37 @@ def read_json(path):
     return values
 
 
-def report_of_finished_run(folder):
-    """The report.json of a run folder, or None while its run is not finished."""
-    path = Path(folder) / "report.json"
-    return read_json(path) if path.exists() else None
+def report_of_finished_run(folder, n_epoch):
+    """The report.json of a run folder, or None while its run of n_epoch epochs is not finished."""
+    config, report = Path(folder) / "config.json", Path(folder) / "report.json"
+    if not (config.exists() and report.exists() and read_json(config).get("n_epoch") == n_epoch):
+        return None
+    return read_json(report)
 
 
-def setting(settings, name, path):
-    """A size from a config.json at `path`. InputError: it is not a whole number above zero."""
-    value = settings.get(name)
-    if type(value) is not int or not 1 <= value <= 10**6:
-        raise InputError(f"{path}: damaged ({name} is {value!r}, not a whole number above 0)")
-    return value
+def read_settings(folder):
+    """The settings in a run's config.json. InputError: missing, or not what a run writes."""
+    path = Path(folder) / "config.json"
+    settings = read_json(path)
+    for name in ("data_dim", "n_dim", "n_width", "data_size", "n_epoch"):
+        require(is_size(settings.get(name)), path, name, settings)
+    weights = (settings["data_dim"] + settings["n_dim"] + settings["n_width"]) * settings["n_width"]
+    require(weights < MOST_WEIGHTS, path, "n_width", settings)
+    seed, decoder_std = settings.get("seed"), settings.get("decoder_std", "missing")
+    require(type(seed) is int and 0 <= seed < 2**31, path, "seed", settings)
+    std_is_number = type(decoder_std) in (int, float) and 0 < decoder_std < float("inf")
+    require(decoder_std is None or std_is_number, path, "decoder_std", settings)
+    require(isinstance(settings.get("data_path", 0), str | None), path, "data_path", settings)
+    return settings
+
+
+def is_size(value):
+    return type(value) is int and value >= 1
+
+
+def require(holds, path, name, settings):
+    if not holds:
+        raise InputError(f"{path}: damaged ({name} is {settings.get(name, 'missing')!r})")
 
 
 def versions():
@@ -101,7 +121,9 @@ def claimed(folder, args, **more):
         settings["data_path"] = str(Path(settings["data_path"]).resolve())
     config = folder / "config.json"
     if args.resume and config.exists():
-        check_continues(folder, settings, read_json(config))
+        earlier = read_json(config)
+        require(is_size(earlier.get("n_epoch")), config, "n_epoch", earlier)
+        check_continues(folder, settings, earlier)
     elif found := [name for name in RESULTS for _ in folder.glob(name)]:
         raise InputError(
             f"--output_dir {folder}: holds results already ({found[0]}); they are kept: give "

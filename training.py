@@ -12,6 +12,7 @@ A script's loop over epochs and chunks of steps reads
 import csv
 import json
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -179,10 +180,11 @@ class Run:
     def diverge(self, what, step):
         """Go back to the last finite weights, keep them as files, and end the run."""
         epoch = self.position.epoch
+        where = f"in epoch {epoch}, step {step}" if step else f"at the end of epoch {epoch - 1}"
         self.restore()
         self.model.write_weights(self.folder)
         raise Stopped(
-            f"diverged in epoch {epoch}, step {step}: {what}; the last good weights (epoch "
+            f"diverged {where}: {what}; the last good weights (epoch "
             f"{self.position.epoch}, step {self.position.step}) are kept in {self.folder}. "
             "Try a smaller --lr, or data of unit scale"
         )
@@ -222,9 +224,9 @@ class Run:
             try:
                 self.checkpoint.restore(path).assert_existing_objects_matched()
                 return
-            except (ValueError, tf.errors.OpError, AssertionError) as error:
-                reason = str(error).splitlines()[0]
-                print(f"warning: {path} is damaged and passed over ({reason})")
+            except Exception as error:  # noqa: BLE001 - TensorFlow's reader raises many kinds
+                reason = " ".join(str(error).split())[:200]
+                print(f"warning: {path} is damaged, passed over ({reason})", file=sys.stderr)
         if checkpoints:
             raise InputError(f"{self.folder / 'checkpoint'}: no checkpoint in it can be read")
 

@@ -31,15 +31,16 @@ def main(argv=None):
     args = parse_arguments(argv)
     data_processing.check_output(args.output)
     model, settings = vae_models.load_model(args.model_dir)
+    x, mean, covariance = data_processing.get_rows_of_run(settings)
     samples = vae_models.generate(model, args.n_samples, args.seed, args.draw == "mean")
     data_processing.save_table(args.output, samples)
     print(f"{args.output}: {len(samples)} rows of decoder data, z from the prior")
 
-    x, mean, covariance = data_processing.get_rows_of_run(settings)
     comparisons = comparison.print_comparison({"decoder": samples}, x, mean, covariance)
-    picture = Path(args.model_dir) / "figures" / "decoder_data.png"
-    figures.marginals(picture, {"data": x, "decoder": samples}, comparisons["decoder"].ks)
-    print(f"{picture}: the marginals beside the data's")
+    if comparisons:
+        picture = Path(args.model_dir) / "figures" / "decoder_data.png"
+        figures.marginals(picture, {"data": x, "decoder": samples}, comparisons["decoder"].ks)
+        print(f"{picture}: the marginals beside the data's")
 
 
 if __name__ == "__main__":

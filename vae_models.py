@@ -4,7 +4,9 @@ Words: x data, z latent, log_std = log(std); every term is in nats, summed over 
 mean over data points is taken in `cost_function` alone.
 """
 
+import io
 import math
+import warnings
 from pathlib import Path
 
 import keras
@@ -181,9 +183,16 @@ def weight_files(model):
 def load_weight(path, shape):
     """One array of the given shape (1-D or 2-D), float32, from a text file."""
     try:
-        values = np.loadtxt(path, dtype=np.float64, ndmin=2)
+        text = Path(path).read_text()
+        if not text.endswith("\n"):
+            raise InputError(f"{path}: ends within a line; it is not complete")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an empty file
+            values = np.loadtxt(io.StringIO(text), dtype=np.float64, ndmin=2)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; the folder holds no finished run") from None
+    except InputError:
+        raise
     except (ValueError, OSError) as error:
         raise InputError(
             f"{path}: not a text file of numbers ({' '.join(str(error).split())})"
@@ -193,9 +202,11 @@ def load_weight(path, shape):
         raise InputError(
             f"{path}: has shape {values.shape}, config.json says that it is {expected}"
         )
+    with np.errstate(over="ignore"):
+        values = values.astype(np.float32)
     if not np.isfinite(values).all():
-        raise InputError(f"{path}: holds NaN or infinity")
-    return values.astype(np.float32).reshape(shape)
+        raise InputError(f"{path}: holds NaN, infinity or a number too large for float32")
+    return values.reshape(shape)
 
 
 def load_model(model_dir):
@@ -204,10 +215,8 @@ def load_model(model_dir):
     Returns the model and the settings (a dictionary). InputError: the folder holds no finished
     run, or a file in it is damaged.
     """
-    path = Path(model_dir) / "config.json"
-    settings = run_files.read_json(path)
-    sizes = [run_files.setting(settings, name, path) for name in ("data_dim", "n_dim", "n_width")]
-    data_dim, n_dim, n_width = sizes
-    model = VAE(data_dim, n_dim, (n_width, n_width), settings.get("decoder_std"))
+    settings = run_files.read_settings(model_dir)
+    data_dim, n_dim, n_width = (settings[name] for name in ("data_dim", "n_dim", "n_width"))
+    model = VAE(data_dim, n_dim, (n_width, n_width), settings["decoder_std"])
     model.read_weights(model_dir)
     return model, settings

@@ -263,10 +263,10 @@ def test_a_resumed_sweep_trains_what_is_missing_and_more_epochs(
     folder = tmp_path / "sweep"
     once, epochs = beta_vae_main.train, []
 
-    def second_fails(args, data, beta, *rest):
+    def second_fails(args, data, batches, beta, *rest):
         if beta == 0.5 and not epochs:
             raise RuntimeError("power cut")
-        return once(args, data, beta, *rest)
+        return once(args, data, batches, beta, *rest)
 
     monkeypatch.setattr(beta_vae_main, "train", second_fails)
     monkeypatch.setattr(beta_sweep, "draw", lambda *_: None)
@@ -375,10 +375,10 @@ def test_a_single_row_of_data_and_of_samples_is_enough_for_the_scripts(
 @pytest.mark.parametrize(
     "flags",
     [
-        "--training_data_size 1 --batch_size 1",
+        "--training_data_size 2 --batch_size 1",
         "--training_data_size 3 --batch_size 3",  # too few for a covariance
         "--training_data_size 4",
-        "--training_data_size 49 --batch_size 49",
+        "--training_data_size 48 --batch_size 48",
         "--n_dim 4",
     ],
 )
