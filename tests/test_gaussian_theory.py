@@ -1,4 +1,5 @@
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from sklearn.decomposition import FactorAnalysis
 
 from gaussian_theory import (
     check_covariance,
+    cost_of_rows,
     entropy,
     fixed_std_optimum,
     linear_optimum,
@@ -432,3 +434,17 @@ def test_a_bad_beta_or_decoder_std_is_refused(value):
         fixed_std_optimum(np.eye(3), 2, value, 0.5)
     with pytest.raises(ValueError, match="decoder_std must"):
         fixed_std_optimum(np.eye(3), 2, 1.0, value)
+
+
+def test_cost_of_rows_is_the_cost_of_the_linear_model_written_out_for_each_row():
+    covariance = np.loadtxt(Path(__file__).parents[1] / "data" / "covariance.dat")[:4, :4]
+    mean, beta = np.array([0.5, -1.0, 2.0, 0.0]), 1.5
+    optimum = linear_optimum(covariance, 2, beta)
+    weights, psi, v = optimum.weights, optimum.noise_variances, optimum.posterior_covariance
+    x = np.random.default_rng(5).multivariate_normal(mean, 1.3 * covariance, size=7)
+    z_mean = (x - mean) @ (v @ weights.T / psi / beta).T
+    kl = 0.5 * (np.trace(v) + np.sum(z_mean**2, axis=1) - 2 - np.linalg.slogdet(v)[1])
+    error = (x - mean - z_mean @ weights.T) ** 2 + np.diag(weights @ v @ weights.T)
+    log_px_z = -0.5 * np.sum(np.log(2 * np.pi * psi) + error / psi, axis=1)
+    rows = cost_of_rows(optimum, beta, x, mean, covariance)
+    np.testing.assert_allclose(rows, beta * kl - log_px_z, rtol=1e-9)
