@@ -1,0 +1,69 @@
+"""Trained networks beside the exact theory, on the default data with the default settings."""
+
+import json
+
+import numpy as np
+import pytest
+
+import beta_vae_main
+import data_processing
+import gaussian_theory
+
+CLOSE = 0.03  # nats
+
+
+def check_report(report):
+    """The cost is near the best linear model's, and the rate is not below the bound."""
+    assert abs(report["cost_gap"]) < CLOSE
+    assert report["active_units"] == report["active_units_exact"]
+    check_above_rate_distortion_bound(report)
+
+
+def check_above_rate_distortion_bound(report):
+    covariance = data_processing.known_gaussian()[1]
+    distortion = report["distortion"] + 4.0 * report["distortion_se"]
+    bound = gaussian_theory.rate_distortion(covariance, distortion)
+    assert report["rate"] + 4.0 * report["rate_se"] >= bound
+
+
+def sweep(folder, *flags):
+    beta_vae_main.main([*flags, "--output_dir", str(folder)])
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("**/report.json"))]
+
+
+def test_a_default_run_at_beta_4_reaches_the_theory(tmp_path):
+    (report,) = sweep(tmp_path, "--beta", "4")
+    check_report(report)
+    assert report["active_units"] == 1
+
+
+def test_a_fixed_std_has_an_exact_answer_below_beta_1_too(tmp_path):
+    flags = ["--decoder_std", "0.6", "--data_size", "25000", "--n_epoch", "15"]
+    (report,) = sweep(tmp_path, "--beta", "0.5", *flags)
+    check_report(report)
+
+
+def test_the_bound_would_catch_a_rate_that_is_too_low():
+    report = {"distortion": 3.0, "distortion_se": 0.01, "rate": 1.0, "rate_se": 0.01}
+    with pytest.raises(AssertionError):
+        check_above_rate_distortion_bound(report)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_default_sweeps_reach_the_theory(tmp_path, seed):
+    reports = sweep(tmp_path, "--beta", "0.25", "0.5", "1", "2", "4", "8", "--seed", str(seed))
+    for report in reports:
+        if report["beta"] >= 1:
+            check_report(report)
+        else:
+            check_above_rate_distortion_bound(report)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_sweeps_with_a_fixed_std_reach_the_theory(tmp_path, seed):
+    flags = ["--decoder_std", "0.5", "--beta", "0.25", "0.5", "1", "2", "4", "8", "16"]
+    for report in sweep(tmp_path, *flags, "--seed", str(seed)):
+        check_report(report)
+        assert np.isfinite(report["cost_exact"])
