@@ -126,6 +126,7 @@ class Batches:
     batch_size: int
     n_dim: int
     seed: int
+    n_samples: int | None = None  # of z for each row; None: one, and epsilon without its axis
 
     def __post_init__(self):
         if self.batch_size > len(self.x):
@@ -147,7 +148,8 @@ class Batches:
     def chunks(self, epoch, first=0):
         """The chunks of an epoch from number `first` on, each (x, epsilon, n_steps).
 
-        x (K, batch, data_dim) and epsilon (K, batch, n_dim), of which the first n_steps count.
+        x (K, batch, data_dim) and epsilon (K, batch, n_dim), or (K, n_samples, batch, n_dim), of
+        which the first n_steps count.
         K is the same for all chunks, so that one compiled form serves them; a smaller last batch
         makes a chunk of its own.
         """
@@ -162,10 +164,15 @@ class Batches:
 
     def one_chunk(self, rows, rng):
         batch = min(self.batch_size, len(rows))
-        room = self.chunk_steps * batch if batch == self.batch_size else batch
-        x = np.zeros((room, self.x.shape[1]), np.float32)
-        epsilon = np.zeros((room, self.n_dim), np.float32)
-        x[: len(rows)] = self.x[rows]
-        epsilon[: len(rows)] = rng.standard_normal((len(rows), self.n_dim), np.float32)
+        room = self.chunk_steps if batch == self.batch_size else 1
         n_steps = len(rows) // batch
-        return x.reshape(-1, batch, x.shape[1]), epsilon.reshape(-1, batch, self.n_dim), n_steps
+        x = np.zeros((room * batch, self.x.shape[1]), self.x.dtype)
+        x[: len(rows)] = self.take(rows, rng)
+        samples = () if self.n_samples is None else (self.n_samples,)
+        epsilon = np.zeros((room, *samples, batch, self.n_dim), np.float32)
+        epsilon[:n_steps] = rng.standard_normal((n_steps, *epsilon.shape[1:]), np.float32)
+        return x.reshape(room, batch, -1), epsilon, n_steps
+
+    def take(self, rows, rng):
+        """The rows of x of these numbers, (len(rows), data_dim)."""
+        return self.x[rows]

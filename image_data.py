@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data_processing import Batches, stream
 from table_files import InputError, check_is_file, read_npy_header, shown
 
 _LARGEST_ARRAY = 2**30  # bytes; MNIST's largest array has 47 million
@@ -64,6 +65,29 @@ def binarize(x, rng):
     if x.dtype != np.uint8:
         raise ValueError(f"x must be grey values of dtype uint8, it is {x.dtype}")
     return (rng.integers(0, 255, x.shape, dtype=np.uint8) < x).view(np.uint8)
+
+
+def get_images(path, binarization, seed):
+    """The Images to train and test on, their values in 0..1.
+
+    none: grey values, float32. static: binarised once, uint8. dynamic: the test images binarised
+    once, the training images left as they are for BinarizedBatches. InputError: see load_images.
+    """
+    images = load_images(path)
+    if binarization == "none":
+        return images._replace(
+            x_train=images.x_train / np.float32(255), x_test=images.x_test / np.float32(255)
+        )
+    if binarization == "static":
+        images = images._replace(x_train=binarize(images.x_train, stream(seed, "draw")))
+    return images._replace(x_test=binarize(images.x_test, stream(seed, "held_out")))
+
+
+class BinarizedBatches(Batches):
+    """Batches of grey values 0..255, binarised anew each time that they are given out."""
+
+    def take(self, rows, rng):
+        return binarize(self.x[rows], rng)
 
 
 def _download_mnist():

@@ -41,17 +41,33 @@ def make_optimizer(name, lr, lr_schedule, n_steps, model):
     return optimizer
 
 
-def compile_steps(training_step, model, optimizer):
+def learning_rate_by_epoch(lr, lr_schedule, steps, factor, every):
+    """A learning rate that changes between epochs of `steps` steps, as a number or Keras schedule.
+
+    constant: lr. steps: times `factor` after each `every` epochs. burda2015: lr * 10^(-i/7) for
+    3^i epochs, i = 0 to 7, 3280 epochs in all (Burda et al., 2015, Section 5).
+    """
+    if lr_schedule == "steps":
+        return keras.optimizers.schedules.ExponentialDecay(lr, every * steps, factor, True)
+    if lr_schedule == "burda2015":
+        last_steps = [steps * (3 ** (i + 1) - 1) // 2 - 1 for i in range(7)]
+        rates = [lr * 10 ** (-i / 7) for i in range(8)]
+        return keras.optimizers.schedules.PiecewiseConstantDecay(last_steps, rates)
+    return lr
+
+
+def compile_steps(training_step, model, optimizer, jit_compile=True):
     """Many training steps in one compiled call.
 
     training_step(model, optimizer, x, epsilon) -> (kl, log_px_z), means over the batch.
     Returns run_steps(x (K, B, data_dim), epsilon (K, B, n_dim), n_steps) -> (K, 2) float32: the
     terms of the first n_steps batches. A call costs about a millisecond whatever it holds; a
     step inside the compiled loop costs its arithmetic. Noise is an argument because random
-    numbers are slow, and differ, in compiled code.
+    numbers are slow, and differ, in compiled code. XLA (`jit_compile`) fuses many small
+    operations, but its loop keeps to one core: large matrix products are faster without.
     """
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=jit_compile)
     def run_steps(x, epsilon, n_steps):
         terms = tf.zeros((x.shape[0], 2))
         for i in tf.range(n_steps):

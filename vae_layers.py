@@ -9,17 +9,21 @@ import tensorflow as tf
 INITIAL_STD = 0.05  # weights start as N(0, INITIAL_STD^2), biases at zero
 
 
-def feed_forward(n_in, hidden_widths, n_out, seed_generator, activation="relu", batch_norm=False):
+def feed_forward(
+    n_in, hidden_widths, n_out, seed_generator, activation="relu", batch_norm=False, glorot=False
+):
     """Hidden layers of the given widths and a linear head, (..., n_in) -> (..., n_out).
 
     With `batch_norm` each hidden layer is normalised before its activation (Ioffe & Szegedy, 2015).
+    With `glorot` the weights start at the scale that fits each layer (Glorot & Bengio, 2010).
     """
 
     def dense(width):
-        return keras.layers.Dense(
-            width,
-            kernel_initializer=keras.initializers.RandomNormal(0.0, INITIAL_STD, seed_generator),
-        )
+        if glorot:
+            initializer = keras.initializers.GlorotUniform(seed_generator)
+        else:
+            initializer = keras.initializers.RandomNormal(0.0, INITIAL_STD, seed_generator)
+        return keras.layers.Dense(width, kernel_initializer=initializer)
 
     layers = []
     for width in hidden_widths:
@@ -60,12 +64,22 @@ class Decoder(DiagonalGaussian):
     """p_theta(x|z) = N(x; mean, diag(std^2)): z (..., n_dim) -> mean, log_std (..., data_dim).
 
     A given `fixed_std` makes log_std a constant: its half of the head starts as zero weights with
-    the bias log(fixed_std), and no gradient reaches it.
+    the bias log(fixed_std), and no gradient reaches it. A given `min_log_std` bounds a learned
+    log_std from below, smoothly, so that a gradient always leads away from the bound.
     """
 
-    def __init__(self, n_in, hidden_widths, n_out, seed_generator, fixed_std=None, **network):
+    def __init__(
+        self,
+        n_in,
+        hidden_widths,
+        n_out,
+        seed_generator,
+        fixed_std=None,
+        min_log_std=None,
+        **network,
+    ):
         super().__init__(n_in, hidden_widths, n_out, seed_generator, **network)
-        self.fixed_std = fixed_std
+        self.fixed_std, self.min_log_std = fixed_std, min_log_std
         if fixed_std is not None:
             head = self.network.layers[-1]
             learned = tf.repeat([1.0, 0.0], n_out)
@@ -74,4 +88,26 @@ class Decoder(DiagonalGaussian):
 
     def call(self, inputs, training=False):
         mean, log_std = super().call(inputs, training=training)
+        if self.min_log_std is not None:
+            log_std = self.min_log_std + tf.nn.softplus(log_std - self.min_log_std)
         return mean, log_std if self.fixed_std is None else tf.stop_gradient(log_std)
+
+
+class OneHead(keras.layers.Layer):
+    """A network of one number a data dimension: z (..., n_dim) -> (..., data_dim)."""
+
+    def __init__(self, n_in, hidden_widths, n_out, seed_generator, **network):
+        super().__init__()
+        self.network = feed_forward(n_in, hidden_widths, n_out, seed_generator, **network)
+        self.built = True
+
+    def call(self, inputs, training=False):
+        return apply_to_rows(self.network, inputs, training)
+
+
+class BernoulliDecoder(OneHead):
+    """p_theta(x|z) = Bernoulli(x; sigmoid(logits)): z (..., n_dim) -> logits (..., data_dim)."""
+
+
+class MeanDecoder(OneHead):
+    """x_rec = P(z), the decoder without a std: z (..., n_dim) -> x_rec (..., data_dim)."""

@@ -63,16 +63,23 @@ class VAE(keras.Model):
 
     hidden_widths: neurons of each hidden layer, the encoder's order (the decoder turns it round).
     decoder_std: a fixed standard deviation of p(x|z); None learns it.
-    network: `activation` and `batch_norm` of vae_layers.feed_forward.
+    decoder: further arguments of the decoder alone; network: those of vae_layers.feed_forward.
     """
 
-    def __init__(self, data_dim, n_dim, hidden_widths, decoder_std=None, seed=0, **network):
+    decoder_class = Decoder
+
+    def __init__(
+        self, data_dim, n_dim, hidden_widths, decoder_std=None, seed=0, decoder=None, **network
+    ):
         super().__init__()
         self.data_dim, self.n_dim = data_dim, n_dim
         seed_generator = keras.random.SeedGenerator(seed)
+        decoder = dict(decoder or {})
+        if decoder_std is not None:
+            decoder["fixed_std"] = decoder_std
         self.encoder = Encoder(data_dim, hidden_widths, n_dim, seed_generator, **network)
-        self.decoder = Decoder(
-            n_dim, hidden_widths[::-1], data_dim, seed_generator, decoder_std, **network
+        self.decoder = self.decoder_class(
+            n_dim, hidden_widths[::-1], data_dim, seed_generator, **decoder, **network
         )
         self.built = True
 

@@ -1,0 +1,84 @@
+"""The final report of a run on images, in nats per image."""
+
+import numpy as np
+
+import evaluation
+import image_data
+import image_figures
+import image_models
+import run_files
+import vae_models
+from data_processing import stream
+
+REPORT_ROWS = 10_000  # at most so many training images are evaluated
+REPORT_Z = 16  # draws of z for each
+
+
+def held_out_elbo(model, images, seed, epoch):
+    """The mean ELBO of the test images, one draw of z each: what every epoch shows."""
+    return evaluation.mean_elbo(model, images.x_test, (seed, epoch))
+
+
+def finish(run, images, args):
+    """Write everything a finished run leaves, report.json last; return the report."""
+    run.write_results("cost_function_vae.dat")
+    history = run.position.history
+    report = make_report(run.model, images, args)
+    report["seconds"] = round(sum(row["seconds"] for row in history), 3)
+    image_figures.elbo_per_epoch(
+        run.folder / "figures" / "elbo_per_epoch.png",
+        *([row[name] for row in history] for name in ("epoch", "elbo", "elbo_held_out")),
+    )
+    run_files.write_json(run.folder / "report.json", report)
+    return report
+
+
+def make_report(model, images, args):
+    """The figures of a trained model, a dictionary, each mean with its standard error `_se`."""
+    x_train, x = images.x_train[:REPORT_ROWS], images.x_test
+    if args.binarization == "dynamic":
+        x_train = image_data.binarize(x_train, stream(args.seed, "held_out", 1))
+    train = evaluation.evaluate(model, x_train, REPORT_Z, (args.seed, 1))
+    held_out = evaluation.evaluate(model, x, REPORT_Z, (args.seed, 2))
+    rows = {
+        "elbo_train": train.elbo,
+        "elbo_held_out": held_out.elbo,
+        "rate": held_out.kl,
+        "log_px_z": held_out.log_px_z,
+        "distortion": np.sum((x - vae_models.reconstruct(model, x, args.seed, True)) ** 2, axis=1),
+        "cost": args.beta * held_out.kl - held_out.log_px_z,
+    }
+    settings = {**vars(args), "data_dim": model.data_dim}
+    report = {"beta": args.beta, "elbo_is": image_models.what_the_elbo_is(settings)}
+    for name, values in rows.items():
+        report[name] = float(np.mean(values))
+        report[f"{name}_se"] = float(evaluation.standard_error(values))
+    report["elbo"] = report["elbo_held_out"]
+    return report | units_report(evaluation.latent_units(model, x))
+
+
+def units_report(units):
+    """The keys of a report that an evaluation.LatentUnits gives."""
+    return {
+        "active_units": int(units.active.sum()),
+        "variance_of_mean": units.variance_of_mean.tolist(),
+        "kl_of_units": units.kl.tolist(),
+    }
+
+
+def print_report(report, folder):
+    """The report of the run in `folder` on the screen."""
+    lines = [
+        ("ELBO, training images", "elbo_train"),
+        ("ELBO, test images", "elbo_held_out"),
+        ("  KL", "rate"),
+        ("  log p(x|z)", "log_px_z"),
+    ]
+    if report["beta"] != 1:
+        lines.append((f"cost at beta {report['beta']:g}", "cost"))
+    print("\nnats per image                  mean   std. error")
+    for label, name in lines:
+        print(f"{label:<26}{report[name]:10.3f}{report[name + '_se']:13.3f}")
+    print(f"the ELBO is {report['elbo_is']}")
+    print(f"active units: {report['active_units']} of {len(report['variance_of_mean'])}")
+    print(f"written to {folder}")
