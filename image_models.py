@@ -15,6 +15,10 @@ from vae_models import VAE, reparameterise
 
 LIKELIHOODS = ("bernoulli", "gaussian", "squared_error")
 ACTIVATIONS = ("relu", "tanh")
+NEEDED = (  # of a config.json, to rebuild the model and find its data
+    *("data_dim", "image_shape", "n_dim", "n_width", "activation", "batch_norm", "likelihood"),
+    *("min_log_std", "seed", "binarization", "data_path"),
+)
 
 
 def bernoulli_log_likelihood(x, logits):
@@ -96,9 +100,12 @@ def load_model(model_dir):
     settings = run_files.read_json(path)
     if settings.get("model") != "mnist_vae":
         raise InputError(f"{path}: is not of a run of mnist_vae_main.py")
+    missing = [name for name in NEEDED if name not in settings]
+    if missing:
+        raise InputError(f"{path}: damaged ({missing[0]} is missing)")
     try:
         model = make_model(settings)
-    except (KeyError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         raise InputError(f"{path}: damaged ({' '.join(str(error).split())})") from None
     model.read_weights(model_dir)
     return model, settings

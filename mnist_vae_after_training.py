@@ -1,0 +1,212 @@
+"""Look at a VAE trained on MNIST and score it: python mnist_vae_after_training.py
+
+Digits from the prior, reconstructions, interpolation, the latent space, single units, and the
+log-likelihood of the test images. Pictures go to figures/ in the model's folder, the arrays they
+show to images.npz there, and the numbers to .csv and .json files beside it.
+"""
+
+import quiet_tensorflow  # noqa: F401 - before TensorFlow is imported
+
+# isort: split
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from scipy.stats import norm
+
+import command_line
+import evaluation
+import image_data
+import image_figures
+import image_models
+import run_files
+import vae_models
+from data_processing import stream
+from image_report import units_report
+from table_files import InputError
+
+GENERATED = 25
+UNIFORM_RANGE = 3.0  # z of the comparison is uniform in -3..3, where 99.7 % of each unit's prior is
+RECONSTRUCTED = 30
+PAIRS, STEPS = 6, 11  # of the interpolation
+QUANTILES = norm.ppf(np.linspace(0.02, 0.98, 20)).astype(np.float32)  # of the manifold's axes
+UNITS, UNIT_VALUES = 10, np.linspace(-3, 3, 11)  # traversed: the units of largest KL
+SCATTER_ROWS = 3000
+ROWS_AT_ONCE = 500  # test images scored between two lines on the screen
+
+
+def parse_arguments(argv=None):
+    parser = command_line.Parser(__doc__.partition("\n")[0])
+    add, whole = parser.add_argument, command_line.whole_number
+    add("--model_dir", default="results/mnist_vae", help="folder of the trained model")
+    add("--data_path", help="images to look at and score; None: those of the training")
+    add("--n_importance", type=whole(2), default=5000, help="draws of z for an image's log p(x)")
+    add("--seed", type=command_line.seed, default=0, help="of z, x, and which images are shown")
+    return parser.parse_args(argv)
+
+
+def generate(model, seed):
+    """Images from the prior as means and as samples of p(x|z), and means for a uniform z."""
+    shape = (GENERATED, model.n_dim)
+    uniform = tf.random.stateless_uniform(shape, (seed, 2), -UNIFORM_RANGE, UNIFORM_RANGE)
+    return {
+        "generated_means": vae_models.generate(model, GENERATED, seed, mean_only=True),
+        "generated_samples": vae_models.generate(model, GENERATED, seed),
+        "generated_uniform_z": model.decoder_mean(uniform).numpy(),
+    }
+
+
+def interpolate(model, x_from, x_to):
+    """E[x|z] on the lines from E[z|x_from] to E[z|x_to], (N, STEPS, data_dim).
+
+    The first and the last of each line are the reconstructions of its two images.
+    """
+    z_from, z_to = (evaluation.encode(model, x)[0][:, np.newaxis] for x in (x_from, x_to))
+    share = np.linspace(0, 1, STEPS, dtype=np.float32)[:, np.newaxis]
+    return model.decoder_mean(tf.constant((1 - share) * z_from + share * z_to)).numpy()
+
+
+def pairs_of_images(labels, rng):
+    """Numbers of the first and the second images of PAIRS pairs, two different labels in each."""
+    first = rng.permutation(len(labels))[:PAIRS]
+    others = (np.flatnonzero(labels != labels[i]) for i in first)
+    return first, [rng.choice(other if len(other) else len(labels)) for other in others]
+
+
+def traverse(model, z, units):
+    """E[x|z] while one unit of z (n_dim,) takes UNIT_VALUES: (units, values, data_dim)."""
+    points = np.tile(z, (len(units), len(UNIT_VALUES), 1))
+    for row, unit in enumerate(units):
+        points[row, :, unit] = UNIT_VALUES
+    return model.decoder_mean(tf.constant(points)).numpy()
+
+
+def decode_plane(model):
+    """E[x|z] on a grid of normal quantiles, z2 falling by row, z1 rising by column."""
+    z = np.stack(np.meshgrid(QUANTILES, QUANTILES[::-1]), axis=-1)
+    return model.decoder_mean(tf.constant(z)).numpy()
+
+
+def plane_of_means(mean, log_std):
+    """The latent means (N, n_dim) in a plane, (N, 2), and the names of its axes.
+
+    Of one unit the mean beside its log_std, two units as they are, the first two principal
+    components of more.
+    """
+    if mean.shape[1] == 1:
+        return np.concatenate([mean, log_std], axis=1), ("E[z1|x]", "log std of q(z1|x)")
+    if mean.shape[1] == 2:
+        return mean, ("E[z1|x]", "E[z2|x]")
+    centred = mean - mean.mean(axis=0)
+    _, sizes, axes = np.linalg.svd(centred, full_matrices=False)
+    shares = 100 * sizes**2 / np.sum(sizes**2)
+    names = (f"component {k + 1} of E[z|x], {shares[k]:.0f} % of its variance" for k in (0, 1))
+    return centred @ axes[:2].T, tuple(names)
+
+
+def log_likelihood(model, x, n_importance, seed):
+    """The evaluation.Evaluation of the images x (N, data_dim), its progress on the screen."""
+    print(f"\nlog p(x) from {n_importance} draws of z for each image, nats")
+    parts = []
+    for start in range(0, len(x), ROWS_AT_ONCE):
+        block = x[start : start + ROWS_AT_ONCE]
+        parts.append(evaluation.evaluate(model, block, n_importance, (seed, start)))
+        log_px = np.concatenate([part.log_px for part in parts])
+        se = evaluation.standard_error(log_px)
+        print(f"{len(log_px):6d} of {len(x)} images {log_px.mean():10.3f} +- {se:.3f}", flush=True)
+    columns = zip(*(vars(part).values() for part in parts), strict=True)
+    return evaluation.Evaluation(*map(np.concatenate, columns))
+
+
+def write_table(path, columns):
+    """Write a dictionary of columns of equal length as .csv."""
+    with run_files.written_whole(path) as beside:
+        table = np.column_stack(list(columns.values()))
+        np.savetxt(beside, table, "%.9g", delimiter=",", header=",".join(columns), comments="")
+
+
+def write_pictures(folder, model, images, seed):
+    """Write the pictures, images.npz, latent_means.csv and active_units.csv; return the units."""
+    x, labels, image_shape = images.x_test, images.y_test, images.image_shape
+    rng = stream(seed, "draw")
+    shown = rng.permutation(len(x))[:RECONSTRUCTED]
+    first, second = pairs_of_images(labels, rng)
+    mean, log_std = evaluation.encode(model, x)
+    units = evaluation.latent_units(model, x)
+    most_used = np.argsort(-units.kl)[:UNITS]
+    arrays = generate(model, seed) | {
+        "originals": np.float32(x[shown]),
+        "reconstructions": vae_models.reconstruct(model, x[shown], seed, mean_only=True),
+        "interpolation": interpolate(model, x[first], x[second]),
+        "traversal": traverse(model, mean[shown[0]], most_used),
+    }
+    if model.n_dim == 2:
+        arrays["manifold"] = decode_plane(model)
+    arrays = {name: a.reshape(*a.shape[:-1], *image_shape) for name, a in arrays.items()}
+    with run_files.written_whole(folder / "images.npz") as beside, open(beside, "wb") as file:
+        np.savez_compressed(file, **arrays)
+    z_columns = {f"z{k + 1}": column for k, column in enumerate(mean.T)}
+    write_table(folder / "latent_means.csv", {"label": labels, **z_columns})
+    unit_numbers = np.arange(1, model.n_dim + 1)
+    write_table(
+        folder / "active_units.csv", {"unit": unit_numbers, **vars(units), "active": units.active}
+    )
+
+    pictures = folder / "figures"
+    tiles = {name: np.clip(a, 0, 1) for name, a in arrays.items()}  # a Gaussian may leave 0..1
+    for name, title in [
+        ("generated_means", "E[x|z], z from the prior"),
+        ("generated_samples", "samples of p(x|z), the same z"),
+        ("generated_uniform_z", f"E[x|z], z uniform in ±{UNIFORM_RANGE:g}"),
+    ]:
+        image_figures.image_grid(pictures / f"{name}.png", tiles[name], title)
+    image_figures.image_pairs(
+        pictures / "reconstructions.png", tiles["originals"], tiles["reconstructions"]
+    )
+    image_figures.interpolation(pictures / "interpolation.png", tiles["interpolation"])
+    image_figures.image_traversal(
+        pictures / "traversal.png", tiles["traversal"], UNIT_VALUES, most_used
+    )
+    plane, names = plane_of_means(mean, log_std)
+    image_figures.latent_scatter(
+        pictures / "latent_space.png", plane[:SCATTER_ROWS], labels[:SCATTER_ROWS], names
+    )
+    if model.n_dim == 2:
+        image_figures.manifold(
+            pictures / "manifold.png", tiles["manifold"], QUANTILES[::-1], QUANTILES
+        )
+    return units
+
+
+def main(argv=None):
+    args = parse_arguments(argv)
+    folder = Path(args.model_dir)
+    model, settings = image_models.load_model(folder)
+    data_path = args.data_path or settings["data_path"]
+    images = image_data.get_images(data_path, settings["binarization"], settings["seed"])
+    if list(images.image_shape) != settings["image_shape"]:
+        raise InputError(
+            f"{data_path}: images of shape {images.image_shape}; the model in {folder} was "
+            f"trained on {tuple(settings['image_shape'])}"
+        )
+    units = write_pictures(folder, model, images, args.seed)
+    print(f"active units: {units.active.sum()} of {model.n_dim} (variance of E[z|x] above 0.01)")
+    print(f"pictures: {folder / 'figures'}; their arrays: {folder / 'images.npz'}")
+
+    rows = log_likelihood(model, images.x_test, args.n_importance, args.seed)
+    write_table(folder / "log_likelihood.csv", vars(rows))
+    report = {"n_importance": args.n_importance, "images": len(images.x_test)}
+    for name, values in [("log_px", rows.log_px), ("elbo", rows.elbo), ("kl", rows.kl)]:
+        report[name] = float(values.mean())
+        report[f"{name}_se"] = float(evaluation.standard_error(values))
+        print(f"{name:<8}{report[name]:10.3f} +- {report[f'{name}_se']:.3f}")
+    # What a repetition with other draws of z would change, beside the choice of images above.
+    report["log_px_se_of_draws"] = float(np.sqrt(np.sum(rows.log_px_se**2)) / len(rows.log_px))
+    report["effective_samples_median"] = float(np.median(rows.effective_samples))
+    report["elbo_is"] = image_models.what_the_elbo_is(settings)
+    print(f"the ELBO is {report['elbo_is']}")
+    run_files.write_json(folder / "log_likelihood.json", report | units_report(units))
+
+
+if __name__ == "__main__":
+    command_line.run(main)
