@@ -1,0 +1,181 @@
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy import stats
+
+import evaluation
+import image_models
+import vae_models
+
+SETTINGS = {
+    "data_dim": 6,
+    "n_dim": 2,
+    "n_width": [5, 7],
+    "activation": "tanh",
+    "batch_norm": False,
+    "min_log_std": -1.5,
+    "seed": 3,
+}
+BATCH, N_SAMPLES = 4, 3
+
+
+def make(likelihood, **changes):
+    return image_models.make_model({**SETTINGS, "likelihood": likelihood, **changes})
+
+
+def make_with_wide_posterior(likelihood, **changes):
+    """A model whose q(z|x) is near the prior, so that its importance weights scatter little."""
+    model = make(likelihood, **changes)
+    head = model.encoder.network.layers[-1]
+    head.kernel.assign(0.2 * head.kernel)
+    head.bias.assign(np.repeat([0.1, 0.1], model.n_dim))
+    return model
+
+
+@pytest.fixture
+def float64():
+    """Models in double precision: finite differences need more digits than float32 has."""
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def bits(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 2, shape).astype(np.float32)
+
+
+def test_bernoulli_log_likelihood_is_that_of_scipy():
+    logits, x = 3 * noise(BATCH, 6), bits(BATCH, 6)
+    expected = stats.bernoulli.logpmf(x, 1 / (1 + np.exp(-np.float64(logits)))).sum(axis=1)
+    np.testing.assert_allclose(
+        image_models.bernoulli_log_likelihood(x, logits), expected, rtol=1e-5
+    )
+
+
+def test_bernoulli_log_likelihood_stays_finite_for_logits_of_any_size():
+    x, logits = np.float32([[1, 0, 1, 0]]), np.float32([[1e4, -1e4, -1e4, 1e4]])
+    assert image_models.bernoulli_log_likelihood(x, logits).numpy() == pytest.approx(-2e4)
+
+
+def test_gaussian_log_likelihood_is_that_of_scipy_and_its_std_keeps_to_the_bound():
+    model, x, z = make("gaussian"), noise(BATCH, 6), 50 * noise(N_SAMPLES, BATCH, 2)
+    head = model.decoder.network.layers[-1]
+    head.kernel.assign(20 * head.kernel)
+    mean, log_std = (np.float64(part) for part in model.decode(tf.constant(z)))
+    assert log_std.min() == pytest.approx(SETTINGS["min_log_std"], abs=1e-3)
+    assert log_std.max() > 1
+    expected = stats.norm.logpdf(x, mean, np.exp(log_std)).sum(axis=-1)
+    np.testing.assert_allclose(model.log_px_z(x, tf.constant(z)), expected, rtol=1e-4)
+
+
+def test_the_squared_error_is_a_gaussian_of_variance_one_half_but_for_its_constant():
+    model, x, z = make("squared_error"), noise(BATCH, 6), noise(BATCH, 2)
+    x_rec = model.decoder_mean(tf.constant(z)).numpy()
+    density = stats.norm.logpdf(x, x_rec, math.sqrt(0.5)).sum(axis=1)
+    log_px_z = model.log_px_z(x, tf.constant(z)).numpy()
+    np.testing.assert_allclose(log_px_z, -((x_rec - x) ** 2).sum(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(log_px_z - density, 6 / 2 * math.log(math.pi), rtol=1e-5)
+    assert "3.43 nats" in image_models.what_the_elbo_is({**SETTINGS, "likelihood": "squared_error"})
+
+
+def test_the_kl_is_of_the_posterior_from_the_prior_and_not_the_other_way_round():
+    model, x = make("squared_error"), bits(BATCH, 6)
+    kl, _ = model.elbo_terms(x, noise(BATCH, 2))
+    mean, log_std = (np.float64(part) for part in model.encode(x))
+    z = np.linspace(-20, 20, 8001)[:, None, None]
+    log_q = stats.norm.logpdf(z, mean, np.exp(log_std))
+    expected = np.trapezoid(np.exp(log_q) * (log_q - stats.norm.logpdf(z)), z[:, 0, 0], axis=0)
+    np.testing.assert_allclose(kl, expected.sum(axis=1), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("likelihood", image_models.LIKELIHOODS)
+def test_several_draws_of_z_give_the_mean_of_their_terms(likelihood):
+    model, x, epsilon = make(likelihood), bits(BATCH, 6), noise(N_SAMPLES, BATCH, 2)
+    kl, log_px_z = model.elbo_terms(x, epsilon)
+    single = [model.elbo_terms(x, one) for one in epsilon]
+    np.testing.assert_allclose(kl, single[0][0], rtol=1e-6)
+    np.testing.assert_allclose(log_px_z, np.mean([s[1] for s in single], axis=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("likelihood", image_models.LIKELIHOODS)
+def test_gradients_agree_with_finite_differences(likelihood, float64):
+    model = make(likelihood)
+    x, epsilon = np.float64(bits(BATCH, 6)), np.float64(noise(N_SAMPLES, BATCH, 2))
+
+    def cost():
+        return vae_models.cost_function(*model.elbo_terms(x, epsilon, training=True), beta=1.5)
+
+    with tf.GradientTape() as tape:
+        value = cost()
+    gradients = tape.gradient(value, model.trainable_variables)
+    for number, (weight, gradient) in enumerate(
+        zip(model.trainable_variables, gradients, strict=True)
+    ):
+        direction = np.random.default_rng(number).standard_normal(weight.shape)
+        start = weight.numpy()
+        weight.assign(start + 1e-6 * direction)
+        above = cost()
+        weight.assign(start - 1e-6 * direction)
+        slope = (above - cost()) / 2e-6
+        weight.assign(start)
+        assert float(slope) == pytest.approx(np.sum(gradient * direction), rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize("likelihood", image_models.LIKELIHOODS)
+def test_samples_have_the_mean_and_the_variance_of_the_likelihood(likelihood):
+    model, z = make(likelihood), tf.tile(tf.constant(noise(1, 2)), (40_000, 1))
+    x = model.decoder_sample(z, (1, 2)).numpy()
+    mean = model.decoder_mean(z[:1]).numpy()[0]
+    if likelihood == "bernoulli":
+        std = np.sqrt(mean * (1 - mean))
+    else:
+        gaussian = likelihood == "gaussian"
+        std = np.exp(model.decode(z[:1])[1][0]) if gaussian else np.full(6, math.sqrt(0.5))
+    np.testing.assert_allclose(x.mean(axis=0), mean, atol=5 * std.max() / 200)
+    np.testing.assert_allclose(x.std(axis=0), std, rtol=0.03)
+
+
+def test_importance_sampling_is_exact_for_a_decoder_that_ignores_z():
+    model, x = make_with_wide_posterior("bernoulli"), bits(BATCH, 6)
+    head = model.decoder.network.layers[-1]
+    logits = noise(6, seed=5)
+    head.kernel.assign(0 * head.kernel)
+    head.bias.assign(logits)
+    exact = stats.bernoulli.logpmf(x, 1 / (1 + np.exp(-np.float64(logits)))).sum(axis=1)
+    rows = evaluation.evaluate(model, x, 4000, (0,))
+    np.testing.assert_allclose(rows.log_px, exact, atol=0.02)
+    assert np.all(rows.log_px_se < 0.02)
+
+
+@pytest.mark.parametrize("likelihood", image_models.LIKELIHOODS)
+def test_importance_sampling_agrees_with_quadrature_over_one_latent_unit(likelihood):
+    model, x = make_with_wide_posterior(likelihood, n_dim=1), bits(BATCH, 6)
+    for layer in model.decoder.network.layers:
+        if layer.weights:
+            layer.kernel.assign(2 * layer.kernel)
+    z = np.linspace(-8, 8, 4001)
+    log_px_z = model.log_px_z(x, tf.constant(np.tile(z[:, None, None], (1, BATCH, 1)), tf.float32))
+    joint = np.exp(np.float64(log_px_z)) * stats.norm.pdf(z)[:, None]
+    rows = evaluation.evaluate(model, x, 8000, (0,))
+    np.testing.assert_allclose(rows.log_px, np.log(np.trapezoid(joint, z, axis=0)), atol=0.03)
+    assert np.all(rows.elbo < rows.log_px)
+
+
+def test_only_a_bernoulli_of_binarised_images_is_called_a_log_likelihood():
+    def sentence(likelihood, binarization):
+        settings = {**SETTINGS, "likelihood": likelihood, "binarization": binarization}
+        return image_models.what_the_elbo_is(settings)
+
+    assert sentence("bernoulli", "none").startswith("not a bound on a log-likelihood: grey values")
+    assert sentence("bernoulli", "dynamic") == sentence("bernoulli", "static")
+    assert sentence("bernoulli", "static").startswith("a bound on the log-likelihood")
+    assert "density" in sentence("gaussian", "none")
