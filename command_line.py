@@ -53,6 +53,14 @@ def whole_number(minimum):
     return convert
 
 
+def finite(text):
+    """An argparse type: a finite number."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number")
+    return value
+
+
 def positive(text):
     """An argparse type: a number above zero that float32 can hold."""
     value = float(text)

@@ -15,10 +15,7 @@ from vae_models import VAE, reparameterise
 
 LIKELIHOODS = ("bernoulli", "gaussian", "squared_error")
 ACTIVATIONS = ("relu", "tanh")
-NEEDED = (  # of a config.json, to rebuild the model and find its data
-    *("data_dim", "image_shape", "n_dim", "n_width", "activation", "batch_norm", "likelihood"),
-    *("min_log_std", "seed", "binarization", "data_path"),
-)
+BINARIZATIONS = ("dynamic", "static", "none")
 
 
 def bernoulli_log_likelihood(x, logits):
@@ -100,15 +97,34 @@ def load_model(model_dir):
     settings = run_files.read_json(path)
     if settings.get("model") != "mnist_vae":
         raise InputError(f"{path}: is not of a run of mnist_vae_main.py")
-    missing = [name for name in NEEDED if name not in settings]
-    if missing:
-        raise InputError(f"{path}: damaged ({missing[0]} is missing)")
-    try:
-        model = make_model(settings)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: damaged ({' '.join(str(error).split())})") from None
+    check_settings(settings, path)
+    model = make_model(settings)
     model.read_weights(model_dir)
     return model, settings
+
+
+def check_settings(settings, path):
+    """InputError: the config.json at `path` lacks what rebuilds a model and finds its data."""
+    for name in ("data_dim", "n_dim"):
+        run_files.setting(settings, name, path)
+    choices = {
+        "likelihood": LIKELIHOODS,
+        "activation": ACTIVATIONS,
+        "batch_norm": (True, False),
+        "binarization": BINARIZATIONS,
+    }
+    widths, shape = settings.get("n_width"), settings.get("image_shape")
+    sound = {
+        **{name: settings.get(name) in values for name, values in choices.items()},
+        "n_width": isinstance(widths, list) and all(type(w) is int and w > 0 for w in widths),
+        "image_shape": isinstance(shape, list) and len(shape) == 2,
+        "min_log_std": isinstance(settings.get("min_log_std"), float),
+        "seed": isinstance(settings.get("seed"), int),
+        "data_path": isinstance(settings.get("data_path", 0), str | None),
+    }
+    for name, is_sound in sound.items():
+        if not is_sound:
+            raise InputError(f"{path}: damaged ({name} is {settings.get(name)!r})")
 
 
 def what_the_elbo_is(settings):

@@ -34,14 +34,14 @@ def parse_arguments(argv=None):
     add("--data_path", help="an .npz file or a folder of idx files; None: Keras's own MNIST")
     add(
         "--binarization",
-        choices=("dynamic", "static", "none"),
+        choices=image_models.BINARIZATIONS,
         help="pixels drawn 0 or 1 anew each epoch, drawn once, or grey; "
         "None: dynamic for bernoulli, none for the others",
     )
     add("--likelihood", choices=image_models.LIKELIHOODS, default="bernoulli", help="p(x|z)")
     add(
         "--min_log_std",
-        type=float,
+        type=command_line.finite,
         default=-3.0,
         help="lower bound of log std of the gaussian p(x|z): pixels that never change would else "
         "gain log-likelihood without end",

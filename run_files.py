@@ -144,12 +144,12 @@ def check_continues(folder, settings, earlier):
     """InputError: the settings are not those of the run in the folder. Stopped: it is finished."""
     changed = {name for name, value in settings.items() if earlier.get(name) != value}
     if changed == {"n_epoch"} and settings["n_epoch"] > earlier["n_epoch"]:
-        if settings["lr_schedule"] == "constant":
+        if settings["lr_schedule"] != "cosine":
             return
         raise InputError(
             f"--n_epoch {settings['n_epoch']}: {folder} was begun with {earlier['n_epoch']} and a "
-            f"{settings['lr_schedule']} learning rate, which ends with the last epoch; only a "
-            "constant one can go on"
+            f"{settings['lr_schedule']} learning rate, which ends with the last epoch; only "
+            "other schedules can go on"
         )
     if changed:
         differences = (f"--{n} {earlier.get(n)}, now {settings[n]}" for n in sorted(changed))

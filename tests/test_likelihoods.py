@@ -1,6 +1,5 @@
 import math
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -33,16 +32,6 @@ def make_with_wide_posterior(likelihood, **changes):
     head.kernel.assign(0.2 * head.kernel)
     head.bias.assign(np.repeat([0.1, 0.1], model.n_dim))
     return model
-
-
-@pytest.fixture
-def float64():
-    """Models in double precision: finite differences need more digits than float32 has."""
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy("float32")
 
 
 def noise(*shape, seed=0):
