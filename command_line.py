@@ -53,11 +53,11 @@ def whole_number(minimum):
     return convert
 
 
-def finite(text):
-    """An argparse type: a finite number."""
+def log_std(text):
+    """An argparse type: the logarithm of a std whose square float32 can hold."""
     value = float(text)
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text} is not a finite number")
+    if not -40 <= value <= 40:
+        raise argparse.ArgumentTypeError(f"{text} is not between -40 and 40")
     return value
 
 

@@ -4,6 +4,7 @@ The Gaussian one is vae_models.VAE itself; the others change its decoder and its
 """
 
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import tensorflow as tf
@@ -105,26 +106,26 @@ def load_model(model_dir):
 
 def check_settings(settings, path):
     """InputError: the config.json at `path` lacks what rebuilds a model and finds its data."""
-    for name in ("data_dim", "n_dim"):
-        run_files.setting(settings, name, path)
     choices = {
         "likelihood": LIKELIHOODS,
         "activation": ACTIVATIONS,
         "batch_norm": (True, False),
         "binarization": BINARIZATIONS,
     }
-    widths, shape = settings.get("n_width"), settings.get("image_shape")
+    lists = {name: settings.get(name) for name in ("n_width", "image_shape")}
     sound = {
+        **{name: run_files.is_size(settings.get(name)) for name in ("data_dim", "n_dim")},
         **{name: settings.get(name) in values for name, values in choices.items()},
-        "n_width": isinstance(widths, list) and all(type(w) is int and w > 0 for w in widths),
-        "image_shape": isinstance(shape, list) and len(shape) == 2,
-        "min_log_std": isinstance(settings.get("min_log_std"), float),
-        "seed": isinstance(settings.get("seed"), int),
+        **{n: type(v) is list and all(map(run_files.is_size, v)) for n, v in lists.items()},
+        "min_log_std": type(settings.get("min_log_std")) is float,
+        "seed": run_files.is_size(settings.get("seed")) or settings.get("seed") == 0,
         "data_path": isinstance(settings.get("data_path", 0), str | None),
     }
     for name, is_sound in sound.items():
-        if not is_sound:
-            raise InputError(f"{path}: damaged ({name} is {settings.get(name)!r})")
+        run_files.require(is_sound, path, name, settings)
+    widths = [settings["data_dim"], *settings["n_width"], settings["n_dim"]]
+    n_weights = sum(n_in * n_out for n_in, n_out in pairwise(widths))
+    run_files.require(n_weights < run_files.MOST_WEIGHTS, path, "n_width", settings)
 
 
 def what_the_elbo_is(settings):

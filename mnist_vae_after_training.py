@@ -98,10 +98,10 @@ def plane_of_means(mean, log_std):
     if mean.shape[1] == 2:
         return mean, ("E[z1|x]", "E[z2|x]")
     centred = mean - mean.mean(axis=0)
-    _, sizes, axes = np.linalg.svd(centred, full_matrices=False)
-    shares = 100 * sizes**2 / np.sum(sizes**2)
+    squares, axes = np.linalg.eigh(np.float64(centred.T @ centred))  # the largest come last
+    shares = 100 * squares[:-3:-1] / max(np.sum(squares), 1e-30)
     names = (f"component {k + 1} of E[z|x], {shares[k]:.0f} % of its variance" for k in (0, 1))
-    return centred @ axes[:2].T, tuple(names)
+    return centred @ axes[:, :-3:-1], tuple(names)
 
 
 def log_likelihood(model, x, n_importance, seed):
@@ -125,56 +125,70 @@ def write_table(path, columns):
         np.savetxt(beside, table, "%.9g", delimiter=",", header=",".join(columns), comments="")
 
 
-def write_pictures(folder, model, images, seed):
-    """Write the pictures, images.npz, latent_means.csv and active_units.csv; return the units."""
-    x, labels, image_shape = images.x_test, images.y_test, images.image_shape
+def images_to_show(model, x, labels, z_mean, units, seed):
+    """The arrays of images.npz but for their last axis, data_dim instead of (H, W)."""
     rng = stream(seed, "draw")
     shown = rng.permutation(len(x))[:RECONSTRUCTED]
     first, second = pairs_of_images(labels, rng)
-    mean, log_std = evaluation.encode(model, x)
-    units = evaluation.latent_units(model, x)
-    most_used = np.argsort(-units.kl)[:UNITS]
     arrays = generate(model, seed) | {
         "originals": np.float32(x[shown]),
         "reconstructions": vae_models.reconstruct(model, x[shown], seed, mean_only=True),
         "interpolation": interpolate(model, x[first], x[second]),
-        "traversal": traverse(model, mean[shown[0]], most_used),
+        "traversal": traverse(model, z_mean[shown[0]], units),
     }
     if model.n_dim == 2:
         arrays["manifold"] = decode_plane(model)
-    arrays = {name: a.reshape(*a.shape[:-1], *image_shape) for name, a in arrays.items()}
-    with run_files.written_whole(folder / "images.npz") as beside, open(beside, "wb") as file:
-        np.savez_compressed(file, **arrays)
-    z_columns = {f"z{k + 1}": column for k, column in enumerate(mean.T)}
-    write_table(folder / "latent_means.csv", {"label": labels, **z_columns})
-    unit_numbers = np.arange(1, model.n_dim + 1)
-    write_table(
-        folder / "active_units.csv", {"unit": unit_numbers, **vars(units), "active": units.active}
-    )
+    return arrays
 
-    pictures = folder / "figures"
-    tiles = {name: np.clip(a, 0, 1) for name, a in arrays.items()}  # a Gaussian may leave 0..1
+
+def draw_images(pictures, arrays, units):
+    """A picture of each of the arrays (..., H, W), into the folder `pictures`."""
+    arrays = {name: np.clip(a, 0, 1) for name, a in arrays.items()}  # a Gaussian may leave 0..1
     for name, title in [
         ("generated_means", "E[x|z], z from the prior"),
         ("generated_samples", "samples of p(x|z), the same z"),
         ("generated_uniform_z", f"E[x|z], z uniform in ±{UNIFORM_RANGE:g}"),
     ]:
-        image_figures.image_grid(pictures / f"{name}.png", tiles[name], title)
+        image_figures.image_grid(pictures / f"{name}.png", arrays[name], title)
     image_figures.image_pairs(
-        pictures / "reconstructions.png", tiles["originals"], tiles["reconstructions"]
+        pictures / "reconstructions.png", arrays["originals"], arrays["reconstructions"]
     )
-    image_figures.interpolation(pictures / "interpolation.png", tiles["interpolation"])
+    image_figures.interpolation(pictures / "interpolation.png", arrays["interpolation"])
     image_figures.image_traversal(
-        pictures / "traversal.png", tiles["traversal"], UNIT_VALUES, most_used
+        pictures / "traversal.png", arrays["traversal"], UNIT_VALUES, units
     )
+    if "manifold" in arrays:
+        image_figures.manifold(
+            pictures / "manifold.png", arrays["manifold"], QUANTILES[::-1], QUANTILES
+        )
+
+
+def write_pictures(folder, model, images, seed):
+    """Write the pictures, images.npz, latent_means.csv and active_units.csv; return the units."""
+    x, labels = images.x_test, images.y_test
+    mean, log_std = evaluation.encode(model, x)
+    units = evaluation.latent_units(model, x)
+    most_used = np.argsort(-units.kl)[:UNITS]
+    arrays = {
+        name: rows.reshape(*rows.shape[:-1], *images.image_shape)
+        for name, rows in images_to_show(model, x, labels, mean, most_used, seed).items()
+    }
+    with run_files.written_whole(folder / "images.npz") as beside, open(beside, "wb") as file:
+        np.savez_compressed(file, **arrays)
+    z_columns = {f"z{k + 1}": column for k, column in enumerate(mean.T)}
+    write_table(folder / "latent_means.csv", {"label": labels, **z_columns})
+    numbers = np.arange(1, model.n_dim + 1)
+    unit_columns = {"unit": numbers, **vars(units), "active": units.active}
+    write_table(folder / "active_units.csv", unit_columns)
+
+    draw_images(folder / "figures", arrays, most_used)
     plane, names = plane_of_means(mean, log_std)
     image_figures.latent_scatter(
-        pictures / "latent_space.png", plane[:SCATTER_ROWS], labels[:SCATTER_ROWS], names
+        folder / "figures" / "latent_space.png",
+        plane[:SCATTER_ROWS],
+        labels[:SCATTER_ROWS],
+        names,
     )
-    if model.n_dim == 2:
-        image_figures.manifold(
-            pictures / "manifold.png", tiles["manifold"], QUANTILES[::-1], QUANTILES
-        )
     return units
 
 

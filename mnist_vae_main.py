@@ -41,7 +41,7 @@ def parse_arguments(argv=None):
     add("--likelihood", choices=image_models.LIKELIHOODS, default="bernoulli", help="p(x|z)")
     add(
         "--min_log_std",
-        type=command_line.finite,
+        type=command_line.log_std,
         default=-3.0,
         help="lower bound of log std of the gaussian p(x|z): pixels that never change would else "
         "gain log-likelihood without end",
