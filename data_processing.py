@@ -166,7 +166,8 @@ class Batches:
         batch = min(self.batch_size, len(rows))
         room = self.chunk_steps if batch == self.batch_size else 1
         n_steps = len(rows) // batch
-        x = np.zeros((room * batch, self.x.shape[1]), self.x.dtype)
+        number = np.uint8 if self.x.dtype == np.uint8 else np.float32
+        x = np.zeros((room * batch, self.x.shape[1]), number)
         x[: len(rows)] = self.take(rows, rng)
         samples = () if self.n_samples is None else (self.n_samples,)
         epsilon = np.zeros((room, *samples, batch, self.n_dim), np.float32)

@@ -79,7 +79,7 @@ def read_settings(folder):
     """The settings in a run's config.json. InputError: missing, or not what a run writes."""
     path = Path(folder) / "config.json"
     settings = read_json(path)
-    for name in ("data_dim", "n_dim", "n_width", "data_size", "n_epoch"):
+    for name in ("data_dim", "n_dim", "n_width", "data_size"):
         require(is_size(settings.get(name)), path, name, settings)
     weights = (settings["data_dim"] + settings["n_dim"] + settings["n_width"]) * settings["n_width"]
     require(weights < MOST_WEIGHTS, path, "n_width", settings)

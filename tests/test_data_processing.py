@@ -209,3 +209,9 @@ def test_an_output_that_cannot_be_written_is_refused(tmp_path):
     for name in ("x.csv", "x", "folder.dat", "missing/x.dat", "file/x.dat"):
         with pytest.raises(InputError, match=name):
             data_processing.check_output(tmp_path / name)
+
+
+def test_float64_rows_reach_the_model_as_float32():
+    x = np.random.default_rng(0).normal(size=(7, 3))
+    (chunk, epsilon, _), *_ = data_processing.Batches(x, 4, 2, seed=0).chunks(1)
+    assert chunk.dtype == epsilon.dtype == np.float32
