@@ -164,7 +164,8 @@ def _write_cells(axes, matrix, strong, fontsize):
     for (row, column), value in np.ndenumerate(matrix):
         text = f"{value:.2f}".replace("0.", ".", 1) if abs(value) < 0.995 else f"{value:.1f}"
         look = {"color": "white" if abs(value) > strong else "black", "fontsize": fontsize}
-        axes.text(column, row, text, ha="center", va="center", **look)
+        cell = axes.text(column, row, text, ha="center", va="center", **look)
+        cell.set_in_layout(False)  # it lies inside the axes; the layout need not measure it
 
 
 def pairwise_marginals(path, samples, mean=None, covariance=None):
