@@ -56,7 +56,7 @@ def draw(path, reports, data, n_dim, decoder_std):
     optima = [best_linear(covariance, n_dim, beta, decoder_std) for beta in grid]
     distortion = np.array([report["distortion"] for report in reports])
     least = min(distortion.min(), min(o.distortion for o in optima))
-    bound_distortion = np.linspace(0.8 * least, np.trace(covariance), 200)
+    bound_distortion = np.geomspace(0.1 * least, np.trace(covariance), 300)
     figures.beta_sweep(
         path,
         bound=(bound_distortion, gaussian_theory.rate_distortion(covariance, bound_distortion)),

@@ -63,7 +63,7 @@ def test_default_sweeps_reach_the_theory(tmp_path, seed):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_sweeps_with_a_fixed_std_reach_the_theory(tmp_path, seed):
-    flags = ["--decoder_std", "0.5", "--beta", "0.25", "0.5", "1", "2", "4", "8", "16"]
+    flags = ["--decoder_std", "0.5", "--beta", "0.25", "0.5", "1", "2", "4", "8", "20", "32"]
     for report in sweep(tmp_path, *flags, "--seed", str(seed)):
         check_report(report)
         assert np.isfinite(report["cost_exact"])
