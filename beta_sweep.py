@@ -34,14 +34,15 @@ def print_table(reports, folder):
     for report in sorted(reports, key=lambda report: report["beta"]):
         row = f"{report['beta']:6g}"
         for name in ("cost", "rate", "distortion"):
-            row += f"{report[name]:9.4f}{shown(report[f'{name}_exact'], '.4f'):>11}"
-        row += f"{report['active_units']:5d}{shown(report['active_units_exact'], 'd'):>6}"
+            row += f"{shown(report[name]):>9}{'(' + shown(report[f'{name}_exact']) + ')':>11}"
+        exact = report["active_units_exact"]
+        row += f"{report['active_units']:5d}{f'({exact})' if exact is not None else '(none)':>7}"
         print(row)
     print(f"written to {folder}")
 
 
-def shown(exact, form):
-    return "(none)" if exact is None else f"({exact:{form}})"
+def shown(figure):
+    return "none" if figure is None else f"{figure:.4f}"
 
 
 def draw(path, reports, data, n_dim, decoder_std):

@@ -21,6 +21,7 @@ import evaluation
 import figures
 import vae_models
 
+THRESHOLD = evaluation.ACTIVE_UNIT_VARIANCE
 TRAVERSAL = norm.ppf(np.linspace(0.01, 0.99, 49)).astype(np.float32)  # of one unit, prior quantiles
 
 
@@ -46,7 +47,7 @@ def traverse(model):
 def print_units(units, movement):
     """Which units are active, and how far each moves the mean of every data dimension."""
     n_active = int(units.active.sum())
-    print(f"\nactive units: {n_active} of {len(units.kl)} (variance of E[z|x] above 0.01)")
+    print(f"\nactive units: {n_active} of {len(units.kl)} (variance of E[z|x] above {THRESHOLD})")
     print("unit  variance of E[z|x]  KL (nats)  active")
     for k, (variance, kl) in enumerate(zip(units.variance_of_mean, units.kl, strict=True), 1):
         print(f"z{k:<4d}{variance:19.4f}{kl:11.4f}  {'yes' if units.active[k - 1] else 'no'}")

@@ -38,7 +38,12 @@ def parse_arguments(argv=None):
     add("--n_dim", type=whole(1), default=2, help="dimension of the latent z")
     add("--n_width", type=whole(1), default=128, help="neurons of each hidden layer")
     add("--n_epoch", type=whole(1), default=30, help="epochs")
-    add("--batch_size", type=whole(1), default=250, help="data points in a training step")
+    add(
+        "--batch_size",
+        type=whole(1),
+        default=250,
+        help="data points in a step, at most all",
+    )
     add("--lr", type=positive, default=0.0007, help="learning rate")
     add(
         "--lr_schedule",
@@ -50,7 +55,7 @@ def parse_arguments(argv=None):
     add("--decoder_std", type=positive, help="fixed std of p(x|z); None: learned")
     command_line.add_run_arguments(parser, output_dir="results/beta_vae")
     args = parser.parse_args(argv)
-    if len(set(args.beta)) < len(args.beta):
+    if len({f"{beta:g}" for beta in args.beta}) < len(args.beta):  # the names of the folders
         parser.error("argument --beta: a value stands there twice")
     return args
 
@@ -68,8 +73,8 @@ def training_step(model, optimizer, x, epsilon, beta):
     return tf.reduce_mean(kl), tf.reduce_mean(log_px_z)
 
 
-def train(args, data, batches, beta, output_dir, progress):
-    """Train one beta-VAE into output_dir; return its report."""
+def train(args, data, batches, beta, folder, progress):
+    """Train one beta-VAE into the folder; return its report."""
     hidden_widths = (args.n_width, args.n_width)
     model = VAE(args.data_dim, args.n_dim, hidden_widths, args.decoder_std, args.seed)
     optimizer = training.make_optimizer(
@@ -77,15 +82,18 @@ def train(args, data, batches, beta, output_dir, progress):
     )
     step = partial(training_step, beta=tf.constant(beta))
     run_steps = training.compile_steps(step, model, optimizer)
+    with training.Run(folder, model, optimizer, args.n_epoch, args.resume, progress) as run:
+        for epoch in run.epochs():
+            for x, epsilon, n_steps in run.chunks(batches):
+                run.add(run_steps(x, epsilon, n_steps), batch_size=x.shape[1])
+            run.end_epoch(gaussian_report.held_out_elbo(model, data, args.seed, epoch))
+    return gaussian_report.finish(run, data, args, beta, name="beta_vae")
 
+
+def claimed(folder, args, beta):
+    """The folder of one run, held for it, with the one beta in its config.json."""
     settings = argparse.Namespace(**{**vars(args), "beta": beta})
-    with run_files.claimed(output_dir, settings, model="beta_vae") as folder:
-        with training.Run(folder, model, optimizer, args.n_epoch, args.resume, progress) as run:
-            for epoch in run.epochs():
-                for x, epsilon, n_steps in run.chunks(batches):
-                    run.add(run_steps(x, epsilon, n_steps), batch_size=x.shape[1])
-                run.end_epoch(gaussian_report.held_out_elbo(model, data, args.seed, epoch))
-        return gaussian_report.finish(run, data, args, beta, name="beta_vae")
+    return run_files.claimed(folder, settings, model="beta_vae")
 
 
 def sweep(args, data, batches):
@@ -96,18 +104,31 @@ def sweep(args, data, batches):
         run_files.claimed(output_dir, args, model="beta_vae sweep"),
         Progress(args.n_epoch, len(args.beta)) as progress,
     ):
+        warn_of_no_minimum(args)
         for beta in args.beta:
             progress.label = f"beta {beta:g}  "
             folder = output_dir / f"beta_{beta:g}"
             report = args.resume and run_files.report_of_finished_run(folder, args.n_epoch)
             if report:
                 progress.skip(args.n_epoch)
-            reports.append(report or train(args, data, batches, beta, folder, progress))
+            else:
+                with claimed(folder, args, beta):
+                    report = train(args, data, batches, beta, folder, progress)
+            reports.append(report)
         beta_sweep.write(output_dir, reports)
         if any(report["cost_exact"] is not None for report in reports):
             picture = output_dir / "figures" / "beta_sweep.png"
             beta_sweep.draw(picture, reports, data, args.n_dim, args.decoder_std)
     beta_sweep.print_table(reports, output_dir)
+
+
+def warn_of_no_minimum(args):
+    if min(args.beta) < 1 and args.decoder_std is None:
+        print(
+            f"warning: beta {min(args.beta):g} with a learned decoder std: the cost has no minimum "
+            "(a coordinate can be copied ever more exactly), so no optimum is shown",
+            file=sys.stderr,
+        )
 
 
 def main(argv=None):
@@ -116,18 +137,14 @@ def main(argv=None):
         args.data_path, args.data_size, args.training_data_size, args.data_dim, args.seed
     )
     batches = data_processing.Batches(data.x_train, args.batch_size, args.n_dim, args.seed)
-    if min(args.beta) < 1 and args.decoder_std is None:
-        print(
-            f"warning: beta {min(args.beta):g} with a learned decoder std: the cost has no minimum "
-            "(a coordinate can be copied ever more exactly), so no optimum is shown",
-            file=sys.stderr,
-        )
     if len(args.beta) > 1:
         sweep(args, data, batches)
         return
-    with Progress(args.n_epoch) as progress:
-        report = train(args, data, batches, args.beta[0], args.output_dir, progress)
-    gaussian_report.print_report(report, args.output_dir)
+    (beta,) = args.beta
+    with claimed(args.output_dir, args, beta) as folder, Progress(args.n_epoch) as progress:
+        warn_of_no_minimum(args)
+        report = train(args, data, batches, beta, folder, progress)
+    gaussian_report.print_report(report, folder)
 
 
 if __name__ == "__main__":

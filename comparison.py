@@ -14,7 +14,8 @@ PERMUTATIONS = 199
 class Comparison:
     """How far samples are from the data.
 
-    mean_error: largest error of the mean of a dimension, in standard deviations.
+    mean_error: largest error of the mean of a dimension, in standard deviations (of the
+        dimensions that vary).
     covariance_error: |C_samples - C| / |C|, Frobenius norms.
     ks: Kolmogorov-Smirnov statistic of each dimension, (data_dim,); ks_p its p-values.
     energy_distance, energy_p: see energy_test.
@@ -35,10 +36,12 @@ def compare(samples, x, mean=None, covariance=None, seed=0):
     """
     if covariance is None:
         mean, covariance = x.mean(axis=0), np.atleast_2d(np.cov(x, rowvar=False))
+    std = np.sqrt(np.diag(covariance))
+    error_of_mean = np.abs(samples.mean(axis=0) - mean)[std > 0] / std[std > 0]
     tests = [ks_2samp(a, b) for a, b in zip(samples.T, x.T, strict=True)]
     distance, p_value = energy_test(samples, x, seed)
     return Comparison(
-        mean_error=np.max(np.abs(samples.mean(axis=0) - mean) / np.sqrt(np.diag(covariance))),
+        mean_error=np.max(error_of_mean, initial=0.0),
         covariance_error=relative_error(np.cov(samples, rowvar=False), covariance),
         ks=np.array([test.statistic for test in tests]),
         ks_p=np.array([test.pvalue for test in tests]),

@@ -13,7 +13,7 @@ import vae_models
 from comparison import mardia_test, relative_error
 
 REPORT_ROWS = 20_000  # at most so many rows are evaluated, of each kind
-REPORT_Z = 2**20  # about so many draws of z in all
+REPORT_Z = 2**20  # about so many draws of z for each kind
 COVARIANCE_SAMPLES = 100_000
 CLEARLY_NOT_GAUSSIAN = 0.001  # a p-value of Mardia's test below this
 ROW_FIGURES = (  # means over rows, each with its standard error

@@ -46,7 +46,7 @@ def make_report(model, images, args):
         "rate": held_out.kl,
         "log_px_z": held_out.log_px_z,
         "distortion": np.sum((x - vae_models.reconstruct(model, x, args.seed, True)) ** 2, axis=1),
-        "cost": args.beta * held_out.kl - held_out.log_px_z,
+        "cost_held_out": args.beta * held_out.kl - held_out.log_px_z,
     }
     settings = {**vars(args), "data_dim": model.data_dim}
     report = {"beta": args.beta, "elbo_is": image_models.what_the_elbo_is(settings)}
@@ -75,7 +75,7 @@ def print_report(report, folder):
         ("  log p(x|z)", "log_px_z"),
     ]
     if report["beta"] != 1:
-        lines.append((f"cost at beta {report['beta']:g}", "cost"))
+        lines.append((f"cost at beta {report['beta']:g}", "cost_held_out"))
     print("\nnats per image                  mean   std. error")
     for label, name in lines:
         print(f"{label:<26}{report[name]:10.3f}{report[name + '_se']:13.3f}")

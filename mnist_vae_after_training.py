@@ -204,7 +204,8 @@ def main(argv=None):
             f"trained on {tuple(settings['image_shape'])}"
         )
     units = write_pictures(folder, model, images, args.seed)
-    print(f"active units: {units.active.sum()} of {model.n_dim} (variance of E[z|x] above 0.01)")
+    threshold = evaluation.ACTIVE_UNIT_VARIANCE
+    print(f"active units: {units.active.sum()} of {model.n_dim}, variance of E[z|x] > {threshold}")
     print(f"pictures: {folder / 'figures'}; their arrays: {folder / 'images.npz'}")
 
     rows = log_likelihood(model, images.x_test, args.n_importance, args.seed)

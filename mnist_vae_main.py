@@ -61,7 +61,7 @@ def parse_arguments(argv=None):
     add("--beta", type=command_line.non_negative, default=1.0, help="weight of the KL")
     add("--n_samples", type=whole(1), default=1, help="draws of z for each image in training")
     add("--n_epoch", type=whole(1), default=60, help="epochs")
-    add("--batch_size", type=whole(1), default=200, help="images in a training step")
+    add("--batch_size", type=whole(1), default=200, help="images in a training step, at most all")
     add("--lr", type=positive, default=0.001, help="learning rate (Adam) of the first epoch")
     add(
         "--lr_schedule",

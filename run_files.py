@@ -79,6 +79,10 @@ def read_settings(folder):
     """The settings in a run's config.json. InputError: missing, or not what a run writes."""
     path = Path(folder) / "config.json"
     settings = read_json(path)
+    if settings.get("model") == "mnist_vae":
+        raise InputError(f"{path}: is of images; use mnist_vae_after_training.py")
+    if settings.get("model") == "beta_vae sweep":
+        raise InputError(f"{path}: is of a sweep; give one of its folders beta_<value>")
     for name in ("data_dim", "n_dim", "n_width", "data_size"):
         require(is_size(settings.get(name)), path, name, settings)
     weights = (settings["data_dim"] + settings["n_dim"] + settings["n_width"]) * settings["n_width"]
@@ -135,7 +139,6 @@ def claimed(folder, args, **more):
     except OSError as error:
         raise InputError(f"--output_dir {folder}: can't be written ({error.strerror})") from None
     with lock_of(folder):
-        (folder / "report.json").unlink(missing_ok=True)  # it stands for a finished run
         write_json(config, {**settings, "versions": versions()})
         yield folder
 
@@ -154,6 +157,8 @@ def check_continues(folder, settings, earlier):
     if changed:
         differences = (f"--{n} {earlier.get(n)}, now {settings[n]}" for n in sorted(changed))
         raise InputError(f"--resume: {folder} was begun with {'; '.join(differences)}")
+    if list(folder.glob("*.dat")) and not list((folder / "checkpoint").glob("*.index")):
+        raise InputError(f"--resume: {folder} holds weights, but no checkpoint to go on from")
     if (folder / "report.json").exists():
         raise Stopped(f"{folder}: this run is finished; nothing is left to resume", status=0)
 

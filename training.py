@@ -127,6 +127,7 @@ class Run:
             number: signal.signal(number, self.note_signal)
             for number in (signal.SIGINT, signal.SIGTERM)
         }
+        (self.folder / "report.json").unlink(missing_ok=True)  # it stands for a finished run
         if not self.manager.checkpoints:
             self.save()
         self.clock = self.saved_at = time.monotonic()
@@ -218,7 +219,7 @@ class Run:
 
     def save(self):
         """Write a checkpoint; the last three are kept, none with weights that are not finite."""
-        if not all(np.isfinite(w.numpy()).all() for w in self.model.trainable_variables):
+        if not all(np.isfinite(w.numpy()).all() for w in self.model.weights):
             self.diverge("a weight is not finite", self.position.step)
         try:
             self.manager.save()

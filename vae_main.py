@@ -30,7 +30,12 @@ def parse_arguments(argv=None):
     add("--n_dim", type=whole(1), default=2, help="dimension of the latent z")
     add("--n_width", type=whole(1), default=128, help="neurons of each hidden layer")
     add("--n_epoch", type=whole(1), default=30, help="epochs")
-    add("--batch_size", type=whole(1), default=250, help="data points in a training step")
+    add(
+        "--batch_size",
+        type=whole(1),
+        default=250,
+        help="data points in a step, at most all",
+    )
     add("--lr", type=positive, default=0.0007, help="learning rate")
     add(
         "--lr_schedule",

@@ -160,13 +160,14 @@ def generate(model, n_samples, seed, mean_only=False):
 def reconstruct(model, x, seed, mean_only=False):
     """Encoder-decoder data: z from q(z|x) of each row of x, then x from p(x|z) or its mean.
 
-    x: (N, data_dim). Returns (N, data_dim) float32.
+    Its noise is independent of that of `generate` with the same seed. x: (N, data_dim).
+    Returns (N, data_dim) float32.
     """
     batches = []
     for k, start in enumerate(range(0, len(x), GENERATED_AT_ONCE)):
         batch = tf.constant(x[start : start + GENERATED_AT_ONCE], tf.float32)
-        z = draw_z(model, batch, tf.constant([seed, 2 * k]))
-        batches.append(draw_x(model, z, tf.constant([seed, 2 * k + 1]), mean_only).numpy())
+        z = draw_z(model, batch, tf.constant([seed, -1 - 2 * k]))
+        batches.append(draw_x(model, z, tf.constant([seed, -2 - 2 * k]), mean_only).numpy())
     return np.concatenate(batches)
 
 

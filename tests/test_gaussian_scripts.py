@@ -16,6 +16,8 @@ import beta_vae_after_training
 import beta_vae_main
 import evaluation
 import gaussian_report
+import mnist_vae_after_training
+import mnist_vae_main
 import run_files
 import training
 import vae_decoder_sample_generation
@@ -33,6 +35,11 @@ SCRIPTS = {
     beta_vae_main: [*RUN_FLAGS, "--beta"],
     vae_decoder_sample_generation: ["--model_dir", "--n_samples", "--output", "--seed"],
     beta_vae_after_training: ["--model_dir", "--n_samples", "--data_path", "--seed"],
+    mnist_vae_main: (
+        "--data_path --n_dim --n_width --batch_size --n_epoch --lr --output_dir --beta --seed "
+        "--resume"
+    ).split(),
+    mnist_vae_after_training: ["--model_dir", "--data_path", "--n_importance"],
 }
 PARAMETERS = [f"Encoder_{kind}{number}.dat" for number in "123" for kind in "Wb"] + [
     f"Decoder_{kind}{number}.dat" for number in "456" for kind in "Wb"

@@ -8,6 +8,7 @@ import pytest
 import beta_vae_main
 import data_processing
 import gaussian_theory
+import vae_main
 
 CLOSE = 0.03  # nats
 
@@ -47,6 +48,15 @@ def test_the_bound_would_catch_a_rate_that_is_too_low():
     report = {"distortion": 3.0, "distortion_se": 0.01, "rate": 1.0, "rate_se": 0.01}
     with pytest.raises(AssertionError):
         check_above_rate_distortion_bound(report)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_default_run_of_the_vae_reaches_the_optimum(tmp_path, seed):
+    vae_main.main(["--seed", str(seed), "--output_dir", str(tmp_path)])
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["gap"] <= 0.005
+    assert report["gap_se"] < 0.001
 
 
 @pytest.mark.slow

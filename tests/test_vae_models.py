@@ -347,3 +347,13 @@ def test_each_reconstruction_belongs_to_its_row(linear_gaussian, monkeypatch):
     expected = linear_gaussian.mean + shrinkage * (x - linear_gaussian.mean)
     assert means.shape == (40, 3)
     np.testing.assert_allclose(means, expected, atol=5.0)
+
+
+def test_decoder_data_and_encoder_decoder_data_of_one_seed_have_independent_noise():
+    model = VAE(3, 2, (5, 4))
+    for weight in model.weights:
+        weight.assign(tf.zeros_like(weight))  # x is standard normal noise, whatever z
+    generated = vae_models.generate(model, 5000, seed=3)
+    reconstructed = vae_models.reconstruct(model, np.zeros((5000, 3), np.float32), seed=3)
+    correlation = np.corrcoef(generated.T, reconstructed.T)[:3, 3:]
+    assert np.abs(correlation).max() < 5 / np.sqrt(5000)
