@@ -9,6 +9,8 @@ both must give the same terms for the same batch and noise.
 """
 
 import argparse
+import os
+import platform
 import statistics
 import sys
 import time
@@ -117,7 +119,11 @@ def main():
             )
             print(lines[-1], flush=True)
     if args.table:
-        title = f"Microseconds a step, median of {args.rounds} rounds\n\n"
+        machine = f"{os.cpu_count()} CPUs, {platform.machine()}, TensorFlow {tf.__version__}"
+        title = (
+            f"`python benchmarks/training_speed.py`: microseconds a step, median of {args.rounds} "
+            f"rounds in turn; {machine}\n\n"
+        )
         Path(args.table).write_text(title + "\n".join(lines) + "\n", encoding="utf-8")
 
 
