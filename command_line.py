@@ -1,6 +1,7 @@
 """What the command lines of all scripts share: checked numbers, flag files, one-line errors."""
 
 import argparse
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -108,6 +109,9 @@ def run(main):
         leave(str(stopped), stopped.status)
     except KeyboardInterrupt:
         leave("interrupted; a training run continues with the same command and --resume", 130)
+    except BrokenPipeError:  # whoever read the output, such as head, has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:
         leave(f"error: {error.filename or 'file'}: {error.strerror}", 1)
 
