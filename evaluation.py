@@ -117,6 +117,14 @@ class LatentUnits:
         """Which units carry information on x: var_x(E[z|x]) > 0.01, Burda et al. (2015)."""
         return self.variance_of_mean > ACTIVE_UNIT_VARIANCE
 
+    def figures(self):
+        """The keys of a report, a dictionary of plain numbers and lists."""
+        return {
+            "active_units": int(self.active.sum()),
+            "variance_of_mean": self.variance_of_mean.tolist(),
+            "kl_of_units": self.kl.tolist(),
+        }
+
 
 def latent_units(model, x):
     """How much each latent unit is used on the rows of x (N, data_dim)."""

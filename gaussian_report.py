@@ -65,13 +65,7 @@ def make_report(model, data, beta, decoder_std, seed):
         "distortion": np.sum((x - vae_models.reconstruct(model, x, seed, True)) ** 2, axis=1),
         "cost_held_out": beta * held_out.kl - held_out.log_px_z,
     }
-    units = evaluation.latent_units(model, x)
-    report = {
-        "beta": beta,
-        "active_units": int(units.active.sum()),
-        "variance_of_mean": units.variance_of_mean.tolist(),
-        "kl_of_units": units.kl.tolist(),
-    }
+    report = {"beta": beta, **evaluation.latent_units(model, x).figures()}
     mean, covariance = data.reference()
     report |= reference_figures(data, covariance)
     best = None

@@ -52,18 +52,9 @@ def make_report(model, images, args):
     report = {"beta": args.beta, "elbo_is": image_models.what_the_elbo_is(settings)}
     for name, values in rows.items():
         report[name] = float(np.mean(values))
-        report[f"{name}_se"] = float(evaluation.standard_error(values))
+        report[f"{name}_se"] = evaluation.standard_error(values)
     report["elbo"] = report["elbo_held_out"]
-    return report | units_report(evaluation.latent_units(model, x))
-
-
-def units_report(units):
-    """The keys of a report that an evaluation.LatentUnits gives."""
-    return {
-        "active_units": int(units.active.sum()),
-        "variance_of_mean": units.variance_of_mean.tolist(),
-        "kl_of_units": units.kl.tolist(),
-    }
+    return report | evaluation.latent_units(model, x).figures()
 
 
 def print_report(report, folder):

@@ -22,7 +22,6 @@ import image_models
 import run_files
 import vae_models
 from data_processing import stream
-from image_report import units_report
 from table_files import InputError
 
 GENERATED = 25
@@ -220,7 +219,7 @@ def main(argv=None):
     report["effective_samples_median"] = float(np.median(rows.effective_samples))
     report["elbo_is"] = image_models.what_the_elbo_is(settings)
     print(f"the ELBO is {report['elbo_is']}")
-    run_files.write_json(folder / "log_likelihood.json", report | units_report(units))
+    run_files.write_json(folder / "log_likelihood.json", report | units.figures())
 
 
 if __name__ == "__main__":
