@@ -1,0 +1,132 @@
+"""The documents keep step with the code: names, lines, links, commands, and the program."""
+
+import ast
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import vae_models
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+REFERENCE = re.compile(r"`([\w/]+\.py): ([\w.]+)`")
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def read(name):
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT))
+
+
+def text_only(text):
+    """The text without its fenced blocks."""
+    return BLOCK.sub("", text)
+
+
+def find(file, name):
+    """The syntax tree of `function`, `Class`, `Class.method` or `CONSTANT` in a file, or None."""
+    node = ast.parse(read(file))
+    for part in name.split("."):
+        named = [
+            child
+            for child in ast.iter_child_nodes(node)
+            if getattr(child, "name", None) == part
+            or part in [getattr(t, "id", None) for t in getattr(child, "targets", [])]
+        ]
+        if not named:
+            return None
+        node = named[0]
+    return node
+
+
+def shown_lines():
+    """Each line of the guide's blocks of Python, with the references of the paragraph before it."""
+    text, found = read("docs/guide.md"), []
+    for block in BLOCK.finditer(text):
+        if block[1] == "python":
+            paragraph = text[: block.start()].rstrip().rpartition("\n\n")[2]
+            found += [(line, REFERENCE.findall(paragraph)) for line in block[2].splitlines()]
+    return found
+
+
+def commands(path):
+    """The commands `python SCRIPT.py FLAGS` of a document's indented blocks and of its text."""
+    text = path.read_text(encoding="utf-8")
+    code = re.findall(r"^    (.*)$|`([^`\n]+)`", text_only(text), re.MULTILINE)
+    lines = "\n".join(block or inline for block, inline in code)
+    found = re.findall(r"(?:^|[ /])python ([\w/]+\.py.*)", lines, re.MULTILINE)
+    split = [shlex.split(command.partition("&&")[0], comments=True) for command in found]
+    return [command for command in split if "laplace" not in command]  # see test_contributing.py
+
+
+COMMANDS = {" ".join(command): command for path in DOCUMENTS for command in commands(path)}
+
+
+def test_every_reference_names_something_that_its_file_defines():
+    pairs = {pair for path in DOCUMENTS for pair in REFERENCE.findall(path.read_text())}
+    assert len(pairs) > 40
+    assert not [pair for pair in pairs if not (ROOT / pair[0]).exists() or find(*pair) is None]
+
+
+def test_every_line_of_code_in_the_guide_stands_in_the_function_named_before_it():
+    def bare(code):
+        return re.sub(r"\s", "", code)
+
+    def stands_in(line, file, name):
+        return bare(line) in bare(ast.get_source_segment(read(file), find(file, name)))
+
+    lines = shown_lines()
+    assert len(lines) > 20
+    assert not [line for line, pairs in lines if not any(stands_in(line, *p) for p in pairs)]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_links_and_named_files_of_a_document_exist(path):
+    text = text_only(path.read_text(encoding="utf-8"))
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        assert "://" in target or (path.parent / target).exists(), target
+    for named in re.findall(r"`([\w./-]+\.(?:py|md|args))`", text):
+        places = (ROOT, path.parent, ROOT / "presets", ROOT / "data")
+        assert any((place / named).exists() for place in places), named
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_a_command_of_the_documents_is_accepted(command, monkeypatch):
+    script, *flags = command
+    assert (ROOT / script).exists()
+    monkeypatch.chdir(ROOT)  # where @file is looked for
+    flags = ["0" if flag == "N" else flag for flag in flags]
+    if "/" not in script:
+        importlib.import_module(script.removesuffix(".py")).parse_arguments(flags)
+    else:
+        for flag in flags:
+            assert not flag.startswith("--") or f'"{flag}"' in read(script), flag
+
+
+def test_the_commands_of_the_readme_are_found():
+    scripts = {command[0] for command in commands(ROOT / "README.md")}
+    assert scripts >= {
+        "vae_main.py", "beta_vae_main.py", "beta_vae_after_training.py", "mnist_vae_main.py",
+        "vae_decoder_sample_generation.py", "mnist_vae_after_training.py",
+    }  # fmt: skip
+
+
+def test_the_program_of_the_readme_decodes_as_the_model_does(vae_run):
+    (program,) = [block[2] for block in BLOCK.finditer(read("README.md")) if "loadtxt" in block[2]]
+    names = {}
+    exec(program.replace("results/vae", str(vae_run)), names)  # noqa: S102
+    model, _ = vae_models.load_model(vae_run)
+    mean, log_std = model.decode(tf.constant(names["z"], tf.float32))
+    np.testing.assert_allclose(names["mean"], mean, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(names["log_std"], log_std, rtol=1e-4, atol=1e-5)
+    noise = (names["x"] - mean.numpy()) / np.exp(log_std)
+    assert noise.shape == (1000, model.data_dim)
+    assert noise.std() == pytest.approx(1, abs=0.1)
