@@ -91,8 +91,11 @@ def test_every_line_of_code_in_the_guide_stands_in_the_function_named_before_it(
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
 def test_links_and_named_files_of_a_document_exist(path):
     text = text_only(path.read_text(encoding="utf-8"))
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    anchors = [re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings]
+    for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", text):
         assert "://" in target or (path.parent / target).exists(), target
+        assert not anchor or target or anchor in anchors, anchor
     for named in re.findall(r"`([\w./-]+\.(?:py|md|args))`", text):
         places = (ROOT, path.parent, ROOT / "presets", ROOT / "data")
         assert any((place / named).exists() for place in places), named
