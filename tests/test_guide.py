@@ -97,7 +97,7 @@ def test_links_and_named_files_of_a_document_exist(path):
         assert "://" in target or (path.parent / target).exists(), target
         assert not anchor or target or anchor in anchors, anchor
     for named in re.findall(r"`([\w./-]+\.(?:py|md|args))`", text):
-        places = (ROOT, path.parent, ROOT / "presets", ROOT / "data")
+        places = [path.parent, *(ROOT / folder for folder in ("", "presets", "data", "tests"))]
         assert any((place / named).exists() for place in places), named
 
 
