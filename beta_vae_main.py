@@ -22,7 +22,7 @@ import gaussian_report
 import run_files
 import training
 from progress import Progress
-from vae_models import VAE, cost_function
+from vae_models import cost_function, make_model
 
 
 def parse_arguments(argv=None):
@@ -52,7 +52,15 @@ def parse_arguments(argv=None):
         help="the course of the learning rate",
     )
     add("--optimizer", choices=training.OPTIMIZERS, default="adam", help="the optimizer")
-    add("--decoder_std", type=positive, help="fixed std of p(x|z); None: learned")
+    std = parser.add_mutually_exclusive_group()
+    std.add_argument("--decoder_std", type=positive, help="fixed std of p(x|z); None: learned")
+    std.add_argument(
+        "--min_log_std",
+        type=command_line.log_std,
+        help="soft lower bound of a learned log std of p(x|z); None: no bound",
+    )
+    add("--clip_norm", type=positive, help="longest gradient, as its norm; None: no limit")
+    add("--standardize", action="store_true", help="train on columns of mean 0 and std 1")
     command_line.add_run_arguments(parser, output_dir="results/beta_vae")
     args = parser.parse_args(argv)
     if len({f"{beta:g}" for beta in args.beta}) < len(args.beta):  # the names of the folders
@@ -75,10 +83,10 @@ def training_step(model, optimizer, x, epsilon, beta):
 
 def train(args, data, batches, beta, folder, progress):
     """Train one beta-VAE into the folder; return its report."""
-    hidden_widths = (args.n_width, args.n_width)
-    model = VAE(args.data_dim, args.n_dim, hidden_widths, args.decoder_std, args.seed)
+    model = make_model(vars(args), data.standardization)
+    n_steps = args.n_epoch * batches.steps
     optimizer = training.make_optimizer(
-        args.optimizer, args.lr, args.lr_schedule, args.n_epoch * batches.steps, model
+        args.optimizer, args.lr, args.lr_schedule, n_steps, model, args.clip_norm
     )
     step = partial(training_step, beta=tf.constant(beta))
     run_steps = training.compile_steps(step, model, optimizer)
@@ -90,10 +98,12 @@ def train(args, data, batches, beta, folder, progress):
     return gaussian_report.finish(run, data, args, beta, name="beta_vae")
 
 
-def claimed(folder, args, beta):
+def claimed(folder, args, data, beta):
     """The folder of one run, held for it, with the one beta in its config.json."""
     settings = argparse.Namespace(**{**vars(args), "beta": beta})
-    return run_files.claimed(folder, settings, model="beta_vae")
+    return run_files.claimed(
+        folder, settings, model="beta_vae", standardization=data.standardization
+    )
 
 
 def sweep(args, data, batches):
@@ -112,7 +122,7 @@ def sweep(args, data, batches):
             if report:
                 progress.skip(args.n_epoch)
             else:
-                with claimed(folder, args, beta):
+                with claimed(folder, args, data, beta):
                     report = train(args, data, batches, beta, folder, progress)
             reports.append(report)
         beta_sweep.write(output_dir, reports)
@@ -123,7 +133,7 @@ def sweep(args, data, batches):
 
 
 def warn_of_no_minimum(args):
-    if min(args.beta) < 1 and args.decoder_std is None:
+    if min(args.beta) < 1 and args.decoder_std is None and args.min_log_std is None:
         print(
             f"warning: beta {min(args.beta):g} with a learned decoder std: the cost has no minimum "
             "(a coordinate can be copied ever more exactly), so no optimum is shown",
@@ -133,15 +143,16 @@ def warn_of_no_minimum(args):
 
 def main(argv=None):
     args = parse_arguments(argv)
-    data = data_processing.get_data(
-        args.data_path, args.data_size, args.training_data_size, args.data_dim, args.seed
-    )
+    data = data_processing.get_data(vars(args))
     batches = data_processing.Batches(data.x_train, args.batch_size, args.n_dim, args.seed)
     if len(args.beta) > 1:
         sweep(args, data, batches)
         return
     (beta,) = args.beta
-    with claimed(args.output_dir, args, beta) as folder, Progress(args.n_epoch) as progress:
+    with (
+        claimed(args.output_dir, args, data, beta) as folder,
+        Progress(args.n_epoch) as progress,
+    ):
         warn_of_no_minimum(args)
         report = train(args, data, batches, beta, folder, progress)
     gaussian_report.print_report(report, folder)

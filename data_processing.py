@@ -20,12 +20,16 @@ CHUNK_NUMBERS = 2**20  # about as many numbers of x go to one compiled call: 4 M
 
 @dataclass(frozen=True)
 class Data:
-    """x_train (N, data_dim) and x_held_out (M, data_dim); mean and covariance where known."""
+    """x_train (N, data_dim) and x_held_out (M, data_dim); mean and covariance where known.
+
+    standardization: what the networks subtract from x and divide it by, where they do.
+    """
 
     x_train: np.ndarray
     x_held_out: np.ndarray
     mean: np.ndarray | None = None
     covariance: np.ndarray | None = None
+    standardization: dict | None = None
 
     def reference(self):
         """Mean and covariance of the data, or of its training rows where they are not known."""
@@ -70,18 +74,26 @@ def get_rows(data_path, data_size, data_dim, seed):
 
 
 def get_rows_of_run(settings):
-    """get_rows with the settings of a run's config.json."""
+    """get_rows with the settings of a run: its flags, or its config.json."""
     names = ("data_path", "data_size", "data_dim", "seed")
     return get_rows(*(settings[name] for name in names))
 
 
-def get_data(data_path, data_size, training_data_size, data_dim, seed):
-    """The rows of get_rows, split at random into training and held-out rows.
+def get_data(settings):
+    """The rows of a run, split at random into training and held-out rows.
 
-    training_data_size: None takes 80 % of the rows. InputError: see get_rows and split.
+    settings: the flags of the run, a dictionary. InputError: see get_rows and split.
     """
-    x, mean, covariance = get_rows(data_path, data_size, data_dim, seed)
-    return Data(*split(x, training_data_size, seed), mean, covariance)
+    x, mean, covariance = get_rows_of_run(settings)
+    x_train, x_held_out = split(x, settings["training_data_size"], settings["seed"])
+    standardization = mean_and_std(x_train) if settings["standardize"] else None
+    return Data(x_train, x_held_out, mean, covariance, standardization)
+
+
+def mean_and_std(x):
+    """Mean and std of each column of x as a dictionary of lists; a constant column's std is 1."""
+    mean, std = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
+    return {"mean": mean.tolist(), "std": np.where(std > 0, std, 1.0).tolist()}
 
 
 def save_table(path, x):
@@ -103,7 +115,10 @@ def check_output(path):
 
 
 def split(x, training_data_size, seed):
-    """Training rows and held-out rows of x, chosen at random; at least two of each."""
+    """Training rows and held-out rows of x, chosen at random; at least two of each.
+
+    training_data_size: None takes 80 % of the rows.
+    """
     n_train = len(x) * 4 // 5 if training_data_size is None else training_data_size
     if not 2 <= n_train <= len(x) - 2:
         raise InputError(

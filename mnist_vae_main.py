@@ -72,6 +72,7 @@ def parse_arguments(argv=None):
     add("--lr_factor", type=positive, default=0.75, help="of the schedule steps")
     add("--lr_every", type=whole(1), default=200, help="epochs of each of the schedule's steps")
     add("--adam_epsilon", type=positive, default=1e-7, help="epsilon of Adam")
+    add("--clip_norm", type=positive, help="longest gradient, as its norm; None: no limit")
     command_line.add_run_arguments(parser, output_dir="results/mnist_vae")
     args = parser.parse_args(argv)
     args.n_layers = args.n_layers or max(2, len(args.n_width))
@@ -109,7 +110,9 @@ def main(argv=None):
     rate = training.learning_rate_by_epoch(
         args.lr, args.lr_schedule, batches.steps, args.lr_factor, args.lr_every
     )
-    optimizer = keras.optimizers.Adam(rate, epsilon=args.adam_epsilon)
+    optimizer = keras.optimizers.Adam(
+        rate, epsilon=args.adam_epsilon, global_clipnorm=args.clip_norm
+    )
     optimizer.build(model.trainable_variables)
     step = partial(training_step, beta=tf.constant(args.beta))
     one_core = model.count_params() * args.batch_size * args.n_samples < ONE_CORE_STEP

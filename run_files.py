@@ -91,6 +91,9 @@ def read_settings(folder):
     require(type(seed) is int and 0 <= seed < 2**31, path, "seed", settings)
     std_is_number = type(decoder_std) in (int, float) and 0 < decoder_std < float("inf")
     require(decoder_std is None or std_is_number, path, "decoder_std", settings)
+    bound = settings.get("min_log_std")
+    bound_is_number = type(bound) in (int, float) and -40 <= bound <= 40
+    require(bound is None or bound_is_number, path, "min_log_std", settings)
     require(isinstance(settings.get("data_path", 0), str | None), path, "data_path", settings)
     return settings
 

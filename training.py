@@ -26,17 +26,22 @@ from table_files import InputError
 
 SECONDS_BETWEEN_CHECKPOINTS = 30.0  # within an epoch
 SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 5.0  # at the end of an epoch
+ADVICE = (  # to the user of a run that diverged
+    "Try a smaller --lr, a --clip_norm, a higher --min_log_std, or data of mean 0 and std 1, which "
+    "--standardize of the Gaussian scripts makes"
+)
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
 LR_SCHEDULES = ("cosine", "constant")
 
 
-def make_optimizer(name, lr, lr_schedule, n_steps, model):
+def make_optimizer(name, lr, lr_schedule, n_steps, model, clip_norm=None):
     """A Keras optimizer of the model's weights, `adam` or `sgd`.
 
-    Its rate stays at `lr`, or falls to zero over n_steps as half a cosine.
+    Its rate stays at `lr`, or falls to zero over n_steps as half a cosine. A gradient whose norm,
+    over all weights, is above clip_norm is scaled down to it.
     """
     rate = keras.optimizers.schedules.CosineDecay(lr, n_steps) if lr_schedule == "cosine" else lr
-    optimizer = OPTIMIZERS[name](rate)
+    optimizer = OPTIMIZERS[name](rate, global_clipnorm=clip_norm)
     optimizer.build(model.trainable_variables)
     return optimizer
 
@@ -203,7 +208,7 @@ class Run:
         raise Stopped(
             f"diverged {where}: {what}; the last good weights (epoch "
             f"{self.position.epoch}, step {self.position.step}) are kept in {self.folder}. "
-            "Try a smaller --lr, or data of unit scale"
+            f"{ADVICE}"
         )
 
     def save_when_due(self, seconds):

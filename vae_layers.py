@@ -4,6 +4,7 @@ No loss and no sampling here; vae_models.py puts the networks together.
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 INITIAL_STD = 0.05  # weights start as N(0, INITIAL_STD^2), biases at zero
@@ -65,7 +66,8 @@ class Decoder(DiagonalGaussian):
 
     A given `fixed_std` makes log_std a constant: its half of the head starts as zero weights with
     the bias log(fixed_std), and no gradient reaches it. A given `min_log_std` bounds a learned
-    log_std from below, smoothly, so that a gradient always leads away from the bound.
+    log_std from below, smoothly, so that a gradient always leads away from the bound. `shift` and
+    `scale`, (data_dim,) each, put a network of standardised rows into the units of the data.
     """
 
     def __init__(
@@ -76,18 +78,23 @@ class Decoder(DiagonalGaussian):
         seed_generator,
         fixed_std=None,
         min_log_std=None,
+        shift=0.0,
+        scale=1.0,
         **network,
     ):
         super().__init__(n_in, hidden_widths, n_out, seed_generator, **network)
         self.fixed_std, self.min_log_std = fixed_std, min_log_std
+        self.shift, self.scale = shift, scale
         if fixed_std is not None:
             head = self.network.layers[-1]
             learned = tf.repeat([1.0, 0.0], n_out)
             head.kernel.assign(head.kernel * learned)
-            head.bias.assign((1.0 - learned) * tf.math.log(float(fixed_std)))
+            log_std = np.log(fixed_std / np.broadcast_to(scale, n_out))
+            head.bias.assign(np.concatenate([np.zeros(n_out), log_std]))
 
     def call(self, inputs, training=False):
         mean, log_std = super().call(inputs, training=training)
+        mean, log_std = self.shift + self.scale * mean, log_std + np.log(self.scale)
         if self.min_log_std is not None:
             log_std = self.min_log_std + tf.nn.softplus(log_std - self.min_log_std)
         return mean, log_std if self.fixed_std is None else tf.stop_gradient(log_std)

@@ -15,7 +15,7 @@ import gaussian_report
 import run_files
 import training
 from progress import Progress
-from vae_models import VAE, cost_function
+from vae_models import cost_function, make_model
 
 
 def parse_arguments(argv=None):
@@ -44,7 +44,15 @@ def parse_arguments(argv=None):
         help="the course of the learning rate",
     )
     add("--optimizer", choices=training.OPTIMIZERS, default="adam", help="the optimizer")
-    add("--decoder_std", type=positive, help="fixed std of p(x|z); None: learned")
+    std = parser.add_mutually_exclusive_group()
+    std.add_argument("--decoder_std", type=positive, help="fixed std of p(x|z); None: learned")
+    std.add_argument(
+        "--min_log_std",
+        type=command_line.log_std,
+        help="soft lower bound of a learned log std of p(x|z); None: no bound",
+    )
+    add("--clip_norm", type=positive, help="longest gradient, as its norm; None: no limit")
+    add("--standardize", action="store_true", help="train on columns of mean 0 and std 1")
     command_line.add_run_arguments(parser, output_dir="results/vae")
     return parser.parse_args(argv)
 
@@ -64,18 +72,18 @@ def training_step(model, optimizer, x, epsilon):
 
 def main(argv=None):
     args = parse_arguments(argv)
-    data = data_processing.get_data(
-        args.data_path, args.data_size, args.training_data_size, args.data_dim, args.seed
-    )
+    data = data_processing.get_data(vars(args))
     batches = data_processing.Batches(data.x_train, args.batch_size, args.n_dim, args.seed)
-    hidden_widths = (args.n_width, args.n_width)
-    model = VAE(args.data_dim, args.n_dim, hidden_widths, args.decoder_std, args.seed)
+    model = make_model(vars(args), data.standardization)
+    n_steps = args.n_epoch * batches.steps
     optimizer = training.make_optimizer(
-        args.optimizer, args.lr, args.lr_schedule, args.n_epoch * batches.steps, model
+        args.optimizer, args.lr, args.lr_schedule, n_steps, model, args.clip_norm
     )
     run_steps = training.compile_steps(training_step, model, optimizer)
 
-    with run_files.claimed(args.output_dir, args, model="vae") as folder:
+    with run_files.claimed(
+        args.output_dir, args, model="vae", standardization=data.standardization
+    ) as folder:
         with (
             Progress(args.n_epoch) as progress,
             training.Run(folder, model, optimizer, args.n_epoch, args.resume, progress) as run,

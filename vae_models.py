@@ -64,12 +64,22 @@ class VAE(keras.Model):
     hidden_widths: neurons of each hidden layer, the encoder's order (the decoder turns it round).
     decoder_std: a fixed standard deviation of p(x|z); None learns it.
     decoder: further arguments of the decoder alone; network: those of vae_layers.feed_forward.
+    standardization: the `mean` and `std` of each data dimension. The networks then see
+    standardised rows; everything outside, the weight files too, stays in the units of the data.
     """
 
     decoder_class = Decoder
 
     def __init__(
-        self, data_dim, n_dim, hidden_widths, decoder_std=None, seed=0, decoder=None, **network
+        self,
+        data_dim,
+        n_dim,
+        hidden_widths,
+        decoder_std=None,
+        seed=0,
+        decoder=None,
+        standardization=None,
+        **network,
     ):
         super().__init__()
         self.data_dim, self.n_dim = data_dim, n_dim
@@ -77,6 +87,11 @@ class VAE(keras.Model):
         decoder = dict(decoder or {})
         if decoder_std is not None:
             decoder["fixed_std"] = decoder_std
+        self.x_mean, self.x_std = 0.0, 1.0
+        if standardization is not None:
+            self.x_mean = np.asarray(standardization["mean"])
+            self.x_std = np.asarray(standardization["std"])
+            decoder |= {"shift": self.x_mean, "scale": self.x_std}
         self.encoder = Encoder(data_dim, hidden_widths, n_dim, seed_generator, **network)
         self.decoder = self.decoder_class(
             n_dim, hidden_widths[::-1], data_dim, seed_generator, **decoder, **network
@@ -85,7 +100,7 @@ class VAE(keras.Model):
 
     def encode(self, x, training=False):
         """q(z|x): x (B, data_dim) -> mean, log_std, each (B, n_dim)."""
-        return self.encoder(x, training=training)
+        return self.encoder((x - self.x_mean) / self.x_std, training=training)
 
     def decode(self, z, training=False):
         """p(x|z): z (..., n_dim) -> mean, log_std, each (..., data_dim)."""
@@ -119,9 +134,9 @@ class VAE(keras.Model):
 
     def write_weights(self, folder):
         """Write every weight as text that numpy.loadtxt reads, exact to the last bit of float32."""
-        for name, weight in weight_files(self).items():
+        for name, values in weights_for_data(self).items():
             with run_files.written_whole(Path(folder) / name) as path:
-                np.savetxt(path, weight.numpy(), fmt="%.9g")
+                np.savetxt(path, values, fmt="%.9g")
 
     def read_weights(self, folder):
         """Read what write_weights wrote. InputError: a file is missing, damaged or misshaped."""
@@ -188,6 +203,26 @@ def weight_files(model):
     return files
 
 
+def weights_for_data(model):
+    """The weights under their file names, float32, the standardization worked into them.
+
+    A model without standardization computes with them, on rows as they are, what `model` does:
+    the first layer takes x instead of (x - x_mean) / x_std, the last one gives x_mean + x_std *
+    mean and log_std + log(x_std).
+    """
+    values = {name: weight.numpy() for name, weight in weight_files(model).items()}
+    if np.ndim(model.x_std):
+        *_, head_W, head_b = values
+        first_W = values["Encoder_W1.dat"] / model.x_std[:, np.newaxis]
+        values["Encoder_W1.dat"] = first_W
+        values["Encoder_b1.dat"] = values["Encoder_b1.dat"] - model.x_mean @ first_W
+        stretch = np.concatenate([model.x_std, np.ones(model.data_dim)])
+        shift = np.concatenate([model.x_mean, np.log(model.x_std)])
+        values[head_W] = values[head_W] * stretch
+        values[head_b] = values[head_b] * stretch + shift
+    return {name: np.float32(value) for name, value in values.items()}
+
+
 def load_weight(path, shape):
     """One array of the given shape (1-D or 2-D), float32, from a text file."""
     try:
@@ -217,6 +252,20 @@ def load_weight(path, shape):
     return values.reshape(shape)
 
 
+def make_model(settings, standardization=None):
+    """The untrained model of a Gaussian run; settings: its flags as a dictionary."""
+    data_dim, n_dim, n_width = (settings[name] for name in ("data_dim", "n_dim", "n_width"))
+    return VAE(
+        data_dim,
+        n_dim,
+        (n_width, n_width),
+        settings["decoder_std"],
+        settings["seed"],
+        {"min_log_std": settings.get("min_log_std")},
+        standardization,
+    )
+
+
 def load_model(model_dir):
     """The trained model of a run folder, from its config.json and weight files.
 
@@ -224,7 +273,6 @@ def load_model(model_dir):
     run, or a file in it is damaged.
     """
     settings = run_files.read_settings(model_dir)
-    data_dim, n_dim, n_width = (settings[name] for name in ("data_dim", "n_dim", "n_width"))
-    model = VAE(data_dim, n_dim, (n_width, n_width), settings["decoder_std"])
+    model = make_model(settings)
     model.read_weights(model_dir)
     return model, settings

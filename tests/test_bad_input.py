@@ -101,9 +101,10 @@ SIZES = "--data_size --training_data_size --data_dim --n_dim --n_width --n_epoch
 WRONG = [(flag, value) for flag in SIZES.split() for value in ("0", "-3", "2.5", "many", "")]
 WRONG += [
     (flag, value)
-    for flag in ("--lr", "--decoder_std")
+    for flag in ("--lr", "--decoder_std", "--clip_norm")
     for value in ("0", "-0.1", "nan", "inf", "-inf", "1e999", "small")
 ]
+WRONG += [("--min_log_std", value) for value in ("-41", "nan", "low")]
 WRONG += [("--seed", value) for value in ("-1", "1.5", "2147483648", "x")]
 WRONG += [("--lr_schedule", "linear"), ("--optimizer", "lbfgs"), ("--data_size", "1")]
 WRONG += [("--lrr", "1"), ("--n_epo", "3"), ("--resume", "yes"), ("--n_dim", None)]
@@ -263,6 +264,8 @@ def test_a_config_that_is_no_json_object_is_refused(refused, run_copy, script, c
         ("decoder_std", "wide"),
         ("decoder_std", [0.1]),
         ("decoder_std", -0.5),
+        ("min_log_std", "low"),
+        ("min_log_std", -50.0),
         ("data_size", None),
         ("data_size", "50"),
         ("data_size", -1),

@@ -61,9 +61,7 @@ def rows_of(path):
 
 
 def data_of_run(folder):
-    names = ("data_path", "data_size", "training_data_size", "data_dim", "seed")
-    config = read_json(folder / "config.json")
-    return get_data(*(config[name] for name in names))
+    return get_data(read_json(folder / "config.json"))
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)

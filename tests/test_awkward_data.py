@@ -1,0 +1,143 @@
+"""Data of any scale, with a constant column, with heavy tails; and the flags that help."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+import beta_vae_main
+import data_processing
+import training
+import vae_main
+import vae_models
+from vae_models import VAE
+
+MEAN, STD = np.array([1e6, -2e-6, 0.5]), np.array([2e6, 3e-6, 1.0])
+UNITS = {"mean": MEAN.tolist(), "std": STD.tolist()}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """saved(x): the path of a .npy file that holds x in float64."""
+
+    def call(x):
+        np.save(tmp_path / "x.npy", x)
+        return str(tmp_path / "x.npy")
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def rows(data_file):
+    return np.loadtxt(data_file)
+
+
+def elbo(folder):
+    """The ELBO of the training rows and of the held-out rows in every epoch, (n_epoch, 2)."""
+    with open(folder / "history.csv", newline="") as file:
+        return np.array(
+            [[row["elbo"], row["elbo_held_out"]] for row in csv.DictReader(file)], float
+        )
+
+
+@pytest.mark.parametrize("scale", [1e6, 1e-6, STD], ids=["1e6", "1e-6", "mixed"])
+def test_standardized_training_is_the_same_in_any_units(plain_steps, train, rows, saved, scale):
+    flags = "--standardize --n_epoch 1".split()
+    here = train(vae_main.main, *flags)
+    there = train(vae_main.main, *flags, "--data_path", saved(rows * scale))
+    log_scale = np.log(np.broadcast_to(scale, 3)).sum()
+    np.testing.assert_allclose(elbo(there) + log_scale, elbo(here), rtol=0, atol=2e-3)
+    gaps = [json.loads((folder / "report.json").read_text())["gap"] for folder in (here, there)]
+    assert gaps[0] == pytest.approx(gaps[1], abs=2e-3)
+    generated, expected = (
+        vae_models.generate(vae_models.load_model(folder)[0], 50, seed=1)
+        for folder in (there, here)
+    )
+    np.testing.assert_allclose(generated / scale, expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("main", [vae_main.main, beta_vae_main.main])
+def test_config_tells_what_standardization_took_away(plain_steps, train, main):
+    folder = train(main, "--standardize", "--n_epoch", "1")
+    settings = json.loads((folder / "config.json").read_text())
+    mean, std = (np.array(settings["standardization"][name]) for name in ("mean", "std"))
+    x_train = data_processing.get_data(settings).x_train
+    assert len(x_train) == 38
+    np.testing.assert_allclose(mean, np.mean(x_train, axis=0), rtol=1e-6)
+    np.testing.assert_allclose(std, np.std(x_train, axis=0), rtol=1e-6)
+
+
+def test_without_standardization_data_of_scale_1e6_end_with_the_advice(ends, rows, saved, tmp_path):
+    flags = "--data_dim 3 --n_width 5 --batch_size 4 --n_epoch 2".split()
+    flags += ["--data_path", saved(rows * 1e6), "--output_dir", tmp_path / "out"]
+    status, lines = ends(vae_main.main, flags)
+    assert status == 1
+    assert len(lines) == 1
+    for advice in ("--lr", "--clip_norm", "--min_log_std", "--standardize"):
+        assert advice in lines[0]
+
+
+@pytest.mark.parametrize(("decoder_std", "min_log_std"), [(None, None), (None, -1.0), (0.25, None)])
+def test_the_weight_files_do_for_data_what_the_standardized_model_does(
+    tmp_path, decoder_std, min_log_std
+):
+    bound = {"min_log_std": min_log_std}
+    model = VAE(3, 2, (7, 5), decoder_std, 1, bound, standardization=UNITS)
+    model.write_weights(tmp_path)
+    plain = VAE(3, 2, (7, 5), decoder_std, 2, bound)
+    plain.read_weights(tmp_path)
+    rng = np.random.default_rng(0)
+    x = np.float32(MEAN + STD * rng.normal(size=(4, 3)))
+    z = rng.normal(size=(6, 2)).astype(np.float32)
+    for ours, read in zip(model.encode(x), plain.encode(x), strict=True):
+        np.testing.assert_allclose(read, ours, rtol=1e-3, atol=1e-4)
+    for unit, ours, read in zip((STD, 1.0), model.decode(z), plain.decode(z), strict=True):
+        np.testing.assert_allclose(read / unit, ours / unit, rtol=1e-3, atol=1e-4)
+    log_std = plain.decode(z)[1]
+    if decoder_std:
+        np.testing.assert_allclose(log_std, np.full((6, 3), np.log(decoder_std)), atol=1e-5)
+    if min_log_std:
+        assert np.min(log_std) >= min_log_std
+
+
+@pytest.mark.parametrize("more", [[], ["--standardize"]])
+def test_a_constant_column_keeps_its_std_above_the_bound(plain_steps, train, rows, saved, more):
+    x = rows.copy()
+    x[:, 1] = 4.0
+    flags = ["--data_path", saved(x), "--n_epoch", "4", "--lr", "0.2", *more]
+    z = np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32)
+    lowest = {}
+    for bound in ([], ["--min_log_std", "-0.7"]):
+        model, settings = vae_models.load_model(train(vae_main.main, *flags, *bound))
+        lowest[settings["min_log_std"]] = float(np.min(model.decode(z)[1]))
+    assert lowest[None] < -1.2
+    assert -0.7 <= lowest[-0.7] < -0.5
+
+
+def test_clipping_saves_a_run_on_heavy_tails(plain_steps, train, saved):
+    x = np.random.default_rng(3).standard_cauchy(size=(50, 3))
+    x = np.sign(x) * np.abs(x) ** 2.5
+    flags = ["--data_path", saved(x), "--optimizer", "sgd", "--n_epoch", "1"]
+    with pytest.raises(training.Stopped, match=r"diverged .*--clip_norm"):
+        train(vae_main.main, *flags)
+    assert np.isfinite(elbo(train(vae_main.main, *flags, "--clip_norm", "1"))).all()
+
+
+def test_the_whole_gradient_is_scaled_to_the_clip_norm():
+    x, epsilon = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
+    changes = []
+    for clip_norm in (None, 0.25):
+        model = VAE(3, 2, (5, 6), seed=1)
+        before = np.concatenate([w.numpy().ravel() for w in model.weights])
+        optimizer = training.make_optimizer("sgd", 1.0, "constant", 9, model, clip_norm)
+        vae_main.training_step(model, optimizer, x, epsilon[:, :2])
+        changes.append(np.concatenate([w.numpy().ravel() for w in model.weights]) - before)
+    norm = np.linalg.norm(changes[0])
+    assert norm > 0.25
+    np.testing.assert_allclose(changes[1], changes[0] * 0.25 / norm, rtol=1e-3, atol=1e-6)
+
+
+def test_a_bound_beside_a_fixed_std_is_refused(refused):
+    message = refused(vae_main.main, "--decoder_std 0.5 --min_log_std -3".split())
+    assert "--min_log_std: not allowed with argument --decoder_std" in message
