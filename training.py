@@ -27,8 +27,8 @@ from table_files import InputError
 SECONDS_BETWEEN_CHECKPOINTS = 30.0  # within an epoch
 SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 5.0  # at the end of an epoch
 ADVICE = (  # to the user of a run that diverged
-    "Try a smaller --lr, a --clip_norm, a higher --min_log_std, or data of mean 0 and std 1, which "
-    "--standardize of the Gaussian scripts makes"
+    "Try data of mean 0 and std 1 (--standardize of the Gaussian scripts), a smaller --lr, a "
+    "higher --min_log_std, or a --clip_norm"
 )
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
 LR_SCHEDULES = ("cosine", "constant")
@@ -207,8 +207,7 @@ class Run:
         self.model.write_weights(self.folder)
         raise Stopped(
             f"diverged {where}: {what}; the last good weights (epoch "
-            f"{self.position.epoch}, step {self.position.step}) are kept in {self.folder}. "
-            f"{ADVICE}"
+            f"{self.position.epoch}, step {self.position.step}) are kept in {self.folder}. {ADVICE}"
         )
 
     def save_when_due(self, seconds):
