@@ -4,9 +4,9 @@ import csv
 
 import numpy as np
 
-import figures
 import gaussian_theory
 import run_files
+import sweep_figures
 from gaussian_report import best_linear
 
 COLUMNS = (
@@ -58,7 +58,7 @@ def draw(path, reports, data, n_dim, decoder_std):
     distortion = np.array([report["distortion"] for report in reports])
     least = min(distortion.min(), min(o.distortion for o in optima))
     bound_distortion = np.geomspace(0.1 * least, np.trace(covariance), 300)
-    figures.beta_sweep(
+    sweep_figures.beta_sweep(
         path,
         bound=(bound_distortion, gaussian_theory.rate_distortion(covariance, bound_distortion)),
         linear=([o.distortion for o in optima], [o.kl for o in optima]),

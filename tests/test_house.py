@@ -12,11 +12,11 @@ MODULES = {path.stem: ast.parse(path.read_text()) for path in sorted(ROOT.glob("
 LAYERS = [
     {"quiet_tensorflow", "table_files", "run_files", "command_line", "progress"},
     {"vae_layers", "gaussian_theory", "data_processing", "image_data", "comparison"},
-    {"vae_models", "image_models", "figure_style", "figures", "image_figures"},
+    {"vae_models", "image_models", "figure_style", "figures", "image_figures", "sweep_figures"},
     {"training", "evaluation"},
     {"gaussian_report", "beta_sweep", "image_report"},
 ]
-FIGURES = {"figure_style", "figures", "image_figures"}
+FIGURES = {"figure_style", "figures", "image_figures", "sweep_figures"}
 
 
 def imported(tree):
