@@ -1,0 +1,80 @@
+"""The project itself: what vae_main.py, mnist_vae_main.py and vae_models.generate do."""
+
+import quiet_tensorflow  # noqa: F401 - before TensorFlow is imported
+
+# isort: split
+from functools import partial
+
+import keras
+import tensorflow as tf
+
+import data_processing
+import image_data
+import mnist_vae_main
+import training
+import vae_main
+import vae_models
+from benchmarks.peers.problems import ADAM_EPSILON, LR
+from image_models import BernoulliVAE
+from vae_models import VAE
+
+
+def make_model(problem):
+    """The project's model with the common first weights."""
+    model_class = VAE if problem.likelihood == "gaussian" else BernoulliVAE
+    model = model_class(problem.data_dim, problem.n_dim, (problem.n_width, problem.n_width))
+    for weight, value in zip(model.weights, problem.first_weights(), strict=True):
+        weight.assign(value)
+    return model
+
+
+class Trainer:
+    def __init__(self, problem, x, batch_size, optimizer):
+        self.model = model = make_model(problem)
+        if problem.likelihood == "gaussian":
+            self.noise_shape = ()
+            self.batches = data_processing.Batches(x, batch_size, problem.n_dim, seed=0)
+            optimizer = training.make_optimizer(optimizer, LR, "constant", 1, model)
+            self.run_steps = training.compile_steps(vae_main.training_step, model, optimizer)
+            return
+        self.noise_shape = (1,)  # one draw of z for each image
+        self.batches = image_data.BinarizedBatches(x, batch_size, problem.n_dim, 0, n_samples=1)
+        optimizer = keras.optimizers.Adam(LR, epsilon=ADAM_EPSILON)
+        optimizer.build(model.trainable_variables)
+        step = partial(mnist_vae_main.training_step, beta=tf.constant(1.0))
+        one_core = model.count_params() * batch_size < mnist_vae_main.ONE_CORE_STEP
+        self.run_steps = training.compile_steps(step, model, optimizer, jit_compile=one_core)
+
+    def step(self, x, epsilon):
+        epsilon = epsilon.reshape(1, *self.noise_shape, *epsilon.shape)
+        kl, log_px_z = self.run_steps(x[None], epsilon, 1)[0].astype(float)
+        return kl - log_px_z
+
+    def weights(self):
+        return [w.numpy() for w in self.model.weights]
+
+    def train(self, epoch):
+        for chunk in self.batches.chunks(epoch):
+            self.run_steps(*chunk)
+
+
+class CompiledTrainer(Trainer):
+    """The compiled calls alone: the chunks are drawn once and kept."""
+
+    def train(self, epoch):
+        if not hasattr(self, "chunks"):
+            self.chunks = list(self.batches.chunks(0))
+        for chunk in self.chunks:
+            self.run_steps(*chunk)
+
+
+class Generator:
+    def __init__(self, problem):
+        self.model = make_model(problem)
+
+    def decode(self, z, epsilon):
+        mean, log_std = self.model.decode(z)
+        return vae_models.reparameterise(mean, log_std, epsilon).numpy()
+
+    def generate(self, n_samples, seed):
+        return vae_models.generate(self.model, n_samples, seed)
