@@ -17,6 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
+from matplotlib.ticker import NullFormatter
 
 import figure_style
 from benchmarks import measuring
@@ -166,6 +167,9 @@ def draw(path, rows, peers):
             floor = min(r["median"] for r in here if r["peer"] == FLOOR)
             axes.axvline(floor, **figure_style.EXACT)
             axes.set(xscale="log", title=f"{data}, batch {batch}", xlabel="microseconds a step")
+            medians = [r["median"] for r in here]
+            axes.set_xlim(10 ** np.floor(np.log10(min(medians))), 2 * max(medians))
+            axes.xaxis.set_minor_formatter(NullFormatter())
             axes.set_yticks(range(len(peers)), peers)
         all_axes[0].invert_yaxis()
         figure_style.legend_above(figure, all_axes[0])
