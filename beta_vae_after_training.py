@@ -64,30 +64,40 @@ def main(argv=None):
     if args.data_path is None:
         x, mean, covariance = data_processing.get_rows_of_run(settings)
     else:
-        x, mean, covariance = data_processing.load_table(args.data_path, model.data_dim), None, None
+        x, mean, covariance = data_processing.get_rows(
+            args.data_path, None, model.data_dim, args.seed
+        )
     folder = Path(args.output_dir or args.model_dir)
     files = {name: folder / f"{name}.{args.format}" for name in ("deco_data", "en_deco_data")}
     for path in files.values():
         data_processing.check_output(path)
 
+    seen = data_processing.some_rows(x)
     mean_only = args.draw == "mean"
     deco_data = vae_models.generate(model, args.n_samples, args.seed, mean_only)
-    en_deco_data = vae_models.reconstruct(model, x, args.seed, mean_only)
     data_processing.save_table(files["deco_data"], deco_data)
-    data_processing.save_table(files["en_deco_data"], en_deco_data)
     print(f"{files['deco_data']}: {len(deco_data)} rows of decoder data, z from the prior")
-    print(f"{files['en_deco_data']}: {len(en_deco_data)} rows, z from the encoder of each data row")
+    if seen is not x:
+        print(
+            f"{files['en_deco_data']}: {len(x)} rows are being written (npy is faster); "
+            f"what follows is of {len(seen)} of them, drawn at random",
+            flush=True,
+        )
+    blocks = vae_models.reconstructed_blocks(model, x, args.seed, mean_only)
+    data_processing.save_blocks(files["en_deco_data"], blocks, x.shape)
+    print(f"{files['en_deco_data']}: {len(x)} rows, z from the encoder of each data row")
+    en_deco_data = vae_models.reconstruct(model, seen, args.seed, mean_only)
 
-    units, means = evaluation.latent_units(model, x), traverse(model)
+    units, means = evaluation.latent_units(model, seen), traverse(model)
     print_units(units, np.ptp(means, axis=1))
     samples = {"decoder": deco_data, "encoder-decoder": en_deco_data}
-    compared = comparison.print_comparison(samples, x, mean, covariance)
+    compared = comparison.print_comparison(samples, seen, mean, covariance)
     pictures = folder / "figures"
     figures.latent_traversal(
         pictures / "latent_traversal.png", TRAVERSAL, means, np.arange(model.n_dim)
     )
     if compared:
-        figures.marginals(pictures / "generated_data.png", {"data": x, **samples})
+        figures.marginals(pictures / "generated_data.png", {"data": seen, **samples})
     print(f"\npictures: {pictures}")
 
 

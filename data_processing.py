@@ -1,20 +1,19 @@
-"""The data: load or draw them, split them, and give them out shuffled and batched every epoch.
+"""The data: load or draw them, split them, and give them out shuffled and batched every epoch."""
 
-Every random number comes from a stream of its own, made of the seed, a purpose and a position
-such as the epoch, so that any part of a run can be drawn again without what came before it.
-"""
-
+import itertools
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from large_data import LargeTable, TrainingRows, get_table
+from random_streams import stream
 from run_files import written_whole
-from table_files import InputError, load_table
+from table_files import InputError
 
 DATA_FOLDER = Path(__file__).resolve().parent / "data"
-PURPOSES = ("draw", "split", "shuffle", "noise", "held_out")
 CHUNK_NUMBERS = 2**20  # about as many numbers of x go to one compiled call: 4 MB of float32
 
 
@@ -23,9 +22,12 @@ class Data:
     """x_train (N, data_dim) and x_held_out (M, data_dim); mean and covariance where known.
 
     standardization: what the networks subtract from x and divide it by, where they do.
+
+    Of data too large for memory x_train stays in its file, and x_held_out are some of the held-out
+    rows, drawn at random.
     """
 
-    x_train: np.ndarray
+    x_train: np.ndarray | TrainingRows
     x_held_out: np.ndarray
     mean: np.ndarray | None = None
     covariance: np.ndarray | None = None
@@ -35,13 +37,15 @@ class Data:
         """Mean and covariance of the data, or of its training rows where they are not known."""
         if self.covariance is not None:
             return self.mean, self.covariance
+        if isinstance(self.x_train, TrainingRows):
+            return self.x_train.mean, self.x_train.covariance
         covariance = np.atleast_2d(np.cov(self.x_train, rowvar=False, dtype=np.float64))
         return self.x_train.mean(axis=0, dtype=np.float64), covariance
 
-
-def stream(seed, purpose, *position):
-    """The random generator of one purpose at one position of a run, e.g. "noise" in epoch 3."""
-    return np.random.default_rng([seed, PURPOSES.index(purpose), *position])
+    def training_sample(self, size):
+        """`size` of the training rows, drawn at random; fewer where there are not as many."""
+        large = isinstance(self.x_train, TrainingRows)
+        return (self.x_train.sample if large else self.x_train)[:size]
 
 
 def known_gaussian():
@@ -58,12 +62,13 @@ def draw_gaussian(mean, covariance, size, rng):
 def get_rows(data_path, data_size, data_dim, seed):
     """The rows of a file, or rows drawn from the known Gaussian.
 
-    data_path: .dat, .txt, .csv or .npy, its first `data_size` rows; None draws that many.
-    Returns x (N, data_dim), and mean and covariance where the distribution is known, else None.
+    data_path: .dat, .txt, .csv or .npy, its first `data_size` rows (None: all); None draws that
+    many. Returns x (N, data_dim), a LargeTable where it is too large for memory, and mean and
+    covariance where the distribution is known, else None.
     InputError: see load_table, or another data_dim than the known Gaussian's.
     """
     if data_path is not None:
-        return load_table(data_path, data_dim)[:data_size], None, None
+        return get_table(data_path, data_dim, data_size), None, None
     mean, covariance = known_gaussian()
     if data_dim != len(mean):
         raise InputError(
@@ -85,24 +90,46 @@ def get_data(settings):
     settings: the flags of the run, a dictionary. InputError: see get_rows and split.
     """
     x, mean, covariance = get_rows_of_run(settings)
-    x_train, x_held_out = split(x, settings["training_data_size"], settings["seed"])
+    size, seed = settings["training_data_size"], settings["seed"]
+    if isinstance(x, LargeTable):
+        x_train = TrainingRows(x, training_size(len(x), size), seed)
+        x_held_out = x_train.held_out
+    else:
+        x_train, x_held_out = split(x, size, seed)
     standardization = mean_and_std(x_train) if settings["standardize"] else None
     return Data(x_train, x_held_out, mean, covariance, standardization)
 
 
 def mean_and_std(x):
     """Mean and std of each column of x as a dictionary of lists; a constant column's std is 1."""
-    mean, std = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
+    if isinstance(x, TrainingRows):
+        mean, std = x.mean, np.sqrt(np.diag(x.covariance))
+    else:
+        mean, std = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
     return {"mean": mean.tolist(), "std": np.where(std > 0, std, 1.0).tolist()}
 
 
+def some_rows(x):
+    """x itself, or of a LargeTable rows drawn at random. InputError: a value of it isn't finite."""
+    return TrainingRows(x, len(x), seed=0).sample if isinstance(x, LargeTable) else x
+
+
 def save_table(path, x):
-    """Write x (N, data_dim) to a .dat file (text, exact) or a .npy file, whole or not at all."""
+    """Write x (N, data_dim), float32, to a .dat file (text, exact) or a .npy file, whole or not."""
+    save_blocks(path, [x], x.shape)
+
+
+def save_blocks(path, blocks, shape):
+    """save_table for rows that come in blocks, arrays (n, data_dim); shape: of all together."""
     with written_whole(path) as beside, open(beside, "wb") as file:
         if Path(path).suffix == ".npy":
-            np.save(file, x)
-        else:
-            np.savetxt(file, x, fmt="%.9g")
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+        for x in blocks:
+            if Path(path).suffix == ".npy":
+                file.write(np.ascontiguousarray(x, "<f4"))
+            else:
+                np.savetxt(file, x, fmt="%.9g")
 
 
 def check_output(path):
@@ -114,19 +141,36 @@ def check_output(path):
         raise InputError(f"{path}: can't be written there")
 
 
-def split(x, training_data_size, seed):
-    """Training rows and held-out rows of x, chosen at random; at least two of each.
-
-    training_data_size: None takes 80 % of the rows.
-    """
-    n_train = len(x) * 4 // 5 if training_data_size is None else training_data_size
-    if not 2 <= n_train <= len(x) - 2:
+def training_size(n_rows, training_data_size):
+    """How many of n_rows rows train: as many as asked for, None: 80 %; at least two are left."""
+    n_train = n_rows * 4 // 5 if training_data_size is None else training_data_size
+    if not 2 <= n_train <= n_rows - 2:
         raise InputError(
-            f"--training_data_size {n_train}: of {len(x)} rows at least 2 train and at least 2 "
+            f"--training_data_size {n_train}: of {n_rows} rows at least 2 train and at least 2 "
             "are held out"
         )
+    return n_train
+
+
+def split(x, training_data_size, seed):
+    """Training rows and held-out rows of x, chosen at random; at least two of each."""
+    n_train = training_size(len(x), training_data_size)
     order = stream(seed, "split").permutation(len(x))
     return x[order[:n_train]], x[order[n_train:]]
+
+
+def prefetched(items):
+    """The items of an iterator; a thread makes the next one while the caller works on one.
+
+    What goes wrong in the thread is raised here. The thread ends with the last item, or, when the
+    caller leaves before, with the item that it is at.
+    """
+    items = iter(items)
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        coming = thread.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = thread.submit(next, items, None)
+            yield item
 
 
 @dataclass(frozen=True)
@@ -137,7 +181,7 @@ class Batches:
     A chunk is as many batches as one call of the compiled loop takes.
     """
 
-    x: np.ndarray
+    x: np.ndarray | TrainingRows
     batch_size: int
     n_dim: int
     seed: int
@@ -168,14 +212,23 @@ class Batches:
         K is the same for all chunks, so that one compiled form serves them; a smaller last batch
         makes a chunk of its own.
         """
+        return prefetched(self.make_chunks(epoch, first))
+
+    def make_chunks(self, epoch, first):
+        n_rows = len(self.x)
+        full, chunk_rows = n_rows - n_rows % self.batch_size, self.chunk_steps * self.batch_size
+        edges = [*range(0, full, chunk_rows), full] + ([n_rows] if full < n_rows else [])
+        for number, x in enumerate(self.shuffled(epoch, edges[first:]), first):
+            yield self.one_chunk(x, stream(self.seed, "noise", epoch, number))
+
+    def shuffled(self, epoch, edges):
+        """The rows between each two neighbouring edges in the random order of this epoch."""
+        if isinstance(self.x, TrainingRows):
+            yield from self.x.shuffled(epoch, edges)
+            return
         order = stream(self.seed, "shuffle", epoch).permutation(len(self.x))
-        full, last = np.split(order, [len(order) - len(order) % self.batch_size])
-        chunk_rows = self.chunk_steps * self.batch_size
-        parts = np.split(full, range(chunk_rows, len(full), chunk_rows))
-        if len(last):
-            parts.append(last)
-        for number in range(first, len(parts)):
-            yield self.one_chunk(parts[number], stream(self.seed, "noise", epoch, number))
+        for start, stop in itertools.pairwise(edges):
+            yield self.x[order[start:stop]]
 
     def one_chunk(self, rows, rng):
         batch = min(self.batch_size, len(rows))
@@ -183,12 +236,12 @@ class Batches:
         n_steps = len(rows) // batch
         number = np.uint8 if self.x.dtype == np.uint8 else np.float32
         x = np.zeros((room * batch, self.x.shape[1]), number)
-        x[: len(rows)] = self.take(rows, rng)
+        x[: len(rows)] = self.prepared(rows, rng)
         samples = () if self.n_samples is None else (self.n_samples,)
         epsilon = np.zeros((room, *samples, batch, self.n_dim), np.float32)
         epsilon[:n_steps] = rng.standard_normal((n_steps, *epsilon.shape[1:]), np.float32)
         return x.reshape(room, batch, -1), epsilon, n_steps
 
-    def take(self, rows, rng):
-        """The rows of x of these numbers, (len(rows), data_dim)."""
-        return self.x[rows]
+    def prepared(self, rows, rng):
+        """What the model gets of these rows, an array of their shape."""
+        return rows

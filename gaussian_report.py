@@ -53,7 +53,7 @@ def make_report(model, data, beta, decoder_std, seed):
     their covariance is singular there is none, and its figures are None.
     """
     x = data.x_held_out[:REPORT_ROWS]
-    train = evaluate(model, data.x_train[:REPORT_ROWS], (seed, 1))
+    train = evaluate(model, data.training_sample(REPORT_ROWS), (seed, 1))
     held_out = evaluate(model, x, (seed, 2))
     rows = {
         "elbo_train": train.elbo,
@@ -105,7 +105,7 @@ def reference_figures(data, covariance):
             "gaussian_applies": False,
             "why": str(error),
         }
-    p_value = float(mardia_test(data.x_train[:REPORT_ROWS]))
+    p_value = float(mardia_test(data.training_sample(REPORT_ROWS)))
     applies = p_value > CLEARLY_NOT_GAUSSIAN
     return {"optimum_is": "estimate", "gaussian_p": p_value, "gaussian_applies": applies}
 

@@ -86,8 +86,8 @@ def get_images(path, binarization, seed):
 class BinarizedBatches(Batches):
     """Batches of grey values 0..255, binarised anew each time that they are given out."""
 
-    def take(self, rows, rng):
-        return binarize(self.x[rows], rng)
+    def prepared(self, rows, rng):
+        return binarize(rows, rng)
 
 
 def _download_mnist():

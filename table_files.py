@@ -50,12 +50,16 @@ def load_table(path, data_dim=None):
         table = _load_npy(path) if ending == ".npy" else _load_text(path, ending == ".csv")
     except OSError as error:
         raise InputError(f"{shown(path)}: cannot be read ({error.strerror})") from error
-    if data_dim is not None and table.shape[1] != data_dim:
-        raise InputError(
-            f"{shown(path)}: has {table.shape[1]} columns, --data_dim is {data_dim}; "
-            "they must be equal"
-        )
+    check_columns(path, table.shape, data_dim)
     return table
+
+
+def check_columns(path, shape, data_dim):
+    """Raises InputError unless a table of this shape has data_dim columns; None: any number."""
+    if data_dim not in (None, shape[1]):
+        raise InputError(
+            f"{shown(path)}: has {shape[1]} columns, --data_dim is {data_dim}; they must be equal"
+        )
 
 
 def shown(name):
@@ -192,7 +196,7 @@ def _explain(path, commas, first_line):
                 f"line {first_line} has {width}; rows must be equally long"
             )
     if n_bad:
-        raise _not_finite(path, n_bad, bad_place)
+        raise not_finite(path, n_bad, bad_place)
 
 
 def _not_a_number(token, commas):
@@ -211,7 +215,8 @@ def _not_a_number(token, commas):
     return f"{short} is not a number such as 1.5 or -2e-3"
 
 
-def _not_finite(path, n_bad, place):
+def not_finite(path, n_bad, place):
+    """The InputError for n_bad such values, the first of them at this place."""
     many = "a value that is" if n_bad == 1 else f"{n_bad} values that are"
     return InputError(
         f"{shown(path)}: has {many} NaN, infinite or too large for float32, first at {place}; "
@@ -219,10 +224,18 @@ def _not_finite(path, n_bad, place):
     )
 
 
-def _load_npy(path):
-    with open(path, "rb") as file:
-        shape, fortran_order, dtype, offset = read_npy_header(file, shown(path))
-        size = os.fstat(file.fileno()).st_size - offset
+def npy_layout(path):
+    """(shape, fortran_order, dtype, offset of the data) of the table in an .npy file.
+
+    Reads the header alone. Raises InputError unless the file has what the header says.
+    """
+    check_is_file(path)
+    try:
+        with open(path, "rb") as file:
+            shape, fortran_order, dtype, offset = read_npy_header(file, shown(path))
+            size = os.fstat(file.fileno()).st_size - offset
+    except OSError as error:
+        raise InputError(f"{shown(path)}: cannot be read ({error.strerror})") from error
     if len(shape) != 2:
         raise InputError(f"{shown(path)}: has shape {shape}; it must be (rows, columns)")
     if min(shape) < 1:
@@ -234,6 +247,11 @@ def _load_npy(path):
             f"{shown(path)}: holds {size} bytes of data, its header says "
             f"{math.prod(shape) * dtype.itemsize}; the file is damaged or incomplete"
         )
+    return shape, fortran_order, dtype, offset
+
+
+def _load_npy(path):
+    shape, fortran_order, dtype, offset = npy_layout(path)
     order = "F" if fortran_order else "C"
     table = np.memmap(path, dtype, mode="r", offset=offset, shape=shape, order=order)
     if dtype not in (np.float32, np.float64) or not table.flags.aligned:
@@ -242,7 +260,7 @@ def _load_npy(path):
     n_bad, first_bad = _count_not_finite(table.ravel(order="K"))
     if n_bad:
         row, column = np.unravel_index(first_bad, shape, order=order)
-        raise _not_finite(path, n_bad, f"row {row + 1}, column {column + 1}")
+        raise not_finite(path, n_bad, f"row {row + 1}, column {column + 1}")
     return table
 
 

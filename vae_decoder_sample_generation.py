@@ -32,6 +32,7 @@ def main(argv=None):
     data_processing.check_output(args.output)
     model, settings = vae_models.load_model(args.model_dir)
     x, mean, covariance = data_processing.get_rows_of_run(settings)
+    x = data_processing.some_rows(x)
     samples = vae_models.generate(model, args.n_samples, args.seed, args.draw == "mean")
     data_processing.save_table(args.output, samples)
     print(f"{args.output}: {len(samples)} rows of decoder data, z from the prior")

@@ -178,12 +178,15 @@ def reconstruct(model, x, seed, mean_only=False):
     Its noise is independent of that of `generate` with the same seed. x: (N, data_dim).
     Returns (N, data_dim) float32.
     """
-    batches = []
+    return np.concatenate(list(reconstructed_blocks(model, x, seed, mean_only)))
+
+
+def reconstructed_blocks(model, x, seed, mean_only=False):
+    """The rows of `reconstruct` in blocks; x can be a table that gives its rows by x[a:b]."""
     for k, start in enumerate(range(0, len(x), GENERATED_AT_ONCE)):
         batch = tf.constant(x[start : start + GENERATED_AT_ONCE], tf.float32)
         z = draw_z(model, batch, tf.constant([seed, -1 - 2 * k]))
-        batches.append(draw_x(model, z, tf.constant([seed, -2 - 2 * k]), mean_only).numpy())
-    return np.concatenate(batches)
+        yield draw_x(model, z, tf.constant([seed, -2 - 2 * k]), mean_only).numpy()
 
 
 def weight_files(model):

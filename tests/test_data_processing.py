@@ -6,6 +6,7 @@ from scipy.stats import kstest
 
 import data_processing
 from data_processing import Batches, Data, InputError
+from table_files import load_table
 
 ROWS = np.arange(33, dtype=np.float32).reshape(11, 3)  # each row known by its first number
 
@@ -43,7 +44,7 @@ def test_drawn_points_have_the_mean_and_the_covariance_asked_for():
 def test_the_known_gaussian_is_the_one_that_the_data_set_was_drawn_from():
     mean, covariance = data_processing.known_gaussian()
     np.testing.assert_array_equal(covariance, covariance.T)
-    x = data_processing.load_table(data_processing.DATA_FOLDER / "input_data.dat", 10)
+    x = load_table(data_processing.DATA_FOLDER / "input_data.dat", 10)
     assert x.shape == (100, 10)
     white = np.linalg.solve(np.linalg.cholesky(covariance), (x - mean).T)
     assert kstest(white.ravel(), "norm").pvalue > 1e-3
