@@ -20,7 +20,7 @@ import large_data
 import training
 import vae_decoder_sample_generation
 import vae_main
-from data_processing import Batches, get_data, get_rows, prefetched
+from data_processing import Batches, get_rows, prefetched
 from large_data import LargeTable, TrainingRows
 from table_files import InputError
 from vae_models import load_model, reconstruct
@@ -55,6 +55,13 @@ def gaussian_file(tmp_path_factory):
     rng = np.random.default_rng(0)
     np.save(path, np.float32(rng.normal(size=(50, 3)) @ rng.normal(size=(3, 3)) + 1.0))
     return str(path)
+
+
+def get_data(path, data_size, training_data_size, standardize=False):
+    """The data of a run with these flags."""
+    settings = {"data_path": path, "data_size": data_size, "data_dim": 3, "seed": 0}
+    settings |= {"training_data_size": training_data_size, "standardize": standardize}
+    return data_processing.get_data(settings)
 
 
 def order_of(rows, epoch):
@@ -116,8 +123,8 @@ def test_values_that_are_not_finite_are_counted_and_the_first_row_is_named(tmp_p
     x[9, 2], x[17, 0], x[17, 1] = 1e39, np.nan, -np.inf
     np.save(tmp_path / "x.npy", x)
     with pytest.raises(InputError, match="x.npy: has 3 values .* first at row 10, column 3"):
-        get_data(tmp_path / "x.npy", 23, None, 3, seed=0)
-    get_data(tmp_path / "x.npy", 9, None, 3, seed=0)  # of the rows that are used all are finite
+        get_data(tmp_path / "x.npy", 23, None)
+    get_data(tmp_path / "x.npy", 9, None)  # of the rows that are used all are finite
 
 
 def test_one_line_on_stderr_says_that_a_large_file_is_not_finite(tmp_path, refused):
@@ -142,8 +149,8 @@ def test_the_split_has_the_size_asked_for_and_every_row_once(numbered, n_train):
 def test_sizes_outside_the_rows_of_the_file_are_refused(numbered):
     for size in (0, 1, 10, 11):
         with pytest.raises(InputError, match=f"--training_data_size {size}: of 11 rows"):
-            get_data(numbered(11).path, 100, size, 3, seed=0)
-    assert len(get_data(numbered(11).path, 100, None, 3, seed=0).x_train) == 8
+            get_data(numbered(11).path, 100, size)
+    assert len(get_data(numbered(11).path, 100, None).x_train) == 8
 
 
 def test_every_row_is_held_out_equally_often_and_every_part_of_the_file_alike(numbered):
@@ -169,6 +176,7 @@ def test_samples_are_random_rows_of_their_part_from_the_whole_file(numbered, mon
         assert all((k in train) == inside for k in sample)
         assert kstest(sample / 3000, "uniform").pvalue > 1e-3
         assert kstest(sample[:50] / 3000, "uniform").pvalue > 1e-3  # in random order
+        assert abs(np.mean(sample % 4) - 1.5) < 4 * np.sqrt(1.25 / 150)  # from anywhere in a block
     assert large_data.SAMPLE_ROWS < gaussian_report.REPORT_ROWS
     monkeypatch.undo()
     assert large_data.SAMPLE_ROWS >= gaussian_report.REPORT_ROWS
@@ -178,12 +186,14 @@ def test_mean_and_covariance_are_those_of_the_training_rows(tmp_path):
     x = np.float32(np.random.default_rng(0).normal(size=(90, 3)) + [1e4, 0, 5])
     x[:, 2] = 5.1
     np.save(tmp_path / "x.npy", x)
-    data = get_data(tmp_path / "x.npy", 90, 70, 3, seed=0)
+    data = get_data(tmp_path / "x.npy", 90, 70, standardize=True)
     rows = np.float64(next(data.x_train.shuffled(1, [0, 70])))
     mean, covariance = data.reference()
     np.testing.assert_allclose(mean, rows.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(covariance, np.cov(rows, rowvar=False), rtol=1e-9, atol=1e-12)
     assert (covariance[2] == 0).all()  # a constant column, exactly
+    assert data.standardization["mean"] == pytest.approx(rows.mean(axis=0))
+    assert data.standardization["std"] == pytest.approx([*rows.std(axis=0, ddof=1)[:2], 1.0])
 
 
 @settings(deadline=None, max_examples=40, derandomize=True)
@@ -419,7 +429,7 @@ def test_the_scripts_after_training_work_on_a_large_file_by_blocks(
 
 
 def test_a_large_file_is_announced_once_on_stdout(numbered, capsys):
-    get_data(numbered(40).path, 40, None, 3, seed=0)
+    get_data(numbered(40).path, 40, None)
     shown = capsys.readouterr().out.splitlines()
     assert len(shown) == 1
     assert "x.npy: large" in shown[0]
