@@ -1,6 +1,6 @@
 """Training from a file too large for memory against training in memory: rows a second, memory.
 
-    python benchmarks/large_data.py --folder FOLDER --table docs/large_data.md
+    python benchmarks/data_from_disk.py --folder FOLDER --table docs/large_data.md
 
 Makes a .npy file of known Gaussian rows in FOLDER (kept, and used again if it is there) and trains
 vae_main.py for one epoch at batch 1000, once with the rows left in the file and once with all of
@@ -130,7 +130,7 @@ def main():
     if args.table:
         machine = f"{os.cpu_count()} CPUs, {platform.machine()}, TensorFlow {tf.__version__}"
         title = (
-            f"    python benchmarks/large_data.py --folder FOLDER --n_rows {args.n_rows} --rounds "
+            f"    python benchmarks/data_from_disk.py --folder FOLDER --n_rows {args.n_rows} --rounds "
             f"{args.rounds}\n\nOne epoch of `vae_main.py` at batch 1000, a file of "
             f"{path.stat().st_size / 1e9:.2f} GB; {machine}.\n\n"
         )
