@@ -18,6 +18,7 @@ import tensorflow as tf
 import beta_sweep
 import command_line
 import data_processing
+import distribution
 import gaussian_report
 import run_files
 import training
@@ -65,6 +66,8 @@ def parse_arguments(argv=None):
     args = parser.parse_args(argv)
     if len({f"{beta:g}" for beta in args.beta}) < len(args.beta):  # the names of the folders
         parser.error("argument --beta: a value stands there twice")
+    if len(args.beta) > 1 and args.distribute == "multi_worker":
+        parser.error("argument --beta: one value with multi_worker, or a machine for each value")
     return args
 
 
@@ -143,6 +146,7 @@ def warn_of_no_minimum(args):
 
 def main(argv=None):
     args = parse_arguments(argv)
+    distribution.start(args)
     data = data_processing.get_data(vars(args))
     batches = data_processing.Batches(data.x_train, args.batch_size, args.n_dim, args.seed)
     if len(args.beta) > 1:

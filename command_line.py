@@ -93,6 +93,11 @@ def add_run_arguments(parser, output_dir):
     )
     run.add_argument("--output_dir", default=output_dir, help="folder of the results, new or empty")
     run.add_argument("--resume", action="store_true", help="continue an interrupted run")
+    run.add_argument(
+        "--distribute",
+        choices=("mirrored", "multi_worker"),
+        help="train on all GPUs of this machine, or on the machines in TF_CONFIG; None: one device",
+    )
 
 
 def run(main):

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 import command_line
 import data_processing
+import distribution
 import image_data
 import image_models
 import image_report
@@ -80,6 +81,8 @@ def parse_arguments(argv=None):
         args.n_width *= args.n_layers
     if len(args.n_width) != args.n_layers:
         parser.error(f"argument --n_width: {len(args.n_width)} numbers for {args.n_layers} layers")
+    if args.batch_norm and args.distribute:
+        parser.error("argument --batch_norm: its means are of a whole batch; not with --distribute")
     if args.binarization is None:
         args.binarization = "dynamic" if args.likelihood == "bernoulli" else "none"
     return args
@@ -101,6 +104,7 @@ def training_step(model, optimizer, x, epsilon, beta):
 
 def main(argv=None):
     args = parse_arguments(argv)
+    distribution.start(args)
     images = image_data.get_images(args.data_path, args.binarization, args.seed)
     dynamic = args.binarization == "dynamic"
     make_batches = image_data.BinarizedBatches if dynamic else data_processing.Batches

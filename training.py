@@ -20,6 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+import distribution
 import run_files
 from run_files import Stopped
 from table_files import InputError
@@ -71,6 +72,8 @@ def compile_steps(training_step, model, optimizer, jit_compile=True):
     numbers are slow, and differ, in compiled code. XLA (`jit_compile`) fuses many small
     operations, but its loop keeps to one core: large matrix products are faster without.
     """
+    if tf.distribute.has_strategy():
+        return distribution.compile_steps(training_step, model, optimizer)
 
     @tf.function(jit_compile=jit_compile)
     def run_steps(x, epsilon, n_steps):
@@ -122,6 +125,8 @@ class Run:
         )
         if resume:
             self.restore()
+        if tf.distribute.has_strategy():
+            self.begin_where_the_chief_does(optimizer)
         self.manager = tf.train.CheckpointManager(
             self.checkpoint, self.folder / "checkpoint", max_to_keep=3
         )
@@ -145,11 +150,19 @@ class Run:
     def note_signal(self, number, frame):
         self.signal_number = number
 
+    def begin_where_the_chief_does(self, optimizer):
+        """Take position, weights and the optimizer's state from the first of several workers."""
+        self.position.deserialize(distribution.text_from_chief(self.position.serialize()))
+        for variable in [*self.model.weights, *optimizer.variables]:
+            variable.assign(distribution.from_chief(variable.numpy()))
+
     def epochs(self):
         """The numbers of the epochs that are still to run, the one under way first."""
         self.progress.skip(len(self.position.history))
         while self.position.epoch <= self.n_epoch:
             yield self.position.epoch
+        if not distribution.is_chief():
+            raise Stopped("done; the chief writes the results", status=0)
         self.save()
 
     def chunks(self, batches):
@@ -203,6 +216,8 @@ class Run:
         """Go back to the last finite weights, keep them as files, and end the run."""
         epoch = self.position.epoch
         where = f"in epoch {epoch}, step {step}" if step else f"at the end of epoch {epoch - 1}"
+        if not distribution.is_chief():
+            raise Stopped(f"diverged {where}: {what}")
         self.restore()
         self.model.write_weights(self.folder)
         raise Stopped(
@@ -211,6 +226,7 @@ class Run:
         )
 
     def save_when_due(self, seconds):
+        self.signal_number = distribution.signal_of_any(self.signal_number)
         if self.signal_number is not None:
             self.save()
             raise Stopped(

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 import command_line
 import data_processing
+import distribution
 import gaussian_report
 import run_files
 import training
@@ -72,6 +73,7 @@ def training_step(model, optimizer, x, epsilon):
 
 def main(argv=None):
     args = parse_arguments(argv)
+    distribution.start(args)
     data = data_processing.get_data(vars(args))
     batches = data_processing.Batches(data.x_train, args.batch_size, args.n_dim, args.seed)
     model = make_model(vars(args), data.standardization)

@@ -14,7 +14,7 @@ LAYERS = [
     {"random_streams", "large_data"},
     {"vae_layers", "gaussian_theory", "data_processing", "image_data", "comparison"},
     {"vae_models", "image_models", "figure_style", "figures", "image_figures", "sweep_figures"},
-    {"training", "evaluation"},
+    {"distribution", "training", "evaluation"},
     {"gaussian_report", "beta_sweep", "image_report"},
 ]
 FIGURES = {"figure_style", "figures", "image_figures", "sweep_figures"}
