@@ -1,0 +1,204 @@
+"""One run on several devices: the weights of one process, and clear ends."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SMALL
+
+import beta_vae_main
+import distribution
+import mnist_vae_main
+import vae_main
+
+ROOT = Path(vae_main.__file__).parent
+BATCH = ["--batch_size", "5"]  # of 38 rows on two replicas: 2 and 3 rows, of the last batch 1 and 2
+PARTS = (("train", 22), ("test", 6))  # images; the last batch has one: one device has none
+TWO_CPUS = """
+import sys
+sys.path.insert(0, {root!r})
+import quiet_tensorflow
+import tensorflow as tf
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+from functools import partial
+import keras
+import gaussian_report, image_figures, training
+import beta_vae_main, mnist_vae_main, vae_main
+gaussian_report.draw_figures = image_figures.elbo_per_epoch = lambda *_, **__: None
+gaussian_report.COVARIANCE_SAMPLES = 2000
+training.OPTIMIZERS["adam"] = partial(keras.optimizers.Adam, global_clipnorm=0.8)
+"""
+
+
+def tf_configs(n_workers):
+    """A TF_CONFIG for each worker on free ports of this machine."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(n_workers)]
+    addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
+    for s in sockets:
+        s.close()
+    cluster = {"worker": addresses}
+    tasks = [{"type": "worker", "index": i} for i in range(n_workers)]
+    return [json.dumps({"cluster": cluster, "task": task}) for task in tasks]
+
+
+@pytest.fixture
+def start_workers(environment):
+    """start_workers(*flags of each): vae_main.py on two workers; whatever is left is ended."""
+    started = []
+
+    def call(*flags):
+        for config, own in zip(tf_configs(len(flags)), flags, strict=True):
+            started.append(
+                subprocess.Popen(
+                    [sys.executable, ROOT / "vae_main.py", *own, "--distribute", "multi_worker"],
+                    env={**environment, "TF_CONFIG": config},
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+        return started
+
+    yield call
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def largest_difference(run, other):
+    """The largest difference of two runs' weights, of which there must be some."""
+    names = [p.name for p in sorted(run.glob("*coder_*.dat"))]
+    assert names
+    return max(np.abs(np.loadtxt(run / n) - np.loadtxt(other / n)).max() for n in names)
+
+
+def test_two_workers_train_as_one_process_and_the_chief_alone_writes(
+    start_workers, train, history, data_file, tmp_path
+):
+    one = train(vae_main.main, *BATCH)
+    flags = [*SMALL, *BATCH, "--data_path", data_file, "--output_dir"]
+    chief, worker = start_workers(*([*flags, str(tmp_path / name)] for name in ("run", "unused")))
+    shown, said = chief.communicate()
+    assert (chief.returncode, said) == (0, "")
+    assert "device: CPU" in shown and "; 2 workers" in shown and "written to" in shown
+    assert worker.communicate() == ("", "vae_main.py: done; the chief writes the results\n")
+    assert worker.returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert largest_difference(one, tmp_path / "run") < 1e-5
+    for row, expected in zip(history(tmp_path / "run"), history(one), strict=True):
+        assert {n: float(v) for n, v in row.items()} == pytest.approx(
+            {n: float(v) for n, v in expected.items()}, rel=1e-4
+        )
+
+
+def test_a_dead_worker_ends_the_chief_in_one_line_and_one_process_goes_on(
+    start_workers, train, history, data_file, tmp_path
+):
+    long = [*SMALL, *BATCH, "--lr_schedule", "constant", "--lr", "1e-5"]
+    flags = [*long, "--n_epoch", "60", "--data_path", data_file]
+    flags += ["--output_dir", str(tmp_path / "run")]
+    chief, worker = start_workers(flags, flags)
+    assert any(line.startswith("    3 ") for line in chief.stdout)  # epoch 3 is over
+    worker.kill()
+    said = chief.communicate(timeout=60)[1]
+    assert chief.returncode == 1
+    (line,) = said.splitlines()
+    assert "a worker is lost" in line and "--resume" in line
+    train(vae_main.main, *long, "--n_epoch", "60", "--resume", folder=tmp_path / "run")
+    rows = history(tmp_path / "run")
+    assert [int(row["epoch"]) for row in rows] == list(range(1, 61))
+
+
+def test_two_devices_of_one_machine_train_as_one_and_clip_the_averaged_gradient(
+    environment, data_file, tmp_path
+):
+    gaussian = [*SMALL, *BATCH, "--data_path", data_file]
+    images = "--n_dim 2 --n_width 5 --batch_size 7 --n_epoch 1 --n_samples 3".split()
+    rng = np.random.default_rng(0)
+    small = {f"x_{part}": rng.integers(0, 255, (n, 4, 3), np.uint8) for part, n in PARTS}
+    small |= {f"y_{part}": np.zeros(n, np.uint8) for part, n in PARTS}
+    np.savez(tmp_path / "images.npz", **small)
+    images += ["--data_path", str(tmp_path / "images.npz")]
+    runs = {"vae": (vae_main, gaussian), "beta": (beta_vae_main, [*gaussian, "--beta", "3"])}
+    runs["mnist"] = (mnist_vae_main, images)
+    code = TWO_CPUS.format(root=str(ROOT))
+    for name, (main, flags) in runs.items():
+        for how in ([], ["--distribute", "mirrored"]):
+            folder = str(tmp_path / "_".join([name, *how]))
+            code += f"{main.__name__}.main({[*flags, '--output_dir', folder, *how]!r})\n"
+    command = [sys.executable, "-c", code]
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
+    for name in runs:
+        two = tmp_path / f"{name}_--distribute_mirrored"
+        assert largest_difference(tmp_path / name, two) < 1e-5
+    config = json.loads((tmp_path / "vae_--distribute_mirrored" / "config.json").read_text())
+    assert config["distribute"] == "mirrored"
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 7])
+def test_every_row_belongs_to_one_replica(batch_size):
+    parts = [distribution.rows_of_replica(batch_size, r, 3) for r in range(3)]
+    rows = [row for part, share in parts if share for row in range(batch_size)[part]]
+    assert rows == list(range(batch_size))
+    assert sum(share for _, share in parts) == pytest.approx(1.0)
+    assert all(len(range(batch_size)[part]) for part, _ in parts)  # none computes on nothing
+
+
+TASK = {"type": "worker", "index": 0}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        None,
+        "",
+        "{",
+        [],
+        {"cluster": {}},
+        {"cluster": {"worker": ["a:1"]}},
+        {"cluster": {"worker": "a:1"}, "task": TASK},
+        {"cluster": {"worker": ["a"]}, "task": TASK},
+        {"cluster": {"worker": ["a:0"]}, "task": TASK},
+        {"cluster": {"worker": ["a:1", "a:1"]}, "task": TASK},
+        {"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": TASK},
+        {"cluster": {"chief": ["a:1"]}, "task": TASK},
+        {"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}},
+    ],
+    ids=str,
+)
+def test_a_missing_or_damaged_tf_config_is_refused(refused, monkeypatch, config):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if config is not None:
+        text = config if isinstance(config, str) else json.dumps(config)
+        monkeypatch.setenv("TF_CONFIG", text)
+    line = refused(vae_main.main, ["--distribute", "multi_worker"])
+    assert "TF_CONFIG" in line and '"index": 0' in line
+
+
+def test_a_chief_may_stand_beside_the_workers():
+    cluster = {"worker": ["b:2", "c:3"], "chief": ["a:1"]}
+    config = {"cluster": cluster, "task": {"type": "worker", "index": 1}}
+    addresses, number = distribution.read_tf_config(json.dumps(config))
+    assert (addresses, number) == ([("a", 1), ("b", 2), ("c", 3)], 2)
+
+
+def test_a_worker_that_never_comes_is_named(ends, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", tf_configs(2)[0])
+    monkeypatch.setattr(distribution, "SECONDS_TO_WAIT", 0.0)
+    missing = json.loads(os.environ["TF_CONFIG"])["cluster"]["worker"][1]
+    status, (line,) = ends(vae_main.main, ["--distribute", "multi_worker"])
+    assert status == 1 and f"{missing}: not there" in line
+
+
+def test_what_several_devices_do_not_do_is_refused(refused):
+    several_beta = ["--beta", "1", "2", "--distribute", "multi_worker"]
+    assert "--beta" in refused(beta_vae_main.main, several_beta)
+    batch_norm = ["--batch_norm", "--distribute", "mirrored"]
+    assert "--batch_norm" in refused(mnist_vae_main.main, batch_norm)
