@@ -123,10 +123,11 @@ class Run:
         self.checkpoint = tf.train.Checkpoint(
             model=model, optimizer=optimizer, position=self.position
         )
+        shared = [*model.weights, *optimizer.variables, self.checkpoint.save_counter]
         if resume:
             self.restore()
         if tf.distribute.has_strategy():
-            self.begin_where_the_chief_does(optimizer)
+            self.begin_where_the_chief_does(shared)
         self.manager = tf.train.CheckpointManager(
             self.checkpoint, self.folder / "checkpoint", max_to_keep=3
         )
@@ -150,10 +151,10 @@ class Run:
     def note_signal(self, number, frame):
         self.signal_number = number
 
-    def begin_where_the_chief_does(self, optimizer):
-        """Take position, weights and the optimizer's state from the first of several workers."""
+    def begin_where_the_chief_does(self, variables):
+        """Take the position and the variables from the first of several workers."""
         self.position.deserialize(distribution.text_from_chief(self.position.serialize()))
-        for variable in [*self.model.weights, *optimizer.variables]:
+        for variable in variables:
             variable.assign(distribution.from_chief(variable.numpy()))
 
     def epochs(self):
