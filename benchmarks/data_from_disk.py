@@ -130,8 +130,8 @@ def main():
     if args.table:
         machine = f"{os.cpu_count()} CPUs, {platform.machine()}, TensorFlow {tf.__version__}"
         title = (
-            f"    python benchmarks/data_from_disk.py --folder FOLDER --n_rows {args.n_rows} --rounds "
-            f"{args.rounds}\n\nOne epoch of `vae_main.py` at batch 1000, a file of "
+            f"    python benchmarks/data_from_disk.py --folder FOLDER --n_rows {args.n_rows} "
+            f"--rounds {args.rounds}\n\nOne epoch of `vae_main.py` at batch 1000, a file of "
             f"{path.stat().st_size / 1e9:.2f} GB; {machine}.\n\n"
         )
         text = Path(args.table).read_text(encoding="utf-8").partition(HEADING)[0]
