@@ -93,7 +93,7 @@ def train(args, data, batches, beta, folder, progress):
     )
     step = partial(training_step, beta=tf.constant(beta))
     run_steps = training.compile_steps(step, model, optimizer)
-    with training.Run(folder, model, optimizer, args.n_epoch, args.resume, progress) as run:
+    with training.Run(folder, model, optimizer, args, progress) as run:
         for epoch in run.epochs():
             for x, epsilon, n_steps in run.chunks(batches):
                 run.add(run_steps(x, epsilon, n_steps), batch_size=x.shape[1])

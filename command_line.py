@@ -4,6 +4,7 @@ import argparse
 import os
 import shlex
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from run_files import Stopped
@@ -36,6 +37,12 @@ class Parser(argparse.ArgumentParser):
         except UnicodeDecodeError:
             files = " ".join(arg for arg in arg_strings if arg.startswith("@"))
             self.error(f"{files}: is not UTF-8 text")
+
+    def parse_args(self, args=None, namespace=None):
+        parsed = super().parse_args(args, namespace)
+        if getattr(parsed, "tensorboard", False) and find_spec("tensorboard") is None:
+            self.error("--tensorboard: the package is not installed: pip install tensorboard")
+        return parsed
 
     def error(self, message):
         self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
@@ -93,6 +100,9 @@ def add_run_arguments(parser, output_dir):
     )
     run.add_argument("--output_dir", default=output_dir, help="folder of the results, new or empty")
     run.add_argument("--resume", action="store_true", help="continue an interrupted run")
+    run.add_argument(
+        "--tensorboard", action="store_true", help="also write what the package TensorBoard shows"
+    )
     run.add_argument(
         "--distribute",
         choices=("mirrored", "multi_worker"),

@@ -42,6 +42,7 @@ def finish(run, data, args, beta, name):
     report = make_report(run.model, data, beta, args.decoder_std, args.seed)
     report["seconds"] = round(sum(row["seconds"] for row in run.position.history), 3)
     draw_figures(run.folder / "figures", run.position.history, run.model, data, report, args.seed)
+    run.log.add_pictures(args.n_epoch)
     run_files.write_json(run.folder / "report.json", report)
     return report
 

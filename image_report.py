@@ -29,6 +29,7 @@ def finish(run, images, args):
         run.folder / "figures" / "elbo_per_epoch.png",
         *([row[name] for row in history] for name in ("epoch", "elbo", "elbo_held_out")),
     )
+    run.log.add_pictures(args.n_epoch)
     run_files.write_json(run.folder / "report.json", report)
     return report
 

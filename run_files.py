@@ -149,7 +149,7 @@ def claimed(folder, args, **more):
 def check_continues(folder, settings, earlier):
     """InputError: the settings are not those of the run in the folder. Stopped: it is finished."""
     changed = {name for name, value in settings.items() if earlier.get(name) != value}
-    changed.discard("distribute")  # other devices go on with the same batches
+    changed -= {"distribute", "tensorboard"}  # which change no figure
     if changed == {"n_epoch"} and settings["n_epoch"] > earlier["n_epoch"]:
         if settings["lr_schedule"] != "cosine":
             return

@@ -24,6 +24,7 @@ import distribution
 import run_files
 from run_files import Stopped
 from table_files import InputError
+from tensorboard_log import TensorBoardLog
 
 SECONDS_BETWEEN_CHECKPOINTS = 30.0  # within an epoch
 SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 5.0  # at the end of an epoch
@@ -112,19 +113,21 @@ class Position(tf.train.experimental.PythonState):
 class Run:
     """One training run in one folder: where it stands, its history, its checkpoints.
 
-    folder: held by run_files.claimed. model: it has a method write_weights(folder). resume: start
-    from the newest checkpoint that can be read. progress: a Progress to show epochs on.
+    folder: held by run_files.claimed. model: it has a method write_weights(folder). args: the
+    flags n_epoch, resume (start from the newest checkpoint that can be read) and tensorboard.
+    progress: a Progress to show epochs on.
     """
 
-    def __init__(self, folder, model, optimizer, n_epoch, resume, progress):
-        self.folder, self.model, self.n_epoch = Path(folder), model, n_epoch
+    def __init__(self, folder, model, optimizer, args, progress):
+        self.folder, self.model, self.n_epoch = Path(folder), model, args.n_epoch
         self.progress = progress
+        self.log = TensorBoardLog(folder, args.tensorboard)
         self.position = Position()
         self.checkpoint = tf.train.Checkpoint(
             model=model, optimizer=optimizer, position=self.position
         )
         shared = [*model.weights, *optimizer.variables, self.checkpoint.save_counter]
-        if resume:
+        if args.resume:
             self.restore()
         if tf.distribute.has_strategy():
             self.begin_where_the_chief_does(shared)
@@ -200,6 +203,7 @@ class Run:
         )
         here.begin_epoch()
         self.progress.show(here.history[-1])
+        self.log.add_epoch(here.history[-1])
         self.save_when_due(SECONDS_BETWEEN_EPOCH_CHECKPOINTS)
 
     def take_time(self):

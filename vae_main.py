@@ -88,7 +88,7 @@ def main(argv=None):
     ) as folder:
         with (
             Progress(args.n_epoch) as progress,
-            training.Run(folder, model, optimizer, args.n_epoch, args.resume, progress) as run,
+            training.Run(folder, model, optimizer, args, progress) as run,
         ):
             for epoch in run.epochs():
                 for x, epsilon, n_steps in run.chunks(batches):

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = {path.stem: ast.parse(path.read_text()) for path in sorted(ROOT.glob("*.py"))}
 LAYERS = [
-    {"quiet_tensorflow", "table_files", "run_files", "command_line", "progress"},
+    {"quiet_tensorflow", "table_files", "run_files", "command_line", "progress", "tensorboard_log"},
     {"random_streams", "large_data"},
     {"vae_layers", "gaussian_theory", "data_processing", "image_data", "comparison"},
     {"vae_models", "image_models", "figure_style", "figures", "image_figures", "sweep_figures"},

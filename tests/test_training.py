@@ -1,3 +1,4 @@
+import argparse
 import csv
 import os
 import signal
@@ -31,9 +32,10 @@ def model_and_optimizer():
 def run(tmp_path):
     """A Run in an empty folder; no step of it needs compiled code."""
     model, optimizer = model_and_optimizer()
+    args = argparse.Namespace(n_epoch=2, resume=False, tensorboard=False)
     with (
         Progress(2) as progress,
-        training.Run(tmp_path, model, optimizer, 2, False, progress) as run,
+        training.Run(tmp_path, model, optimizer, args, progress) as run,
     ):
         yield run
 

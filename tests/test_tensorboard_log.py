@@ -1,0 +1,41 @@
+import csv
+
+import pytest
+import tensorflow as tf
+
+import command_line
+import vae_main
+
+
+def events(folder):
+    """What the event files hold: (tag, step) -> tensor as numpy."""
+    values = {}
+    for path in folder.glob("events.*"):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                values[value.tag, event.step] = tf.make_ndarray(value.tensor)
+    return values
+
+
+def test_tensorboard_gets_the_history_and_the_pictures(plain_steps, tmp_path, data_file):
+    pytest.importorskip("tensorboard")
+    flags = "--data_dim 3 --n_width 5 --batch_size 20 --n_epoch 2 --tensorboard".split()
+    vae_main.main([*flags, "--data_path", data_file, "--output_dir", str(tmp_path)])
+    found = events(tmp_path / "tensorboard")
+    with open(tmp_path / "history.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            for name in ("kl", "log_px_z", "elbo", "elbo_held_out", "seconds"):
+                assert found[name, int(row["epoch"])] == pytest.approx(float(row[name]), rel=1e-6)
+    pictures = {path.stem for path in (tmp_path / "figures").glob("*.png")}
+    assert pictures
+    assert pictures == {tag for tag, step in found if step == 2} - set(row)
+    assert all(found[name, 2][2].startswith(b"\x89PNG") for name in pictures)
+
+
+def test_without_the_package_tensorboard_is_refused_in_one_line(refused, monkeypatch):
+    monkeypatch.setattr(command_line, "find_spec", lambda name: None)
+    assert "pip install tensorboard" in refused(vae_main.main, ["--tensorboard"])
+
+
+def test_a_run_without_the_flag_leaves_no_events(vae_run):
+    assert not (vae_run / "tensorboard").exists()
