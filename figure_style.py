@@ -62,7 +62,7 @@ def picture(path, height, width=WIDTH):
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)
         with written_whole(path) as beside:
             # "tight": square panels would else be cut or stand in a wide white margin.
             figure.savefig(beside, format="png", bbox_inches="tight", pad_inches=0.06)

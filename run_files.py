@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import platform
+import re
 from importlib import metadata
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def written_whole(path):
     """Give a name beside `path` to write to, and put it in the place of `path` at the end.
 
     Whoever reads `path` meets the old file or the new one, never a part. An error on the way
-    leaves the old one.
+    leaves the old one; an OSError, such as of a full disk, names `path`.
     """
     path = Path(path)
     beside = path.with_name(f".{os.getpid()}.{path.name}")
@@ -37,8 +38,17 @@ def written_whole(path):
         with open(beside, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(beside, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from None
     finally:
         beside.unlink(missing_ok=True)
+
+
+def remove_half_written(folder):
+    """Remove the files that a run of this folder was writing when it was killed."""
+    for path in (*folder.glob(".*"), *folder.glob("figures/.*")):
+        if re.fullmatch(r"\.\d+\..+\.(json|csv|dat|png)", path.name):
+            path.unlink()
 
 
 def write_text(path, text):
@@ -142,6 +152,8 @@ def claimed(folder, args, **more):
     except OSError as error:
         raise InputError(f"--output_dir {folder}: can't be written ({error.strerror})") from None
     with lock_of(folder):
+        if args.resume:
+            remove_half_written(folder)
         write_json(config, {**settings, "versions": versions()})
         yield folder
 

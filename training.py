@@ -11,6 +11,7 @@ A script's loop over epochs and chunks of steps reads
 
 import csv
 import json
+import shutil
 import signal
 import sys
 import time
@@ -150,6 +151,8 @@ class Run:
     def __exit__(self, error_type, error, traceback):
         for number, handler in self.old_handlers.items():
             signal.signal(number, handler)
+        if error is None and self.signal_number is not None:  # it came after the last step
+            signal.raise_signal(self.signal_number)
 
     def note_signal(self, number, frame):
         self.signal_number = number
@@ -244,10 +247,13 @@ class Run:
 
     def save(self):
         """Write a checkpoint; the last three are kept, none with weights that are not finite."""
+        if not self.folder.is_dir():  # TensorFlow would make it anew
+            raise Stopped(f"{self.folder}: the folder was removed during the run, and its results")
         if not all(np.isfinite(w.numpy()).all() for w in self.model.weights):
             self.diverge("a weight is not finite", self.position.step)
         try:
             self.manager.save()
+            self.remove_strays()
         except (tf.errors.OpError, OSError) as error:
             reason = " ".join(str(error).split())[:200]
             raise Stopped(
@@ -255,6 +261,15 @@ class Run:
                 f"({reason}); the ones before it stay"
             ) from None
         self.saved_at = time.monotonic()
+
+    def remove_strays(self):
+        """Remove the checkpoints that killed runs left half written, or whole but in no list."""
+        kept = {Path(path).name for path in self.manager.checkpoints}
+        for path in (self.folder / "checkpoint").iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != "checkpoint" and path.stem not in kept:
+                path.unlink()
 
     def restore(self):
         """Take the newest checkpoint that can be read; none there leaves the run at its start."""

@@ -1,15 +1,19 @@
-"""Kill training runs at random moments, resume them, and compare the end with an undisturbed run.
+"""Kill training runs at drawn moments, resume them, and compare the end with an undisturbed run.
 
-    python benchmarks/kill_and_resume.py --kills 100
+    python -m benchmarks.kill_and_resume --kills 100
 
-Each run is a process of its own, forked after the imports so that the moments fall into the run:
-start-up, steps, writing of checkpoints, final saving. It is killed by SIGKILL, SIGTERM or SIGINT,
-then started again with --resume until it ends. Survived: every file that the run leaves, times
-aside, is byte for byte that of the undisturbed run.
+The runs are in turn of vae_main.py, of beta_vae_main.py (a sweep) and of mnist_vae_main.py. Each is
+a process of its own, forked after the imports, that tells this one what it is about to do: start
+up, train, write a checkpoint or another file. Every second kill falls at any moment of the run, the
+others while a file is written. The signal is SIGKILL, SIGTERM or SIGINT. A run is killed and
+started again with --resume up to three times before it may end. Survived: every file that it leaves
+is byte for byte that of the undisturbed run, times aside; in checkpoint/ there are as many files.
 """
 
 import argparse
 import collections
+import contextlib
+import itertools
 import json
 import os
 import random
@@ -24,30 +28,94 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import quiet_tensorflow  # noqa: F401 - before TensorFlow is imported
 
 # isort: split
+import beta_vae_main
 import command_line
+import figure_style
+import figures
+import gaussian_report
+import mnist_vae_main
+import run_files
 import training
 import vae_main
+from data_processing import DATA_FOLDER
 
-FLAGS = "--data_size 500 --n_epoch 12 --batch_size 20 --n_width 8 --seed 3".split()
-SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+GAUSSIAN = "--data_size 200 --batch_size 20 --n_width 8 --seed 3".split()
+IMAGES = ["--data_path", str(DATA_FOLDER / "mnist_sample.npz"), "--batch_size", "250"]
+RUNS = {
+    "vae_main": (vae_main.main, [*GAUSSIAN, "--n_epoch", "6"]),
+    "sweep": (beta_vae_main.main, [*GAUSSIAN, *"--n_epoch 3 --beta 1 4 --decoder_std 0.3".split()]),
+    "mnist_vae_main": (mnist_vae_main.main, [*IMAGES, *"--n_width 8 --n_epoch 3".split()]),
+}
+STATUS = {  # a signal may come before or after the time in which a run takes it for itself
+    signal.SIGKILL: (-signal.SIGKILL,),
+    signal.SIGTERM: (-signal.SIGTERM, 128 + signal.SIGTERM),
+    signal.SIGINT: (128 + signal.SIGINT,),
+}
+WAITING = ("start-up", "training", "between final files")
+KILLS_OF_A_RUN = 3
 LONGEST = 120.0  # seconds that one process may take
 
 
-def start(folder, *flags):
-    """Start one run as a process and return its number."""
+def make_small():
+    """A checkpoint after every chunk and epoch, a rough report, and the two quickest pictures."""
+    training.SECONDS_BETWEEN_CHECKPOINTS = training.SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 0.0
+    gaussian_report.REPORT_Z, gaussian_report.COVARIANCE_SAMPLES = 2**12, 2000
+    figures.covariances = figures.pairwise_marginals = lambda *_: None
+
+
+def kind_of(file_name):
+    for kind in ("Encoder_", "Decoder_", "cost_function", ".png"):
+        if kind in file_name:
+            return {".png": "picture", "cost_function": kind}.get(kind, "weights")
+    return file_name
+
+
+def report_stages(pipe):
+    """Make a run write its stages into the pipe as they begin, a line each: time, stage."""
+    save, written_whole = training.Run.save, run_files.written_whole
+
+    def say(stage):
+        os.write(pipe, f"{time.monotonic()} {stage}\n".encode())
+
+    def reported_save(run):
+        say("checkpoint")
+        save(run)
+        say("training")
+
+    @contextlib.contextmanager
+    def reported_written_whole(path):
+        name = Path(path).name
+        say(kind_of(name))
+        with written_whole(path) as beside:
+            yield beside
+        say("start-up" if name == "config.json" else "between final files")
+
+    training.Run.save = reported_save
+    run_files.written_whole = figure_style.written_whole = reported_written_whole
+    say("start-up")
+
+
+def start(name, folder, *flags):
+    """Start one of RUNS as a process; its number, and the pipe that its stages come from."""
+    stages, pipe = os.pipe()
     process = os.fork()
-    if process == 0:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
-        os.dup2(null, 2)
-        training.SECONDS_BETWEEN_CHECKPOINTS = training.SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 0.0
+    if process:
+        os.close(pipe)
+        return process, open(stages)
+    status = 1
+    try:
+        os.close(stages)
+        for output in (1, 2):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), output)
+        make_small()
+        report_stages(pipe)
+        main, more = RUNS[name]
+        command_line.run(lambda: main(["--output_dir", str(folder), *more, *flags]))
         status = 0
-        try:
-            command_line.run(lambda: vae_main.main(["--output_dir", str(folder), *FLAGS, *flags]))
-        except SystemExit as left:
-            status = left.code
+    except SystemExit as left:
+        status = left.code
+    finally:
         os._exit(status)
-    return process
 
 
 def finish(process):
@@ -63,65 +131,134 @@ def finish(process):
     raise RuntimeError(f"a run took more than {LONGEST:g} s")
 
 
+def read_stages(pipe, until=None, before=0):
+    """(time, stage) of the stages in a pipe: up to one named `until`, or up to the run's end."""
+    stages = []
+    for line in pipe:
+        begin, stage = line.rstrip().split(" ", 1)
+        stages.append((float(begin), stage))
+        before -= stage == until
+        if before < 0:
+            break
+    return stages
+
+
+def undisturbed(name, folder):
+    """Run one of RUNS to its end: its results, and its stages as (stage, seconds) in order."""
+    process, pipe = start(name, folder)
+    with pipe:
+        stages = read_stages(pipe)
+    assert finish(process) == 0, name
+    times = [begin for begin, _ in stages] + [time.monotonic()]
+    lengths = [end - begin for begin, end in itertools.pairwise(times)]
+    return results(folder), list(zip([stage for _, stage in stages], lengths, strict=True))
+
+
+def draw_moment(stages, aimed, rng):
+    """(stage, how many of its kind before it, seconds into it): any moment, or of a writing."""
+    if not aimed:
+        return "start-up", 0, rng.uniform(0.0, sum(seconds for _, seconds in stages))
+    stage = rng.choice(sorted({stage for stage, _ in stages}.difference(WAITING)))
+    lengths = [seconds for name, seconds in stages if name == stage]
+    before = rng.randrange(len(lengths))
+    return stage, before, rng.uniform(0.0, lengths[before])
+
+
 def results(folder):
-    """What a run left, times aside: file name -> content."""
-    found = {path.name: path.read_bytes() for path in Path(folder).glob("*.dat")}
-    found["config.json"] = (folder / "config.json").read_bytes()
-    lines = (folder / "history.csv").read_text().splitlines()
-    found["history.csv"] = [line.rsplit(",", 1)[0] for line in lines]
-    found["report.json"] = json.loads((folder / "report.json").read_text())
-    del found["report.json"]["seconds"]
+    """What a run left, times aside: file name -> content; of checkpoints their number of files."""
+    found = collections.Counter()
+    for path in folder.rglob("*"):
+        if path.parent.name == "checkpoint":
+            found[str(path.parent.relative_to(folder))] += 1
+            continue
+        if path.is_dir():
+            continue
+        content = path.read_bytes()
+        if path.name == "history.csv":
+            content = [line.rsplit(b",", 1)[0] for line in content.splitlines()]
+        if path.name == "report.json":
+            content = {k: v for k, v in json.loads(content).items() if k != "seconds"}
+        found[str(path.relative_to(folder))] = content
     return found
 
 
-def stage(folder):
-    """What a killed run had come to, by the files it left."""
-    if (folder / "report.json").exists():
-        return "finished"
-    if (folder / "Encoder_W1.dat").exists():
-        return "final saving"
-    if list((folder / "checkpoint").glob("*.index")):
-        return "training"
-    return "start-up"
+def differences(found, expected):
+    names = sorted(found.keys() | expected.keys())
+    return [name for name in names if found.get(name) != expected.get(name)]
 
 
-def kill_and_resume(folder, delay, number):
-    """One run, sent the signal after `delay` seconds, then resumed to its end; where it was hit."""
-    process = start(folder)
-    time.sleep(delay)
-    os.kill(process, number)
-    finish(process)
-    hit = stage(folder)
-    for _ in range(3):
-        if finish(start(folder, "--resume")) == 0:
-            return hit
-    raise RuntimeError(f"{folder}: could not be resumed")
+def kill(name, folder, flags, moment, number):
+    """Send the signal to one of RUNS at the moment: the stage it hit, None if the run had ended."""
+    stage, before, seconds = moment
+    process, pipe = start(name, folder, *flags)
+    with pipe:
+        stages = read_stages(pipe, stage, before)
+        time.sleep(seconds)
+        now = time.monotonic()
+        os.kill(process, number)
+        status = finish(process)
+        stages += read_stages(pipe)
+    if status == 0:
+        return None
+    hit = [stage for begin, stage in stages if begin <= now][-1]
+    if status not in STATUS[number]:
+        raise RuntimeError(f"{name}: {number.name} in {hit} left exit status {status}")
+    return hit
+
+
+def kill_and_resume(name, folder, stages, most, rng):
+    """Kill one of RUNS up to `most` times, each time resumed, and let it end: the stages hit."""
+    hits, flags = [], []
+    for k in range(most):
+        number = rng.choice(list(STATUS))
+        hit = kill(name, folder, flags, draw_moment(stages, k % 2 == 1, rng), number)
+        if hit is None:
+            return hits
+        hits.append(hit)
+        flags = ["--resume"]
+    process, pipe = start(name, folder, *flags)
+    with pipe:
+        read_stages(pipe)
+    status = finish(process)
+    if status != 0:
+        raise RuntimeError(f"{name}: resumed after {hits}, it left exit status {status}")
+    return hits
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--runs", nargs="+", choices=RUNS, default=list(RUNS))
     parser.add_argument("--seed", type=int, default=0, help="of the moments and signals")
     args = parser.parse_args()
     rng = random.Random(args.seed)
-    survived, stages = 0, collections.Counter()
+    survived, hits = 0, collections.Counter()
+    begin = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        undisturbed = Path(folder) / "undisturbed"
-        begin = time.monotonic()
-        assert finish(start(undisturbed)) == 0
-        length = time.monotonic() - begin
-        expected = results(undisturbed)
-        for kill in range(args.kills):
-            killed = Path(folder) / f"killed_{kill}"
-            number = rng.choice(SIGNALS)
-            hit = kill_and_resume(killed, rng.uniform(0.0, length), number)
-            same = results(killed) == expected
-            survived += same
-            stages[hit] += 1
-            if not same:
-                print(f"kill {kill} ({number.name}, {hit}): the results differ", flush=True)
-    print(f"{survived} survived of {args.kills}; hit in " + str(dict(stages)))
+        whole = {name: undisturbed(name, Path(folder) / name) for name in args.runs}
+        for number in itertools.count():
+            most = min(KILLS_OF_A_RUN, args.kills - hits.total())
+            if most == 0:
+                break
+            name = args.runs[number % len(args.runs)]
+            expected, stages = whole[name]
+            killed = Path(folder) / f"killed_{number}"
+            hit = kill_and_resume(name, killed, stages, most, rng)
+            hits.update((stage, name) for stage in hit)
+            wrong = differences(results(killed), expected)
+            survived += 0 if wrong else len(hit)
+            if wrong:
+                print(f"{name}, killed in {hit}: {wrong} differ", flush=True)
+    print_hits(hits, args.runs)
+    seconds = time.monotonic() - begin
+    print(f"{survived} of {args.kills} kills survived, in {number} runs, {seconds:.0f} s")
     sys.exit(survived != args.kills)
+
+
+def print_hits(hits, runs):
+    print(f"{'stage':<24}", *(f"{name:>16}" for name in runs))
+    for stage in dict.fromkeys(stage for stage, _ in hits):
+        print(f"{stage:<24}", *(f"{hits[stage, name]:16d}" for name in runs))
 
 
 if __name__ == "__main__":
