@@ -1,10 +1,12 @@
-"""Runs scripts as processes of their own for test_faults.py, with the faults that it asks for.
+"""Runs scripts as processes of their own, with the faults that test_faults.py asks for.
 
-One line of JSON on stdin asks for one run: script, argv, and a fault (name, *arguments) or null. The
-answer, one on stdout, is its exit status, its lines on stderr and its number; or the status
-"stopped". The processes are forked after the imports, which take longer than a small run.
+One line of JSON on stdin asks for one run: script, argv, and a fault or null. A fault is (one of
+FAULTS, where): at the checkpoint of this number or the file of this name. The answer, one line on
+stdout, is the exit status or "stopped", the lines on stderr, and the number of the process. The
+processes are forked after the imports, which take longer than a small run.
 """
 
+import itertools
 import json
 import os
 import resource
@@ -33,44 +35,30 @@ MODULES = (
 MAINS = {module.__name__: module.main for module in MODULES}
 
 
-def disk_full_at(name):
-    """From the first writing of the file of this name on, no file can grow above ten bytes."""
-    written_whole = run_files.written_whole
-
-    def limited(path):
-        if path.name == name:
-            fill_disk()
-        return written_whole(path)
-
-    run_files.written_whole = figure_style.written_whole = limited
-    data_processing.written_whole = lambda path: limited(Path(path))
+FAULTS = {  # each with the run's folder
+    "disk full": lambda _: resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10)),
+    "folder removed": shutil.rmtree,
+    "stop": lambda _: os.kill(os.getpid(), signal.SIGSTOP),
+}
 
 
-def fill_disk():
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
-
-
-def before_checkpoint(number, then):
-    save, count = training.Run.save, iter(range(1, 10**6))
+def let_happen(fault, place, folder):
+    """Let a fault come just before the checkpoint or the file named by `place` is written."""
+    save, written_whole, numbers = training.Run.save, run_files.written_whole, itertools.count(1)
 
     def interrupted_save(run):
-        if next(count) == number:
-            then(run)
+        if next(numbers) == place:
+            FAULTS[fault](folder)
         save(run)
 
+    def interrupted_written_whole(path):
+        if Path(path).name == place:
+            FAULTS[fault](folder)
+        return written_whole(path)
+
     training.Run.save = interrupted_save
-
-
-FAULTS = {
-    "disk full at": disk_full_at,
-    "disk full at checkpoint": lambda number: before_checkpoint(number, lambda _: fill_disk()),
-    "folder removed": lambda number: before_checkpoint(
-        number, lambda run: shutil.rmtree(run.folder)
-    ),
-    "stops": lambda number: before_checkpoint(
-        number, lambda _: os.kill(os.getpid(), signal.SIGSTOP)
-    ),
-}
+    for module in (run_files, figure_style, data_processing):
+        module.written_whole = interrupted_written_whole
 
 
 def answer(script, argv, fault):
@@ -94,7 +82,10 @@ def run_script(script, argv, fault, errors):
         sys.argv = [f"{script}.py"]
         kill_and_resume.make_small()
         if fault:
-            FAULTS[fault[0]](*fault[1:])
+            let_happen(
+                *fault,
+                folder=argv[argv.index("--output_dir") + 1] if "--output_dir" in argv else None,
+            )
         command_line.run(lambda: MAINS[script](argv))
         status = 0
     except SystemExit as left:

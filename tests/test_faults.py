@@ -3,10 +3,10 @@
 Real processes in real faults; see forked_scripts.py. docs/reliability.md tells what else is tested.
 """
 
+import contextlib
 import json
 import os
 import pickle
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,18 +14,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import SMALL
 
 import beta_vae_after_training
-import image_data
+import image_models
 import mnist_vae_after_training
 import mnist_vae_main
-import table_files
 import vae_decoder_sample_generation
+import vae_main
 import vae_models
 from run_files import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
-FLAGS = "--data_dim 3 --n_dim 2 --n_width 5 --batch_size 4 --n_epoch 3 --lr 0.02 --seed 7".split()
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def train(script, data_file, tmp_path):
     """train(*flags, fault=None): vae_main.py on small data in tmp_path / "run"."""
 
     def call(*flags, fault=None):
-        argv = [*FLAGS, "--data_path", data_file, "--output_dir", tmp_path / "run", *flags]
+        argv = [*SMALL, "--data_path", data_file, "--output_dir", tmp_path / "run", *flags]
         return script("vae_main", *argv, fault=fault)
 
     return call
@@ -67,40 +67,40 @@ def half_written(folder):
     return [path for path in folder.rglob(".*") if path.name != ".lock"]
 
 
-def test_a_disk_that_is_full_at_any_file_stops_the_run_which_then_goes_on(train, tmp_path, weights):
+def test_a_disk_that_is_full_at_any_file_stops_the_run_which_then_goes_on(
+    train, tmp_path, vae_run, weights, history
+):
     """The disk is full at one file after another; at last there is room."""
     folder = tmp_path / "run"
-    status, lines, _ = train(fault=["disk full at checkpoint", 4])
+    status, lines, _ = train(fault=["disk full", 4])
     assert status == 1
     assert_one_line(lines, "the checkpoint of epoch 2 can't be written", str(folder))
-    names = ["Encoder_W1.dat", "Decoder_b6.dat", "cost_function_vae.dat", "history.csv"]
-    for name in [*names, "learning_curves.png", "report.json"]:
-        status, lines, _ = train("--resume", fault=["disk full at", name])
+    for name in ("Decoder_b6.dat", "history.csv", "learning_curves.png", "report.json"):
+        status, lines, _ = train("--resume", fault=["disk full", name])
         assert status == 1
         assert_one_line(lines, name, "File too large")
         assert not list(folder.rglob(name))
         assert not half_written(folder)
         assert len(list((folder / "checkpoint").glob("*.index"))) == 3
     assert vae_models.load_model(folder)
-    status, lines, _ = train("--resume")
-    assert (status, lines) == (0, [])
+    assert train("--resume")[:2] == [0, []]
     assert (folder / "report.json").exists()
-    left = weights(folder)
-    shutil.rmtree(folder)
-    assert train()[0] == 0
-    assert weights(folder) == left
+    assert weights(folder) == weights(vae_run)
+    assert history(folder) == history(vae_run)
 
 
-def test_a_folder_that_is_removed_during_the_run_ends_it_with_one_line(train, tmp_path):
-    status, lines, _ = train(fault=["folder removed", 3])
+@pytest.mark.parametrize("place", [3, "history.csv"])
+def test_a_folder_that_is_removed_during_the_run_ends_it_with_one_line(train, tmp_path, place):
+    status, lines, _ = train(fault=["folder removed", place])
     assert status == 1
-    assert_one_line(lines, str(tmp_path / "run"), "removed")
+    assert_one_line(lines, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
 @pytest.mark.parametrize("place", ["/proc", "/proc/run"])
 def test_a_folder_that_nobody_can_write_to_is_refused(script, data_file, place):
-    argv = [*FLAGS, "--data_path", data_file, "--output_dir", place]
+    argv = [*SMALL, "--data_path", data_file, "--output_dir", place]
     status, lines, _ = script("vae_main", *argv)
     assert status == 2
     assert_one_line(lines, f"--output_dir {place}: can't be written")
@@ -115,7 +115,7 @@ def test_a_folder_without_write_permission_is_refused(train, tmp_path):
 
 
 def test_a_second_process_is_refused_until_the_first_is_killed(train, tmp_path, contents):
-    status, _, first = train(fault=["stops", 3])
+    status, _, first = train(fault=["stop", "history.csv"])
     assert status == "stopped"
     try:
         before = contents(tmp_path)
@@ -130,3 +130,116 @@ def test_a_second_process_is_refused_until_the_first_is_killed(train, tmp_path, 
     assert (tmp_path / "run" / ".lock").exists()
     assert train("--resume")[:2] == [0, []]
     assert (tmp_path / "run" / "report.json").exists()
+
+
+GAUSSIAN = {
+    "data_dim": 3,
+    "n_dim": 2,
+    "n_width": 5,
+    "decoder_std": None,
+    "data_size": 50,
+    "seed": 0,
+}
+IMAGES = {"data_dim": 20, "n_dim": 2, "n_width": [6], "image_shape": [5, 4], "seed": 0}
+IMAGES |= {"min_log_std": -3.0, "likelihood": "bernoulli", "binarization": "none"}
+IMAGES |= {"activation": "relu", "batch_norm": False}
+AFTER_TRAINING = {  # script: its flags, and a file that it writes
+    vae_decoder_sample_generation: (["--n_samples", "30"], "decoder_data.dat"),
+    beta_vae_after_training: (["--n_samples", "30"], "en_deco_data.dat"),
+    mnist_vae_after_training: (["--n_importance", "3"], "images.npz"),
+}
+STRINGS = ("model", "data_path", "likelihood", "activation", "binarization", "lr_schedule")
+STRINGS += ("optimizer", "output_dir", "folder", "name")  # of which some are in no config.json
+
+
+@pytest.fixture
+def model_folder(tmp_path, data_file, monkeypatch):
+    """model_folder(script): tmp_path / "run" with a model that the script works on; its flags."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(script):
+        of_images = script is mnist_vae_after_training
+        folder = tmp_path / "run"
+        folder.mkdir()
+        if of_images:
+            x, y = np.arange(800, dtype=np.uint8).reshape(40, 5, 4), np.arange(40) % 3
+            np.savez(tmp_path / "x.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+            config = {**IMAGES, "model": "mnist_vae", "data_path": str(tmp_path / "x.npz")}
+            image_models.make_model(config).write_weights(folder)
+        else:
+            config = {**GAUSSIAN, "model": "beta_vae", "data_path": data_file}
+            vae_models.VAE(3, 2, (5, 5)).write_weights(folder)
+        (folder / "config.json").write_text(json.dumps(config))
+        argv = ["--model_dir", str(folder), *AFTER_TRAINING[script][0]]
+        if script is vae_decoder_sample_generation:  # it writes here by default
+            argv += ["--output", str(folder / "decoder_data.dat")]
+        return argv
+
+    return call
+
+
+@pytest.mark.parametrize("module", AFTER_TRAINING, ids=lambda module: module.__name__)
+def test_a_disk_that_is_full_after_training_leaves_no_half_file(
+    script, model_folder, module, tmp_path
+):
+    name = AFTER_TRAINING[module][1]
+    status, lines, _ = script(module.__name__, *model_folder(module), fault=["disk full", name])
+    assert status == 1
+    assert_one_line(lines, str(tmp_path / "run" / name), "File too large")
+    assert not (tmp_path / "run" / name).exists()
+    assert not half_written(tmp_path)
+
+
+@pytest.mark.parametrize("script", AFTER_TRAINING, ids=lambda script: script.__name__)
+def test_no_string_in_a_config_leads_a_script_out_of_its_folder(
+    contents, model_folder, script, tmp_path
+):
+    argv = model_folder(script)
+    config = tmp_path / "run" / "config.json"
+    sound = json.loads(config.read_text())
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.dat").write_text("1 2 3")
+    before = {name: c for name, c in contents(tmp_path).items() if not name.startswith("run")}
+    outside = [str(tmp_path / "made"), str(tmp_path / "other" / "mine.dat")]
+    changes = [{name: "../made" for name in STRINGS if name not in sound}]
+    changes += [{name: "../made"} for name in sound if name in STRINGS]
+    changes += [{"data_path": path} for path in outside]
+    for change in changes:
+        config.write_text(json.dumps({**sound, **change}))
+        with contextlib.suppress(InputError):
+            script.main(argv)
+        after = {name: c for name, c in contents(tmp_path).items() if not name.startswith("run")}
+        assert after == before, change
+
+
+class Hostile:
+    """Whose unpickling makes the file `hit`."""
+
+    def __reduce__(self):
+        return os.mkdir, ("hit",)
+
+
+def test_loading_runs_no_code_from_a_file(refused, model_folder, tmp_path):
+    (tmp_path / "x.npy").write_bytes(pickle.dumps(Hostile()))
+    np.save(tmp_path / "y.npy", np.array([[Hostile()]], dtype=object))
+    pickled = np.array([Hostile()] * 40, dtype=object)
+    argv = model_folder(mnist_vae_after_training)
+    x = np.load(tmp_path / "x.npz")["x_train"]
+    y = np.zeros(40, np.uint8)
+    np.savez(tmp_path / "z.npz", x_train=x, y_train=pickled, x_test=x, y_test=y)
+    for name in ("x.npy", "y.npy"):
+        line = refused(vae_main.main, ["--data_path", name, "--output_dir", "out"])
+        assert name in line
+    line = refused(mnist_vae_main.main, ["--data_path", "z.npz", "--output_dir", "out"])
+    assert "z.npz, y_train: holds pickled Python objects" in line
+    for name in ("Encoder_W1.dat", "config.json"):
+        for hostile in ((tmp_path / "x.npy").read_bytes(), (tmp_path / "y.npy").read_bytes()):
+            path = tmp_path / "run" / name
+            sound = path.read_bytes()
+            path.write_bytes(hostile)
+            assert name in refused(mnist_vae_after_training.main, argv)
+            path.write_bytes(sound)
+    with pytest.raises(ValueError, match="allow_pickle"):
+        np.load("y.npy")
+    np.load("y.npy", allow_pickle=True)
+    assert (tmp_path / "hit").exists()  # so it is hostile indeed
