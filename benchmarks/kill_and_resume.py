@@ -53,7 +53,7 @@ STATUS = {  # a signal may come before or after the time in which a run takes it
 }
 WAITING = ("start-up", "training", "between final files")
 KILLS_OF_A_RUN = 3
-LONGEST = 120.0  # seconds that one process may take
+LONGEST = 300.0  # seconds that one process may take
 
 
 def make_small():

@@ -1,9 +1,10 @@
 """Runs scripts as processes of their own, with the faults that test_faults.py asks for.
 
-One line of JSON on stdin asks for one run: script, argv, and a fault or null. A fault is (one of
-FAULTS, where): at the checkpoint of this number or the file of this name. The answer, one line on
-stdout, is the exit status or "stopped", the lines on stderr, and the number of the process. The
-processes are forked after the imports, which take longer than a small run.
+One line of JSON on stdin asks for one run: script, argv (which begins with the flag of the run's
+folder), and a fault or null. A fault is (one of FAULTS, where): at the checkpoint of this number or
+the file of this name. The answer, one line on stdout, is the exit status or "stopped", the lines on
+stderr, and the number of the process. The processes are forked after the imports, which take longer
+than a small run.
 """
 
 import itertools
@@ -82,10 +83,7 @@ def run_script(script, argv, fault, errors):
         sys.argv = [f"{script}.py"]
         kill_and_resume.make_small()
         if fault:
-            let_happen(
-                *fault,
-                folder=argv[argv.index("--output_dir") + 1] if "--output_dir" in argv else None,
-            )
+            let_happen(*fault, folder=argv[1])
         command_line.run(lambda: MAINS[script](argv))
         status = 0
     except SystemExit as left:

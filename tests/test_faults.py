@@ -51,7 +51,7 @@ def train(script, data_file, tmp_path):
     """train(*flags, fault=None): vae_main.py on small data in tmp_path / "run"."""
 
     def call(*flags, fault=None):
-        argv = [*SMALL, "--data_path", data_file, "--output_dir", tmp_path / "run", *flags]
+        argv = ["--output_dir", tmp_path / "run", "--data_path", data_file, *SMALL, *flags]
         return script("vae_main", *argv, fault=fault)
 
     return call
@@ -100,7 +100,7 @@ def test_a_folder_that_is_removed_during_the_run_ends_it_with_one_line(train, tm
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
 @pytest.mark.parametrize("place", ["/proc", "/proc/run"])
 def test_a_folder_that_nobody_can_write_to_is_refused(script, data_file, place):
-    argv = [*SMALL, "--data_path", data_file, "--output_dir", place]
+    argv = ["--output_dir", place, "--data_path", data_file, *SMALL]
     status, lines, _ = script("vae_main", *argv)
     assert status == 2
     assert_one_line(lines, f"--output_dir {place}: can't be written")
@@ -114,7 +114,9 @@ def test_a_folder_without_write_permission_is_refused(train, tmp_path):
     assert_one_line(lines, "can't be written (Permission denied)")
 
 
-def test_a_second_process_is_refused_until_the_first_is_killed(train, tmp_path, contents):
+def test_a_second_process_is_refused_and_goes_on_when_the_first_is_killed(
+    train, tmp_path, contents
+):
     status, _, first = train(fault=["stop", "history.csv"])
     assert status == "stopped"
     try:
@@ -127,9 +129,15 @@ def test_a_second_process_is_refused_until_the_first_is_killed(train, tmp_path, 
         assert contents(tmp_path) == before
     finally:
         os.kill(first, signal.SIGKILL)
-    assert (tmp_path / "run" / ".lock").exists()
+    folder = tmp_path / "run"
+    assert (folder / ".lock").exists()
+    (folder / ".12.report.json").write_text("{")  # what a process leaves that is killed in writing
+    (folder / "checkpoint" / "ckpt-0.index").write_text("")
+    (folder / "checkpoint" / "ckpt-99_temp").mkdir()
     assert train("--resume")[:2] == [0, []]
-    assert (tmp_path / "run" / "report.json").exists()
+    assert (folder / "report.json").exists()
+    assert not half_written(folder)
+    assert len(list((folder / "checkpoint").iterdir())) == 2 * 3 + 1
 
 
 GAUSSIAN = {

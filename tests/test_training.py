@@ -177,6 +177,17 @@ def test_interrupted_runs_end_in_the_same_bits(vae_run, train, weights, history,
     assert history(folder) == history(vae_run)
 
 
+def test_a_signal_after_the_last_step_is_not_lost(tmp_path):
+    with (
+        pytest.raises(KeyboardInterrupt),
+        Progress(1) as progress,
+        training.Run(tmp_path, *model_and_optimizer(), 1, False, progress),
+    ):
+        signal.raise_signal(signal.SIGINT)
+        (tmp_path / "last").touch()  # the block ends first
+    assert (tmp_path / "last").exists()
+
+
 def test_a_resumed_run_with_other_settings_is_refused(vae_run, train, contents):
     before = contents(vae_run)
     for flags in (["--seed", "8"], ["--n_width", "6"], ["--n_epoch", "2"]):
