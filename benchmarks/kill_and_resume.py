@@ -51,6 +51,8 @@ STATUS = {  # a signal may come before or after the time in which a run takes it
     signal.SIGTERM: (-signal.SIGTERM, 128 + signal.SIGTERM),
     signal.SIGINT: (128 + signal.SIGINT,),
 }
+KINDS = {"Encoder_": "weights", "Decoder_": "weights", ".png": "picture"}  # of files, by name
+KINDS |= {"cost_function": "cost function"}
 WAITING = ("start-up", "training", "between final files")
 KILLS_OF_A_RUN = 3
 LONGEST = 300.0  # seconds that one process may take
@@ -61,13 +63,6 @@ def make_small():
     training.SECONDS_BETWEEN_CHECKPOINTS = training.SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 0.0
     gaussian_report.REPORT_Z, gaussian_report.COVARIANCE_SAMPLES = 2**12, 2000
     figures.covariances = figures.pairwise_marginals = lambda *_: None
-
-
-def kind_of(file_name):
-    for kind in ("Encoder_", "Decoder_", "cost_function", ".png"):
-        if kind in file_name:
-            return {".png": "picture", "cost_function": kind}.get(kind, "weights")
-    return file_name
 
 
 def report_stages(pipe):
@@ -85,7 +80,7 @@ def report_stages(pipe):
     @contextlib.contextmanager
     def reported_written_whole(path):
         name = Path(path).name
-        say(kind_of(name))
+        say(next((kind for part, kind in KINDS.items() if part in name), name))
         with written_whole(path) as beside:
             yield beside
         say("start-up" if name == "config.json" else "between final files")
