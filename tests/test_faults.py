@@ -140,6 +140,16 @@ def test_a_second_process_is_refused_and_goes_on_when_the_first_is_killed(
     assert len(list((folder / "checkpoint").iterdir())) == 2 * 3 + 1
 
 
+def test_ten_kills_at_drawn_moments_change_nothing(environment):
+    command = [sys.executable, "-m", "benchmarks.kill_and_resume", "--kills", "10"]
+    command += ["--runs", "vae_main", "mnist_vae_main"]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "10 of 10 kills survived" in done.stdout
+
+
 GAUSSIAN = {
     "data_dim": 3,
     "n_dim": 2,
