@@ -151,12 +151,22 @@ def undisturbed(name, folder):
 
 def draw_moment(stages, aimed, rng):
     """(stage, how many of its kind before it, seconds into it): any moment, or of a writing."""
-    if not aimed:
-        return "start-up", 0, rng.uniform(0.0, sum(seconds for _, seconds in stages))
-    stage = rng.choice(sorted({stage for stage, _ in stages}.difference(WAITING)))
-    lengths = [seconds for name, seconds in stages if name == stage]
-    before = rng.randrange(len(lengths))
-    return stage, before, rng.uniform(0.0, lengths[before])
+    numbers, weights = range(len(stages)), [seconds for _, seconds in stages]
+    if aimed:
+        kind = rng.choice(sorted({stage for stage, _ in stages}.difference(WAITING)))
+        weights = [stage == kind for stage, _ in stages]
+    (number,) = rng.choices(numbers, weights)
+    stage, length = stages[number]
+    before = sum(name == stage for name, _ in stages[:number])
+    return stage, before, rng.uniform(0.0, length)
+
+
+def wait(process, seconds):
+    """Sleep so long, or until the process has ended."""
+    until = time.monotonic() + seconds
+    ended = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    while (left := until - time.monotonic()) > 0 and not os.waitid(os.P_PID, process, ended):
+        time.sleep(min(left, 0.1))
 
 
 def results(folder):
@@ -188,7 +198,7 @@ def kill(name, folder, flags, moment, number):
     process, pipe = start(name, folder, *flags)
     with pipe:
         stages = read_stages(pipe, stage, before)
-        time.sleep(seconds)
+        wait(process, seconds)
         now = time.monotonic()
         os.kill(process, number)
         status = finish(process)
