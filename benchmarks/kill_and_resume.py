@@ -8,6 +8,7 @@ up, train, write a checkpoint or another file. Every second kill falls at any mo
 others while a file is written. The signal is SIGKILL, SIGTERM or SIGINT. A run is killed and
 started again with --resume up to three times before it may end. Survived: every file that it leaves
 is byte for byte that of the undisturbed run, times aside; in checkpoint/ there are as many files.
+An exit status that the signal should not leave is printed as odd; the run must survive it too.
 """
 
 import argparse
@@ -207,7 +208,7 @@ def kill(name, folder, flags, moment, number):
         return None
     hit = [stage for begin, stage in stages if begin <= now][-1]
     if status not in STATUS[number]:
-        raise RuntimeError(f"{name}: {number.name} in {hit} left exit status {status}")
+        print(f"odd: {name}: {number.name} in {hit} left exit status {status}", flush=True)
     return hit
 
 
