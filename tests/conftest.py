@@ -169,6 +169,13 @@ def float64():
     keras.config.set_dtype_policy(policy)
 
 
+def random_covariance(seed, data_dim=3):
+    """A full-rank covariance with correlations of every size and unequal variances."""
+    rng = np.random.default_rng(seed)
+    factors = rng.normal(size=(data_dim, data_dim + 2))
+    return factors @ factors.T / data_dim
+
+
 class LinearGaussian:
     """x = W z + mean + noise in 3 dimensions with 2 latent ones, whose posterior is diagonal.
 

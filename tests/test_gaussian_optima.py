@@ -1,0 +1,226 @@
+"""The optima of the theory against the plain cost of any linear model."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+from conftest import random_covariance
+from scipy.optimize import minimize
+
+from gaussian_theory import (
+    cost_of_rows,
+    fixed_std_optimum,
+    linear_optimum,
+    rate_distortion,
+    shared_std_optimum,
+)
+
+DATA_DIM, N_DIM = 3, 2
+
+
+def plain_terms(covariance, weights, encoder, posterior_covariance, noise_variances):
+    """(kl, log_px_z, distortion) of any linear model, by the textbook formulas of Gaussians."""
+    n_dim = weights.shape[1]
+    mean_covariance = encoder @ covariance @ encoder.T
+    log_det = np.linalg.slogdet(posterior_covariance)[1]
+    kl = 0.5 * (np.trace(posterior_covariance + mean_covariance) - n_dim - log_det)
+    error_map = np.eye(len(covariance)) - weights @ encoder
+    errors = error_map @ covariance @ error_map.T + weights @ posterior_covariance @ weights.T
+    log_px_z = -0.5 * np.sum(
+        np.log(2 * np.pi * noise_variances) + np.diag(errors) / noise_variances
+    )
+    return kl, log_px_z, np.trace(errors)
+
+
+def encoder_of(optimum, beta):
+    """The encoder's matrix as the docstring of Optimum gives it."""
+    return optimum.posterior_covariance @ optimum.weights.T / optimum.noise_variances / beta
+
+
+def plain_cost(parameters, covariance, n_dim, beta, noise_variances_of):
+    """Cost of the model packed in a vector: W, encoder, log variances of q(z|x), noise."""
+    size = len(covariance) * n_dim
+    weights = parameters[:size].reshape(len(covariance), n_dim)
+    encoder = parameters[size : 2 * size].reshape(n_dim, len(covariance))
+    posterior = np.diag(np.exp(parameters[2 * size : 2 * size + n_dim]))
+    noise_variances = noise_variances_of(parameters[2 * size + n_dim :])
+    kl, log_px_z, _ = plain_terms(covariance, weights, encoder, posterior, noise_variances)
+    return beta * kl - log_px_z
+
+
+def packed(optimum, beta, noise_parameters):
+    posterior_variances = np.diag(optimum.posterior_covariance)
+    encoder = encoder_of(optimum, beta)
+    parts = [optimum.weights.ravel(), encoder.ravel(), np.log(posterior_variances)]
+    return np.concatenate([*parts, noise_parameters])
+
+
+def lowest_cost_found(covariance, n_dim, beta, noise_variances_of, n_noise, n_starts=2):
+    """The plain cost minimised by a general optimiser from random models."""
+    rng = np.random.default_rng(3)
+    n_parameters = 2 * len(covariance) * n_dim + n_dim + n_noise
+    args = (covariance, n_dim, beta, noise_variances_of)
+    options = {"maxiter": 3000, "maxfun": 200000, "ftol": 1e-14, "gtol": 1e-8}
+    starts = rng.normal(scale=0.5, size=(n_starts, n_parameters))
+    return min(
+        minimize(plain_cost, start, args, method="L-BFGS-B", options=options).fun
+        for start in starts
+    )
+
+
+def all_optima(covariance, n_dim, beta):
+    """Each kind of optimum, with the noise of its model as a function of its free parameters."""
+    data_dim = len(covariance)
+    fixed = fixed_std_optimum(covariance, n_dim, beta, 0.6)
+    shared = shared_std_optimum(covariance, n_dim, beta)
+    kinds = [
+        (fixed, lambda free: np.full(data_dim, 0.36), np.empty(0)),
+        (shared, lambda free: np.full(data_dim, np.exp(free[0])), shared.noise_variances[:1]),
+    ]
+    if beta >= 1.0:
+        linear = linear_optimum(covariance, n_dim, beta)
+        kinds.append((linear, np.exp, linear.noise_variances))
+    return [(optimum, noise_of, np.log(free)) for optimum, noise_of, free in kinds]
+
+
+@pytest.mark.parametrize("beta", [0.5, 1.5, 2.0, 4.0])
+def test_terms_agree_with_the_plain_formula(beta):
+    covariance = random_covariance(5, 5)
+    for optimum, _, _ in all_optima(covariance, 3, beta):
+        kl, log_px_z, distortion = plain_terms(
+            covariance,
+            optimum.weights,
+            encoder_of(optimum, beta),
+            optimum.posterior_covariance,
+            optimum.noise_variances,
+        )
+        assert optimum.kl == pytest.approx(kl, abs=1e-10)
+        assert optimum.log_px_z == pytest.approx(log_px_z, abs=1e-10)
+        assert optimum.distortion == pytest.approx(distortion, abs=1e-10)
+        assert optimum.elbo == pytest.approx(log_px_z - kl, abs=1e-10)
+        assert optimum.cost == pytest.approx(beta * kl - log_px_z, abs=1e-10)
+
+
+def test_terms_agree_with_monte_carlo():
+    covariance, beta, rows = random_covariance(6), 1.3, 200_000
+    optimum = linear_optimum(covariance, N_DIM, beta)
+    rng = np.random.default_rng(6)
+    x = rng.multivariate_normal(np.zeros(DATA_DIM), covariance, size=rows)
+    mean, std = x @ encoder_of(optimum, beta).T, np.sqrt(np.diag(optimum.posterior_covariance))
+    z = mean + std * rng.normal(size=mean.shape)
+    log_q = scipy.stats.norm.logpdf(z, mean, std).sum(axis=1)
+    kl = log_q - scipy.stats.norm.logpdf(z).sum(axis=1)
+    mean_x, std_x = z @ optimum.weights.T, np.sqrt(optimum.noise_variances)
+    log_px_z = scipy.stats.norm.logpdf(x, mean_x, std_x).sum(axis=1)
+    for draws, expected in [
+        (kl, optimum.kl),
+        (log_px_z, optimum.log_px_z),
+        (beta * kl - log_px_z, optimum.cost),
+        (np.sum((x - mean_x) ** 2, axis=1), optimum.distortion),
+    ]:
+        standard_error = draws.std() / np.sqrt(rows)
+        assert standard_error < 0.015
+        assert draws.mean() == pytest.approx(expected, abs=4.5 * standard_error)
+
+
+@pytest.mark.parametrize("beta", [0.5, 1.2, 2.0, 4.0])
+def test_the_optima_are_stationary_and_random_steps_do_not_improve_them(beta):
+    covariance = random_covariance(7, 5)
+    rng = np.random.default_rng(7)
+    for optimum, noise_of, free in all_optima(covariance, N_DIM, beta):
+        parameters = packed(optimum, beta, free)
+        args = (covariance, N_DIM, beta, noise_of)
+        # Central differences: forward ones are off by the curvature.
+        gradient = [
+            (plain_cost(parameters + step, *args) - plain_cost(parameters - step, *args)) / 2e-5
+            for step in 1e-5 * np.eye(len(parameters))
+        ]
+        np.testing.assert_allclose(gradient, 0.0, atol=1e-6)
+        for scale in [1e-3, 1e-2, 1e-1, 1.0]:
+            steps = scale * rng.normal(size=(25, len(parameters)))
+            costs = [plain_cost(parameters + step, *args) for step in steps]
+            assert min(costs) >= optimum.cost - 1e-9
+
+
+@pytest.mark.parametrize("beta", [0.5, 1.3, 4.0])
+def test_a_general_optimiser_reaches_the_optima_and_does_not_beat_them(beta):
+    # At beta = 4 the shared variance has n_dim * beta > data_dim, and a minimum all the same.
+    covariance = np.array([[2.0, 1.5, 0.7], [1.5, 1.8, 0.4], [0.7, 0.4, 0.5]])
+    for optimum, noise_of, free in all_optima(covariance, N_DIM, beta):
+        found = lowest_cost_found(covariance, N_DIM, beta, noise_of, len(free))
+        assert found == pytest.approx(optimum.cost, abs=1e-6)
+
+
+def test_a_full_posterior_covariance_is_no_better_than_a_diagonal_one():
+    covariance, beta = random_covariance(8, 4), 1.5
+    optimum = linear_optimum(covariance, N_DIM, beta)
+
+    def cost(parameters):
+        root = np.array([[np.exp(parameters[0]), 0.0], [parameters[1], np.exp(parameters[2])]])
+        encoder, weights = parameters[3:11].reshape(2, 4), parameters[11:19].reshape(4, 2)
+        noise_variances = np.exp(parameters[19:])
+        kl, log_px_z, _ = plain_terms(covariance, weights, encoder, root @ root.T, noise_variances)
+        return beta * kl - log_px_z
+
+    starts = np.random.default_rng(8).normal(scale=0.5, size=(5, 23))
+    found = min(minimize(cost, start, method="BFGS").fun for start in starts)
+    assert found == pytest.approx(optimum.cost, abs=1e-6)
+
+
+def test_the_slope_of_the_cost_in_beta_is_the_kl():
+    covariance = random_covariance(9, 4)
+    for optimum_of in [
+        lambda beta: linear_optimum(covariance, N_DIM, beta),
+        lambda beta: shared_std_optimum(covariance, N_DIM, beta),
+        lambda beta: fixed_std_optimum(covariance, N_DIM, beta, 0.3),
+    ]:
+        optimum = optimum_of(1.4)
+        slope = (optimum_of(1.4 + 1e-4).cost - optimum_of(1.4 - 1e-4).cost) / 2e-4
+        assert optimum.kl > 0.1
+        assert slope == pytest.approx(optimum.kl, abs=1e-5)
+
+
+def test_beta_below_one_has_no_minimum_where_variances_are_learned():
+    covariance = random_covariance(14)
+    with pytest.raises(ValueError, match="no minimum"):
+        linear_optimum(covariance, N_DIM, 0.99)
+    with pytest.raises(ValueError, match="no minimum"):
+        shared_std_optimum(covariance, DATA_DIM, 0.99)
+    # The reason given: a latent that copies x_1 lowers the plain cost by (1 - beta)/2 log(psi).
+    costs = []
+    for psi in [1e-6, 1e-8]:
+        weights = np.sqrt(covariance[0, 0] - psi) * np.eye(3)[:, :1]
+        encoder = weights.T / covariance[0, 0]
+        noise_variances = np.array([psi, covariance[1, 1], covariance[2, 2]])
+        posterior = np.array([[psi / covariance[0, 0]]])
+        terms = plain_terms(covariance, weights, encoder, posterior, noise_variances)
+        costs.append(0.5 * terms[0] - terms[1])
+    assert costs[1] - costs[0] == pytest.approx(0.25 * np.log(1e-2), abs=1e-4)
+
+
+def test_no_linear_model_has_a_rate_below_the_rate_distortion_function():
+    rng = np.random.default_rng(18)
+    covariance = random_covariance(18)
+    for _ in range(300):
+        weights, encoder = rng.normal(size=(3, 2)), rng.normal(size=(2, 3))
+        posterior = np.diag(np.exp(rng.normal(size=2)))
+        kl, _, distortion = plain_terms(covariance, weights, encoder, posterior, np.ones(3))
+        assert kl >= rate_distortion(covariance, distortion)
+    for beta in [1.0, 1.2, 2.0]:
+        optimum = linear_optimum(covariance, N_DIM, beta)
+        assert optimum.kl >= rate_distortion(covariance, optimum.distortion) - 1e-9
+
+
+def test_cost_of_rows_is_the_cost_of_the_linear_model_written_out_for_each_row():
+    covariance = np.loadtxt(Path(__file__).parents[1] / "data" / "covariance.dat")[:4, :4]
+    mean, beta = np.array([0.5, -1.0, 2.0, 0.0]), 1.5
+    optimum = linear_optimum(covariance, 2, beta)
+    weights, psi, v = optimum.weights, optimum.noise_variances, optimum.posterior_covariance
+    x = np.random.default_rng(5).multivariate_normal(mean, 1.3 * covariance, size=7)
+    z_mean = (x - mean) @ (v @ weights.T / psi / beta).T
+    kl = 0.5 * (np.trace(v) + np.sum(z_mean**2, axis=1) - 2 - np.linalg.slogdet(v)[1])
+    error = (x - mean - z_mean @ weights.T) ** 2 + np.diag(weights @ v @ weights.T)
+    log_px_z = -0.5 * np.sum(np.log(2 * np.pi * psi) + error / psi, axis=1)
+    rows = cost_of_rows(optimum, beta, x, mean, covariance)
+    np.testing.assert_allclose(rows, beta * kl - log_px_z, rtol=1e-9)
