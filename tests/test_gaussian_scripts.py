@@ -1,8 +1,7 @@
-"""The five scripts on Gaussian data, end to end."""
+"""Training runs and sweeps of the two mains on Gaussian data, end to end."""
 
 import csv
 import json
-import shutil
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -12,35 +11,15 @@ import pytest
 from scipy.stats import multivariate_normal
 
 import beta_sweep
-import beta_vae_after_training
 import beta_vae_main
 import evaluation
 import gaussian_report
-import mnist_vae_after_training
-import mnist_vae_main
-import run_files
 import training
 import vae_decoder_sample_generation
 import vae_main
 from data_processing import get_data
 from vae_models import VAE, load_model
 
-ROOT = Path(vae_main.__file__).parent
-RUN_FLAGS = (
-    "--data_path --data_size --training_data_size --data_dim --n_dim --n_width --n_epoch "
-    "--batch_size --lr --lr_schedule --optimizer --decoder_std --seed --output_dir --resume"
-).split()
-SCRIPTS = {
-    vae_main: RUN_FLAGS,
-    beta_vae_main: [*RUN_FLAGS, "--beta"],
-    vae_decoder_sample_generation: ["--model_dir", "--n_samples", "--output", "--seed"],
-    beta_vae_after_training: ["--model_dir", "--n_samples", "--data_path", "--seed"],
-    mnist_vae_main: (
-        "--data_path --n_dim --n_width --batch_size --n_epoch --lr --output_dir --beta --seed "
-        "--resume"
-    ).split(),
-    mnist_vae_after_training: ["--model_dir", "--data_path", "--n_importance"],
-}
 PARAMETERS = [f"Encoder_{kind}{number}.dat" for number in "123" for kind in "Wb"] + [
     f"Decoder_{kind}{number}.dat" for number in "456" for kind in "Wb"
 ]
@@ -62,45 +41,6 @@ def rows_of(path):
 
 def data_of_run(folder):
     return get_data(read_json(folder / "config.json"))
-
-
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
-def test_help_names_every_flag_of_the_contract_with_its_default(script, capsys):
-    with pytest.raises(SystemExit) as left:
-        script.main(["--help"])
-    assert left.value.code == 0
-    shown = capsys.readouterr().out
-    for flag in SCRIPTS[script]:
-        assert flag in shown
-    assert shown.count("(default:") >= len(SCRIPTS[script])
-
-
-def test_defaults_of_the_two_mains_are_the_same_and_those_of_the_contract():
-    vae, beta_vae = (vars(main.parse_arguments([])) for main in (vae_main, beta_vae_main))
-    assert (vae.pop("output_dir"), beta_vae.pop("output_dir")) == (
-        "results/vae",
-        "results/beta_vae",
-    )
-    beta_vae.pop("beta")
-    assert vae == beta_vae
-    expected = {"data_path": None, "data_size": 100_000, "data_dim": 10, "n_dim": 2, "n_width": 128}
-    expected |= {"decoder_std": None, "seed": 0, "resume": False}
-    assert {name: vae[name] for name in expected} == expected
-
-
-@pytest.mark.parametrize("script", [vae_main, beta_vae_main], ids=lambda script: script.__name__)
-def test_the_guidelines_own_settings_can_be_read_from_a_file(script):
-    args = script.parse_arguments([f"@{ROOT / 'data' / 'original_settings.args'}"])
-    expected = {"data_size": 100, "training_data_size": 80, "batch_size": 5, "n_epoch": 2}
-    expected |= {"n_width": 128, "optimizer": "sgd", "lr": 0.001, "lr_schedule": "constant"}
-    assert {name: vars(args)[name] for name in expected} == expected
-
-
-def test_flag_files_hold_comments_and_quotes_and_later_flags_win(tmp_path):
-    path = tmp_path / "my.args"
-    path.write_text("# don't\n--lr 0.5 --n_dim 3  # a half\n\n--output_dir 'a b'\n")
-    args = vae_main.parse_arguments([f"@{path}", "--n_dim", "4"])
-    assert (args.lr, args.n_dim, args.output_dir) == (0.5, 4, "a b")
 
 
 def test_config_holds_every_setting_and_version_before_the_first_step(
@@ -287,96 +227,6 @@ def test_a_resumed_sweep_trains_what_is_missing_and_more_epochs(
     assert weights(folder / "beta_4") != first
 
 
-@pytest.fixture
-def copy_of(tmp_path):
-    """copy_of(folder): a copy of a run that a script may write to."""
-    return lambda folder: Path(shutil.copytree(folder, tmp_path / "copy"))
-
-
-@pytest.mark.parametrize("name", ["x.dat", "x.npy"])
-def test_decoder_samples_come_from_the_saved_weights(copy_of, tmp_path, vae_run, name, capsys):
-    folder = copy_of(vae_run)
-    argv = ["--model_dir", folder, "--n_samples", "200", "--output", tmp_path / name, "--seed", "3"]
-    vae_decoder_sample_generation.main([str(arg) for arg in argv])
-    x = np.load(tmp_path / name) if name == "x.npy" else np.loadtxt(tmp_path / name, np.float32)
-    assert x.shape == (200, 3)
-    z_std = np.exp(np.loadtxt(folder / "Decoder_b6.dat")[3:])
-    assert (x.std(axis=0) > 0.3 * z_std).all()
-    assert str(tmp_path / name) in capsys.readouterr().out
-    assert (folder / "figures" / "decoder_data.png").exists()
-
-
-def test_the_seed_repeats_decoder_samples_and_draw_chooses_their_mean(copy_of, tmp_path, vae_run):
-    folder = copy_of(vae_run)
-
-    def samples(*flags):
-        argv = [
-            "--model_dir",
-            str(folder),
-            "--output",
-            str(tmp_path / "x.npy"),
-            "--n_samples",
-            "50",
-        ]
-        vae_decoder_sample_generation.main([*argv, *flags])
-        return np.load(tmp_path / "x.npy")
-
-    first = samples("--seed", "3")
-    np.testing.assert_array_equal(samples("--seed", "3"), first)
-    assert not np.isin(samples("--seed", "4"), first).any()
-    means = samples("--seed", "3", "--draw", "mean")
-    assert (means.std(axis=0) < first.std(axis=0)).all()
-
-
-def test_after_training_writes_both_kinds_of_data_and_the_active_units(copy_of, beta_run, capsys):
-    folder = copy_of(beta_run)
-    beta_vae_after_training.main(["--model_dir", str(folder), "--n_samples", "60"])
-    assert np.loadtxt(folder / "deco_data.dat").shape == (60, 3)
-    assert np.loadtxt(folder / "en_deco_data.dat").shape == (50, 3)
-    shown = capsys.readouterr().out
-    data = data_of_run(folder)
-    x = np.concatenate([data.x_train, data.x_held_out])
-    units = evaluation.latent_units(load_model(folder)[0], x)
-    assert f"active units: {units.active.sum()} of 2" in shown
-    for variance in units.variance_of_mean:
-        assert f"{variance:.4f}" in shown
-    pictures = {path.name for path in (folder / "figures").iterdir()}
-    assert pictures >= {"latent_traversal.png", "generated_data.png"}
-
-
-def test_after_training_encodes_a_given_file_into_a_given_folder(copy_of, beta_run, tmp_path):
-    folder, out = copy_of(beta_run), tmp_path / "out"
-    out.mkdir()
-    x = 3.0 * np.random.default_rng(0).normal(size=(7, 3))
-    np.savetxt(tmp_path / "mine.csv", x, delimiter=",")
-    before = sorted(path.name for path in folder.iterdir())
-    argv = ["--model_dir", folder, "--data_path", tmp_path / "mine.csv", "--output_dir", out]
-    argv += ["--format", "npy", "--draw", "mean", "--n_samples", "20"]
-    beta_vae_after_training.main([str(arg) for arg in argv])
-    assert sorted(path.name for path in folder.iterdir()) == before
-    assert np.load(out / "deco_data.npy").shape == (20, 3)
-    reconstructed = np.load(out / "en_deco_data.npy")
-    model, _ = load_model(folder)
-    mean, log_std = model.encode(np.float32(x))
-    draws = np.random.default_rng(0).normal(size=(4000, 7, 2)) * np.exp(log_std) + mean
-    low, high = (f(model.decoder_mean(np.float32(draws)), axis=0) for f in (np.min, np.max))
-    assert (low - 0.1 <= reconstructed).all()
-    assert (reconstructed <= high + 0.1).all()
-
-
-def test_a_single_row_of_data_and_of_samples_is_enough_for_the_scripts(
-    copy_of, beta_run, tmp_path, recwarn
-):
-    folder = copy_of(beta_run)
-    np.savetxt(tmp_path / "one.dat", np.ones((1, 3)))
-    argv = ["--model_dir", str(folder), "--n_samples", "1"]
-    beta_vae_after_training.main([*argv, "--data_path", str(tmp_path / "one.dat")])
-    assert np.loadtxt(folder / "en_deco_data.dat").shape == (3,)
-    vae_decoder_sample_generation.main([*argv, "--output", str(tmp_path / "one.npy")])
-    assert np.load(tmp_path / "one.npy").shape == (1, 3)
-    assert not [w for w in recwarn if issubclass(w.category, RuntimeWarning)]
-
-
 @pytest.mark.parametrize(
     "flags",
     [
@@ -418,21 +268,3 @@ def test_data_with_a_constant_column_train_to_a_report_without_a_reference(
     assert np.isfinite(report["elbo_held_out"])
     assert rows_of(folder / "sweep.csv")[0]["cost_exact"] == "nan"
     assert "no Gaussian reference" in capsys.readouterr().out
-
-
-def test_a_script_that_is_stopped_leaves_by_its_own_status(ends):
-    def stopped():
-        raise run_files.Stopped("stopped in epoch 3", status=143)
-
-    def interrupted():
-        raise KeyboardInterrupt
-
-    def full_disk():
-        raise OSError(28, "No space left on device", "x.dat")
-
-    assert ends(lambda _: stopped(), [])[0] == 143
-    assert ends(lambda _: interrupted(), [])[0] == 130
-    status, lines = ends(lambda _: full_disk(), [])
-    assert status == 1
-    assert len(lines) == 1
-    assert "x.dat: No space left on device" in lines[0]

@@ -1,0 +1,104 @@
+"""The two scripts that work on a trained model of Gaussian data, end to end."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import beta_vae_after_training
+import evaluation
+import vae_decoder_sample_generation
+from data_processing import get_data
+from run_files import read_json
+from vae_models import load_model
+
+
+@pytest.fixture
+def copy_of(tmp_path):
+    """copy_of(folder): a copy of a run that a script may write to."""
+    return lambda folder: Path(shutil.copytree(folder, tmp_path / "copy"))
+
+
+@pytest.mark.parametrize("name", ["x.dat", "x.npy"])
+def test_decoder_samples_come_from_the_saved_weights(copy_of, tmp_path, vae_run, name, capsys):
+    folder = copy_of(vae_run)
+    argv = ["--model_dir", folder, "--n_samples", "200", "--output", tmp_path / name, "--seed", "3"]
+    vae_decoder_sample_generation.main([str(arg) for arg in argv])
+    x = np.load(tmp_path / name) if name == "x.npy" else np.loadtxt(tmp_path / name, np.float32)
+    assert x.shape == (200, 3)
+    z_std = np.exp(np.loadtxt(folder / "Decoder_b6.dat")[3:])
+    assert (x.std(axis=0) > 0.3 * z_std).all()
+    assert str(tmp_path / name) in capsys.readouterr().out
+    assert (folder / "figures" / "decoder_data.png").exists()
+
+
+def test_the_seed_repeats_decoder_samples_and_draw_chooses_their_mean(copy_of, tmp_path, vae_run):
+    folder = copy_of(vae_run)
+
+    def samples(*flags):
+        argv = [
+            "--model_dir",
+            str(folder),
+            "--output",
+            str(tmp_path / "x.npy"),
+            "--n_samples",
+            "50",
+        ]
+        vae_decoder_sample_generation.main([*argv, *flags])
+        return np.load(tmp_path / "x.npy")
+
+    first = samples("--seed", "3")
+    np.testing.assert_array_equal(samples("--seed", "3"), first)
+    assert not np.isin(samples("--seed", "4"), first).any()
+    means = samples("--seed", "3", "--draw", "mean")
+    assert (means.std(axis=0) < first.std(axis=0)).all()
+
+
+def test_after_training_writes_both_kinds_of_data_and_the_active_units(copy_of, beta_run, capsys):
+    folder = copy_of(beta_run)
+    beta_vae_after_training.main(["--model_dir", str(folder), "--n_samples", "60"])
+    assert np.loadtxt(folder / "deco_data.dat").shape == (60, 3)
+    assert np.loadtxt(folder / "en_deco_data.dat").shape == (50, 3)
+    shown = capsys.readouterr().out
+    data = get_data(read_json(folder / "config.json"))
+    x = np.concatenate([data.x_train, data.x_held_out])
+    units = evaluation.latent_units(load_model(folder)[0], x)
+    assert f"active units: {units.active.sum()} of 2" in shown
+    for variance in units.variance_of_mean:
+        assert f"{variance:.4f}" in shown
+    pictures = {path.name for path in (folder / "figures").iterdir()}
+    assert pictures >= {"latent_traversal.png", "generated_data.png"}
+
+
+def test_after_training_encodes_a_given_file_into_a_given_folder(copy_of, beta_run, tmp_path):
+    folder, out = copy_of(beta_run), tmp_path / "out"
+    out.mkdir()
+    x = 3.0 * np.random.default_rng(0).normal(size=(7, 3))
+    np.savetxt(tmp_path / "mine.csv", x, delimiter=",")
+    before = sorted(path.name for path in folder.iterdir())
+    argv = ["--model_dir", folder, "--data_path", tmp_path / "mine.csv", "--output_dir", out]
+    argv += ["--format", "npy", "--draw", "mean", "--n_samples", "20"]
+    beta_vae_after_training.main([str(arg) for arg in argv])
+    assert sorted(path.name for path in folder.iterdir()) == before
+    assert np.load(out / "deco_data.npy").shape == (20, 3)
+    reconstructed = np.load(out / "en_deco_data.npy")
+    model, _ = load_model(folder)
+    mean, log_std = model.encode(np.float32(x))
+    draws = np.random.default_rng(0).normal(size=(4000, 7, 2)) * np.exp(log_std) + mean
+    low, high = (f(model.decoder_mean(np.float32(draws)), axis=0) for f in (np.min, np.max))
+    assert (low - 0.1 <= reconstructed).all()
+    assert (reconstructed <= high + 0.1).all()
+
+
+def test_a_single_row_of_data_and_of_samples_is_enough_for_the_scripts(
+    copy_of, beta_run, tmp_path, recwarn
+):
+    folder = copy_of(beta_run)
+    np.savetxt(tmp_path / "one.dat", np.ones((1, 3)))
+    argv = ["--model_dir", str(folder), "--n_samples", "1"]
+    beta_vae_after_training.main([*argv, "--data_path", str(tmp_path / "one.dat")])
+    assert np.loadtxt(folder / "en_deco_data.dat").shape == (3,)
+    vae_decoder_sample_generation.main([*argv, "--output", str(tmp_path / "one.npy")])
+    assert np.load(tmp_path / "one.npy").shape == (1, 3)
+    assert not [w for w in recwarn if issubclass(w.category, RuntimeWarning)]
