@@ -216,3 +216,11 @@ def test_float64_rows_reach_the_model_as_float32():
     x = np.random.default_rng(0).normal(size=(7, 3))
     (chunk, epsilon, _), *_ = data_processing.Batches(x, 4, 2, seed=0).chunks(1)
     assert chunk.dtype == epsilon.dtype == np.float32
+
+
+def test_batches_hold_several_draws_of_noise_for_each_row():
+    batches = data_processing.Batches(np.zeros((11, 3), np.float32), 4, 2, seed=0, n_samples=5)
+    shapes = [(x.shape, epsilon.shape, n) for x, epsilon, n in batches.chunks(1)]
+    assert shapes == [((2, 4, 3), (2, 5, 4, 2), 2), ((1, 3, 3), (1, 5, 3, 2), 1)]
+    values = np.concatenate([epsilon.ravel() for _, epsilon, _ in batches.chunks(1)])
+    assert len(np.unique(values)) == 11 * 5 * 2

@@ -1,3 +1,5 @@
+"""The two scripts on images, end to end, and what they refuse."""
+
 import csv
 import json
 import shutil
@@ -8,7 +10,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import data_processing
 import evaluation
 import image_data
 import image_models
@@ -60,10 +61,6 @@ def looked_at(run_folder, tmp_path_factory):
 def read_csv(path):
     with open(path, newline="") as file:
         return [{name: float(v) for name, v in row.items()} for row in csv.DictReader(file)]
-
-
-def preset(name, *more):
-    return mnist_vae_main.parse_arguments([f"@{ROOT / 'presets' / name}.args", *more])
 
 
 @pytest.mark.parametrize("likelihood", RUNS)
@@ -141,111 +138,6 @@ def test_bytes_and_floats_train_alike_in_xla_and_outside(tmp_path):
         run_steps = training.compile_steps(step, model, optimizer, jit_compile)
         terms.append(run_steps(images, epsilon, 2))
     np.testing.assert_allclose(terms[0], terms[1], rtol=1e-4)
-
-
-def grey_ramp(rows):
-    """Images (rows, 256): pixel j is grey value j, and the last pixel numbers the image."""
-    x = np.tile(np.arange(256, dtype=np.uint8), (rows, 1))
-    x[:, -1] = np.where(np.arange(rows) < 5, 255, 0)
-    return x
-
-
-def epoch_images(batches, epoch):
-    return np.concatenate([x[:n].reshape(-1, x.shape[-1]) for x, _, n in batches.chunks(epoch)])
-
-
-def test_dynamic_binarisation_draws_each_pixel_anew_with_its_grey_value_as_probability():
-    batches = image_data.BinarizedBatches(grey_ramp(2003), 10, n_dim=2, seed=1)
-    epochs = [epoch_images(batches, epoch) for epoch in (1, 2)]
-    assert all(x.shape == (2003, 256) and set(np.unique(x)) == {0, 1} for x in epochs)
-    assert all(x[:, -1].sum() == 5 for x in epochs)  # every row once, white stays white
-    probability = np.arange(255) / 255
-    for x in epochs:
-        bound = 5 * np.sqrt(probability * (1 - probability) / 2003)
-        assert np.all(np.abs(x[:, :-1].mean(axis=0) - probability) <= bound)
-    assert np.mean(epochs[0] != epochs[1]) == pytest.approx(1 / 3, abs=0.01)  # 2 p (1 - p)
-
-
-def test_dynamic_binarisation_is_drawn_again_alike_by_the_same_seed_alone():
-    def images(seed):
-        return epoch_images(image_data.BinarizedBatches(grey_ramp(30), 7, 2, seed), 3)
-
-    np.testing.assert_array_equal(images(1), images(1))
-    assert not np.array_equal(images(1), images(2))
-
-
-def test_static_binarisation_is_drawn_once_and_grey_values_stay_grey():
-    raw = image_data.load_images(SAMPLE)
-    static = image_data.get_images(SAMPLE, "static", 4)
-    np.testing.assert_array_equal(static.x_train, image_data.get_images(SAMPLE, "static", 4)[0])
-    assert not np.array_equal(static.x_train, image_data.get_images(SAMPLE, "static", 5)[0])
-    assert static.x_train.mean() == pytest.approx(raw.x_train.mean() / 255, abs=2e-3)
-    batches = data_processing.Batches(static.x_train, 100, 2, 0)
-    rows = [np.sort(epoch_images(batches, epoch) @ np.arange(784)) for epoch in (1, 2)]
-    np.testing.assert_array_equal(*rows)
-    grey = image_data.get_images(SAMPLE, "none", 4)
-    assert grey.x_train.dtype == np.float32
-    np.testing.assert_array_equal(np.round(255 * grey.x_test), raw.x_test)
-
-
-@pytest.mark.parametrize("binarization", ["dynamic", "static"])
-def test_the_test_images_are_binarised_once(binarization):
-    one, two = (image_data.get_images(SAMPLE, binarization, 4).x_test for _ in range(2))
-    np.testing.assert_array_equal(one, two)
-    assert set(np.unique(one)) == {0, 1}
-
-
-def test_batches_hold_several_draws_of_noise_for_each_row():
-    batches = data_processing.Batches(np.zeros((11, 3), np.float32), 4, 2, seed=0, n_samples=5)
-    shapes = [(x.shape, epsilon.shape, n) for x, epsilon, n in batches.chunks(1)]
-    assert shapes == [((2, 4, 3), (2, 5, 4, 2), 2), ((1, 3, 3), (1, 5, 3, 2), 1)]
-    values = np.concatenate([epsilon.ravel() for _, epsilon, _ in batches.chunks(1)])
-    assert len(np.unique(values)) == 11 * 5 * 2
-
-
-def rates_by_epoch(args, epochs, steps=7):
-    rate = training.learning_rate_by_epoch(
-        args.lr, args.lr_schedule, steps, args.lr_factor, args.lr_every
-    )
-    first, last = ([float(rate(e * steps + k)) for e in epochs] for k in (0, steps - 1))
-    assert first == last
-    return first
-
-
-def test_the_homework_preset_takes_the_rate_times_075_every_200_epochs():
-    args = preset("mnist_homework")
-    assert (args.n_dim, args.n_width, args.n_samples) == (40, [500, 500], 10)
-    assert (args.batch_size, args.batch_norm, args.binarization) == (100, True, "dynamic")
-    epochs = [0, 199, 200, 399, 400, 999]
-    expected = [0.001 * 0.75 ** (epoch // 200) for epoch in epochs]
-    assert rates_by_epoch(args, epochs) == pytest.approx(expected)
-
-
-def test_the_burda_preset_has_the_schedule_of_the_paper():
-    args = preset("mnist_burda2015")
-    assert (args.n_dim, args.n_width, args.activation) == (50, [200, 200], "tanh")
-    assert (args.batch_size, args.adam_epsilon, args.n_samples) == (20, 1e-4, 1)
-    expected = [0.001 * 10 ** (-i / 7) for i in range(8) for _ in range(3**i)]
-    assert len(expected) == args.n_epoch == 3280
-    epochs = [0, 1, 3, 4, 12, 13, 39, 40, 120, 121, 363, 364, 1092, 1093, 3279]
-    assert rates_by_epoch(args, epochs) == pytest.approx([expected[epoch] for epoch in epochs])
-
-
-def test_the_other_presets_say_what_their_names_say():
-    assert preset("mnist_2d").n_dim == 2
-    assert preset("mnist_report").n_epoch == 30
-    names = {preset(path.stem).output_dir for path in (ROOT / "presets").glob("mnist_*.args")}
-    assert len(names) == 4
-
-
-def test_widths_are_one_for_all_layers_or_one_for_each():
-    def widths(*flags):
-        return mnist_vae_main.parse_arguments(flags).n_width
-
-    assert widths() == [500, 500]
-    assert widths("--n_width", "30") == [30, 30]
-    assert widths("--n_width", "30", "--n_layers", "1") == [30]
-    assert widths("--n_width", "30", "20", "10") == [30, 20, 10]
 
 
 def test_interpolation_ends_at_the_reconstructions_of_its_two_images(run_folder):

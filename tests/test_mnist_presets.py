@@ -1,0 +1,59 @@
+"""The settings of mnist_vae_main.py: the preset files, and widths."""
+
+from pathlib import Path
+
+import pytest
+
+import mnist_vae_main
+import training
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def preset(name, *more):
+    return mnist_vae_main.parse_arguments([f"@{ROOT / 'presets' / name}.args", *more])
+
+
+def rates_by_epoch(args, epochs, steps=7):
+    rate = training.learning_rate_by_epoch(
+        args.lr, args.lr_schedule, steps, args.lr_factor, args.lr_every
+    )
+    first, last = ([float(rate(e * steps + k)) for e in epochs] for k in (0, steps - 1))
+    assert first == last
+    return first
+
+
+def test_the_homework_preset_takes_the_rate_times_075_every_200_epochs():
+    args = preset("mnist_homework")
+    assert (args.n_dim, args.n_width, args.n_samples) == (40, [500, 500], 10)
+    assert (args.batch_size, args.batch_norm, args.binarization) == (100, True, "dynamic")
+    epochs = [0, 199, 200, 399, 400, 999]
+    expected = [0.001 * 0.75 ** (epoch // 200) for epoch in epochs]
+    assert rates_by_epoch(args, epochs) == pytest.approx(expected)
+
+
+def test_the_burda_preset_has_the_schedule_of_the_paper():
+    args = preset("mnist_burda2015")
+    assert (args.n_dim, args.n_width, args.activation) == (50, [200, 200], "tanh")
+    assert (args.batch_size, args.adam_epsilon, args.n_samples) == (20, 1e-4, 1)
+    expected = [0.001 * 10 ** (-i / 7) for i in range(8) for _ in range(3**i)]
+    assert len(expected) == args.n_epoch == 3280
+    epochs = [0, 1, 3, 4, 12, 13, 39, 40, 120, 121, 363, 364, 1092, 1093, 3279]
+    assert rates_by_epoch(args, epochs) == pytest.approx([expected[epoch] for epoch in epochs])
+
+
+def test_the_other_presets_say_what_their_names_say():
+    assert preset("mnist_2d").n_dim == 2
+    assert preset("mnist_report").n_epoch == 30
+    names = {preset(path.stem).output_dir for path in (ROOT / "presets").glob("mnist_*.args")}
+    assert len(names) == 4
+
+
+def test_widths_are_one_for_all_layers_or_one_for_each():
+    def widths(*flags):
+        return mnist_vae_main.parse_arguments(flags).n_width
+
+    assert widths() == [500, 500]
+    assert widths("--n_width", "30") == [30, 30]
+    assert widths("--n_width", "30", "--n_layers", "1") == [30]
+    assert widths("--n_width", "30", "20", "10") == [30, 20, 10]
