@@ -7,6 +7,7 @@ import pytest
 
 import data_processing
 import image_data
+from image_data import binarize
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = str(ROOT / "data" / "mnist_sample.npz")
@@ -62,3 +63,31 @@ def test_the_test_images_are_binarised_once(binarization):
     one, two = (image_data.get_images(SAMPLE, binarization, 4).x_test for _ in range(2))
     np.testing.assert_array_equal(one, two)
     assert set(np.unique(one)) == {0, 1}
+
+
+def test_binarize_gives_one_with_probability_grey_value_over_255():
+    n = 20000
+    x = np.tile(np.arange(256, dtype=np.uint8), (n, 1))
+    ones = binarize(x, np.random.default_rng(0)).sum(axis=0)
+    p = np.arange(256) / 255
+    assert ones[0] == 0 and ones[255] == n
+    z = (ones - n * p)[1:255] / np.sqrt(n * p * (1 - p))[1:255]
+    assert np.abs(z).max() < 4.5  # of 254 standard normals
+    assert abs(z.mean()) < 4 / np.sqrt(254)
+    assert abs((z**2).mean() - 1) < 4 * np.sqrt(2 / 254)
+
+
+def test_binarize_draws_each_pixel_on_its_own_and_again_from_the_same_seed():
+    x = np.full((300, 50), 102, np.uint8)  # probability 0.4
+    first = binarize(x, np.random.default_rng(3))
+    assert first.dtype == np.uint8 and set(np.unique(first)) == {0, 1}
+    np.testing.assert_array_equal(first, binarize(x, np.random.default_rng(3)))
+    assert (first != binarize(x, np.random.default_rng(4))).mean() == pytest.approx(0.48, abs=0.02)
+    neighbours = (first[:, 1:] * first[:, :-1]).mean()
+    assert neighbours == pytest.approx(0.16, abs=0.015)
+    assert set(np.unique(x)) == {102}
+
+
+def test_binarize_refuses_values_that_are_not_grey_values_of_uint8():
+    with pytest.raises(ValueError, match="dtype uint8, it is float32"):
+        binarize(np.zeros((2, 3), np.float32), np.random.default_rng(0))

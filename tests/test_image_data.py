@@ -1,3 +1,5 @@
+"""Files of images: what is read from them, and what is refused."""
+
 import gzip
 import io
 import os
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 
 from benchmarks.fuzz_loaders import outcome
-from image_data import binarize, load_images
+from image_data import load_images
 from table_files import InputError
 
 SAMPLE = Path(__file__).parents[1] / "data" / "mnist_sample.npz"
@@ -293,31 +295,3 @@ def test_paths_that_lead_to_no_images_are_refused(tmp_path):
     assert ": cannot be read as an .npz file (File is not a zip file)" in refusal(
         tmp_path / "x.npz"
     )
-
-
-def test_binarize_gives_one_with_probability_grey_value_over_255():
-    n = 20000
-    x = np.tile(np.arange(256, dtype=np.uint8), (n, 1))
-    ones = binarize(x, np.random.default_rng(0)).sum(axis=0)
-    p = np.arange(256) / 255
-    assert ones[0] == 0 and ones[255] == n
-    z = (ones - n * p)[1:255] / np.sqrt(n * p * (1 - p))[1:255]
-    assert np.abs(z).max() < 4.5  # of 254 standard normals
-    assert abs(z.mean()) < 4 / np.sqrt(254)
-    assert abs((z**2).mean() - 1) < 4 * np.sqrt(2 / 254)
-
-
-def test_binarize_draws_each_pixel_on_its_own_and_again_from_the_same_seed():
-    x = np.full((300, 50), 102, np.uint8)  # probability 0.4
-    first = binarize(x, np.random.default_rng(3))
-    assert first.dtype == np.uint8 and set(np.unique(first)) == {0, 1}
-    np.testing.assert_array_equal(first, binarize(x, np.random.default_rng(3)))
-    assert (first != binarize(x, np.random.default_rng(4))).mean() == pytest.approx(0.48, abs=0.02)
-    neighbours = (first[:, 1:] * first[:, :-1]).mean()
-    assert neighbours == pytest.approx(0.16, abs=0.015)
-    assert set(np.unique(x)) == {102}
-
-
-def test_binarize_refuses_values_that_are_not_grey_values_of_uint8():
-    with pytest.raises(ValueError, match="dtype uint8, it is float32"):
-        binarize(np.zeros((2, 3), np.float32), np.random.default_rng(0))
