@@ -2,7 +2,9 @@
 
 import csv
 import os
+import shutil
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -152,6 +154,19 @@ def refused(ends, contents, tmp_path, monkeypatch):
         assert len(lines) == 1, lines
         assert contents(tmp_path) == before
         return lines[0]
+
+    return call
+
+
+@pytest.fixture
+def run_copy(beta_run, vae_run, tmp_path):
+    """run_copy(script): a copy of the run folder that an after-training script works on."""
+    import beta_vae_after_training
+
+    def call(script):
+        run = beta_run if script is beta_vae_after_training else vae_run
+        unused = shutil.ignore_patterns("checkpoint", "figures")
+        return Path(shutil.copytree(run, tmp_path / "run", ignore=unused))
 
     return call
 
