@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 
 import data_processing
-from data_processing import Batches, Data, InputError
+from data_processing import Batches, Data, InputError, prefetched
 from table_files import load_table
 
 ROWS = np.arange(33, dtype=np.float32).reshape(11, 3)  # each row known by its first number
@@ -224,3 +226,36 @@ def test_batches_hold_several_draws_of_noise_for_each_row():
     assert shapes == [((2, 4, 3), (2, 5, 4, 2), 2), ((1, 3, 3), (1, 5, 3, 2), 1)]
     values = np.concatenate([epsilon.ravel() for _, epsilon, _ in batches.chunks(1)])
     assert len(np.unique(values)) == 11 * 5 * 2
+
+
+def test_the_next_item_is_made_while_the_caller_works_on_one():
+    made = [threading.Event() for _ in range(3)]
+
+    def items():
+        for k in range(3):
+            made[k].set()
+            yield k
+
+    for k in prefetched(items()):
+        if k < 2:
+            assert made[k + 1].wait(timeout=10)
+
+
+def test_an_error_of_the_thread_reaches_the_caller_after_the_items_before_it():
+    def items():
+        yield 1
+        yield 2
+        raise OSError(5, "Input/output error", "x.npy")
+
+    seen = []
+    with pytest.raises(OSError, match="Input/output error"):
+        seen.extend(prefetched(items()))
+    assert seen == [1, 2]
+
+
+def test_a_caller_that_leaves_early_leaves_no_thread():
+    before = threading.active_count()
+    chunks = Batches(np.zeros((40, 3), np.float32), 4, 2, seed=0).chunks(1)
+    next(chunks)
+    chunks.close()
+    assert threading.active_count() == before

@@ -1,0 +1,174 @@
+"""The training rows of a large file: split, samples, and the order of an epoch."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chi2, kstest
+
+import data_processing
+import gaussian_report
+import large_data
+from data_processing import Batches
+from large_data import LargeTable, TrainingRows
+
+pytestmark = pytest.mark.usefixtures("small_blocks")
+
+
+def order_of(rows, epoch):
+    """The numbers of the rows in the order of an epoch."""
+    return next(rows.shuffled(epoch, [0, len(rows)]))[:, 0].astype(int)
+
+
+@pytest.mark.parametrize("n_train", [2, 3, 17, 40, 55, 56])
+def test_the_split_has_the_size_asked_for_and_every_row_once(numbered, n_train):
+    table = numbered(58)
+    rows = TrainingRows(table, n_train, seed=3)
+    parts = [rows.split(k, table.block(k)) for k in range(table.n_blocks)]
+    train, held_out = (np.concatenate(part)[:, 0] for part in zip(*parts, strict=True))
+    assert (len(train), len(held_out)) == (n_train, 58 - n_train)
+    np.testing.assert_array_equal(np.sort(np.concatenate([train, held_out])), np.arange(58))
+    np.testing.assert_array_equal(np.sort(order_of(rows, 1)), np.sort(train))
+    np.testing.assert_array_equal(np.sort(rows.held_out[:, 0]), np.sort(held_out))
+    np.testing.assert_array_equal(np.sort(rows.sample[:, 0]), np.sort(train))
+
+
+def test_every_row_is_held_out_equally_often_and_every_part_of_the_file_alike(numbered):
+    table, counts, n_seeds = numbered(62), np.zeros(62), 400
+    rows = TrainingRows(table, 45, seed=0)
+    for seed in range(n_seeds):
+        rows.seed, rows.phase = seed, np.random.default_rng(seed).random()
+        held_out = [rows.split(k, table.block(k))[1][:, 0] for k in range(table.n_blocks)]
+        assert all(abs(len(part) - 4 * 17 / 62) <= 1 for part in held_out[:-1])
+        counts[np.concatenate(held_out).astype(int)] += 1
+    p = 17 / 62
+    z = (counts - n_seeds * p) / np.sqrt(n_seeds * p * (1 - p))
+    assert chi2.sf(np.sum(z**2), 62) > 1e-3
+    assert np.abs(z).max() < 4.5
+
+
+def test_samples_are_random_rows_of_their_part_from_the_whole_file(numbered, monkeypatch):
+    monkeypatch.setattr(large_data, "SAMPLE_ROWS", 150)
+    rows = TrainingRows(numbered(3000), 2000, seed=1)
+    train = set(order_of(rows, 1))
+    for sample, inside in [(rows.sample[:, 0], True), (rows.held_out[:, 0], False)]:
+        assert len(sample) == len(set(sample)) == 150
+        assert all((k in train) == inside for k in sample)
+        assert kstest(sample / 3000, "uniform").pvalue > 1e-3
+        assert kstest(sample[:50] / 3000, "uniform").pvalue > 1e-3  # in random order
+        assert abs(np.mean(sample % 4) - 1.5) < 4 * np.sqrt(1.25 / 150)  # from anywhere in a block
+    assert large_data.SAMPLE_ROWS < gaussian_report.REPORT_ROWS
+    monkeypatch.undo()
+    assert large_data.SAMPLE_ROWS >= gaussian_report.REPORT_ROWS
+
+
+@settings(deadline=None, max_examples=40, derandomize=True)
+@given(st.integers(4, 80), st.data(), st.integers(1, 100))
+def test_every_training_row_is_used_once_in_an_epoch(tmp_path_factory, n_rows, data, numbers):
+    path = tmp_path_factory.mktemp("x") / "x.npy"
+    np.save(path, np.arange(3 * n_rows, dtype=np.float32).reshape(n_rows, 3))
+    n_train = data.draw(st.integers(2, n_rows - 2))
+    x_train = TrainingRows(LargeTable(path), n_train, seed=1)
+    batches = Batches(x_train, data.draw(st.integers(1, n_train)), 2, seed=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data_processing, "CHUNK_NUMBERS", numbers)
+        chunks = list(batches.chunks(epoch=1))
+        in_memory = list(Batches(x_train.sample, batches.batch_size, 2, seed=1).chunks(epoch=1))
+    used = np.concatenate([x[:n].reshape(-1, 3) for x, _, n in chunks])
+    np.testing.assert_array_equal(np.sort(used, axis=0), np.sort(x_train.sample, axis=0))
+    for chunk, other in zip(chunks, in_memory, strict=True):  # same forms, and the same noise
+        assert (chunk[0].shape, chunk[2]) == (other[0].shape, other[2])
+        np.testing.assert_array_equal(chunk[1], other[1])
+
+
+def test_a_row_lands_anywhere_in_the_epoch_with_equal_probability(numbered):
+    """One row of each block by fifths of the epoch, beside the same counts of permutations."""
+    rows = TrainingRows(numbered(60), 50, seed=0)  # 15 blocks, 3 buffers
+    train = np.sort(order_of(rows, 0))
+    one_of_a_block = train[np.unique(train // 4, return_index=True)[1]]
+    n_epochs, fifth = 600, np.repeat(np.arange(5), 10)
+    counts, rng = np.zeros((2, 60, 5)), np.random.default_rng(0)
+    for epoch in range(n_epochs):
+        for count, order in zip(
+            counts, (order_of(rows, epoch), rng.permutation(train)), strict=True
+        ):
+            count[order, fifth] += 1
+    expected = n_epochs / 5
+    for count in counts[:, one_of_a_block]:
+        statistic = np.sum((count - expected) ** 2) / expected
+        assert chi2.sf(statistic, 15 * 4) > 1e-3
+        assert chi2.cdf(statistic, 15 * 4) > 1e-3
+
+
+def test_neighbours_in_an_epoch_are_as_far_apart_as_in_a_full_permutation(numbered, monkeypatch):
+    monkeypatch.setattr(large_data, "BUFFER_BLOCKS", 50)
+    rows = TrainingRows(numbered(800), 798, seed=0)  # four buffers of 200 rows, a file in order
+    orders = [order_of(rows, epoch).astype(float) for epoch in range(20)]
+    correlations = [np.corrcoef(order[:-1], order[1:])[0, 1] for order in orders]
+    # Independent places: mean about 0, std 1 / sqrt(798) in each epoch. Rows of a buffer share the
+    # mean of its 50 blocks, whose variance is 1 / 50 of that of a row: a correlation below 1 / 50.
+    assert abs(np.mean(correlations)) < 1 / 50 + 3 / np.sqrt(20 * 798)
+    assert np.std(correlations) < 2 / np.sqrt(798)
+    gaps = np.abs(np.diff(orders))
+    assert np.mean(gaps) == pytest.approx(800 / 3, rel=0.05)
+
+
+def test_the_rows_of_a_block_come_within_one_buffer_and_buffers_are_new_in_every_epoch(numbered):
+    rows = TrainingRows(numbered(160), 160, seed=0)  # 40 blocks, 8 buffers
+    together = []
+    for epoch in (1, 2):
+        order = order_of(rows, epoch)
+        blocks = [set(part // 4) for part in np.split(order, 8)]
+        assert set(map(len, blocks)) == {5}
+        together.append({frozenset(block) for block in blocks})
+    assert not together[0] & together[1]
+
+
+def test_orders_repeat_with_the_seed_and_differ_between_seeds_and_epochs(numbered):
+    table = numbered(60)
+    orders = [
+        tuple(order_of(TrainingRows(table, 50, seed), epoch))
+        for seed, epoch in [(0, 1), (0, 1), (0, 2), (1, 1)]
+    ]
+    assert orders[0] == orders[1]
+    assert len(set(orders)) == 3
+
+
+def test_chunks_from_the_kth_on_are_the_same_and_read_nothing_that_came_before(
+    numbered, monkeypatch
+):
+    monkeypatch.setattr(data_processing, "CHUNK_NUMBERS", 30)
+    batches = Batches(TrainingRows(numbered(101), 95, seed=0), 4, 2, seed=0)
+    every = list(batches.chunks(epoch=3))
+    read, numbers_read = LargeTable.numbers, []
+    monkeypatch.setattr(
+        LargeTable, "numbers", lambda *args: numbers_read.append(args[2]) or read(*args)
+    )
+    assert len(every) == 13
+    for k in range(14):
+        numbers_read.clear()
+        late = list(batches.chunks(epoch=3, first=k))
+        assert len(late) == 13 - k
+        for (x, epsilon, n), (late_x, late_epsilon, late_n) in zip(every[k:], late, strict=True):
+            np.testing.assert_array_equal(x, late_x)
+            np.testing.assert_array_equal(epsilon, late_epsilon)
+            assert n == late_n
+        # each buffer of at most 5 blocks that has a row to come, once
+        assert sum(numbers_read) <= 3 * (101 - 8 * k + 8 + 20)
+    assert not numbers_read
+
+
+def test_no_more_than_a_buffer_is_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(large_data, "BLOCK_BYTES", 2**15)
+    monkeypatch.setattr(large_data, "BUFFER_BLOCKS", 2**4)  # half a MiB
+    monkeypatch.setattr(large_data, "SAMPLE_ROWS", 100)
+    np.save(tmp_path / "x.npy", np.zeros((2**18, 8), np.float32))  # 8 MiB
+    tracemalloc.start()
+    rows = TrainingRows(LargeTable(tmp_path / "x.npy"), 2**18 - 20, seed=0)
+    for _ in rows.shuffled(1, range(0, len(rows), 1000)):
+        pass
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**21
