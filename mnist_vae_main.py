@@ -24,8 +24,6 @@ import training
 from progress import Progress
 from vae_models import cost_function
 
-ONE_CORE_STEP = 5e7  # multiply-adds of a training step below which XLA's single core is faster
-
 
 def parse_arguments(argv=None):
     """The hyper-parameters and their defaults."""
@@ -119,8 +117,7 @@ def main(argv=None):
     )
     optimizer.build(model.trainable_variables)
     step = partial(training_step, beta=tf.constant(args.beta))
-    one_core = model.count_params() * args.batch_size * args.n_samples < ONE_CORE_STEP
-    run_steps = training.compile_steps(step, model, optimizer, jit_compile=one_core)
+    run_steps = training.compile_steps(step, model, optimizer)
 
     with run_files.claimed(args.output_dir, args, model="mnist_vae", **shapes) as folder:
         print(f"nats per image; held out: the {len(images.x_test)} test images")

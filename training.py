@@ -64,20 +64,19 @@ def learning_rate_by_epoch(lr, lr_schedule, steps, factor, every):
     return lr
 
 
-def compile_steps(training_step, model, optimizer, jit_compile=True):
+def compile_steps(training_step, model, optimizer):
     """Many training steps in one compiled call.
 
     training_step(model, optimizer, x, epsilon) -> (kl, log_px_z), means over the batch.
     Returns run_steps(x (K, B, data_dim), epsilon (K, B, n_dim), n_steps) -> (K, 2) float32: the
     terms of the first n_steps batches. A call costs about a millisecond whatever it holds; a
     step inside the compiled loop costs its arithmetic. Noise is an argument because random
-    numbers are slow, and differ, in compiled code. XLA (`jit_compile`) fuses many small
-    operations, but its loop keeps to one core: large matrix products are faster without.
+    numbers are slow, and differ, in compiled code.
     """
     if tf.distribute.has_strategy():
         return distribution.compile_steps(training_step, model, optimizer)
 
-    @tf.function(jit_compile=jit_compile)
+    @tf.function(jit_compile=True)
     def run_steps(x, epsilon, n_steps):
         terms = tf.zeros((x.shape[0], 2))
         for i in tf.range(n_steps):

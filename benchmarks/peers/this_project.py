@@ -42,8 +42,7 @@ class Trainer:
         optimizer = keras.optimizers.Adam(LR, epsilon=ADAM_EPSILON)
         optimizer.build(model.trainable_variables)
         step = partial(mnist_vae_main.training_step, beta=tf.constant(1.0))
-        one_core = model.count_params() * batch_size < mnist_vae_main.ONE_CORE_STEP
-        self.run_steps = training.compile_steps(step, model, optimizer, jit_compile=one_core)
+        self.run_steps = training.compile_steps(step, model, optimizer)
 
     def step(self, x, epsilon):
         epsilon = epsilon.reshape(1, *self.noise_shape, *epsilon.shape)
