@@ -114,6 +114,14 @@ def test_a_command_of_the_documents_is_accepted(command, monkeypatch):
             assert not flag.startswith("--") or f'"{flag}"' in read(script), flag
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_every_flag_in_a_document_is_one_of_a_script(path):
+    scripts = [*ROOT.glob("*.py"), *(ROOT / "benchmarks").glob("*.py")]
+    known = set(re.findall(r'"(--\w+)"', "\n".join(map(read, map(name_of, scripts)))))
+    named = set(re.findall(r"(?<![\w`-])`(--\w+)", text_only(path.read_text(encoding="utf-8"))))
+    assert named <= known | {"--help"}
+
+
 def test_the_commands_of_the_readme_are_found():
     scripts = {command[0] for command in commands(ROOT / "README.md")}
     assert scripts >= {
