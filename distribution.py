@@ -264,7 +264,7 @@ class AveragingOptimizer:
 def compile_steps(training_step, model, optimizer):
     """training.compile_steps where a strategy is at work: x and epsilon hold the whole batches.
 
-    The terms are the means over the whole batches. XLA is not used: it has no collectives on CPUs.
+    The terms are the means over the whole batches. XLA is not used.
     """
     strategy = tf.distribute.get_strategy()
     optimizer = AveragingOptimizer(optimizer)

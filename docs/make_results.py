@@ -104,6 +104,7 @@ def sweep(runs, what, flags, name):
     )
     runs.add(what, f"beta_vae_main.py {flags}", minutes, figure)
     copy(folder, **{name: "beta_sweep"})
+    shutil.copyfile(folder / "sweep.csv", DOCS / f"{name}.csv")
     columns = ("cost", "rate", "distortion", "active_units")
     lines = [f"| beta | {' (exact) | '.join(columns)} (exact) | covariance error |"]
     lines += ["|---" * 6 + "|"]

@@ -9,6 +9,7 @@ import pytest
 import beta_vae_after_training
 import evaluation
 import vae_decoder_sample_generation
+import vae_main
 from data_processing import get_data
 from run_files import read_json
 from vae_models import load_model
@@ -102,3 +103,19 @@ def test_a_single_row_of_data_and_of_samples_is_enough_for_the_scripts(
     vae_decoder_sample_generation.main([*argv, "--output", str(tmp_path / "one.npy")])
     assert np.load(tmp_path / "one.npy").shape == (1, 3)
     assert not [w for w in recwarn if issubclass(w.category, RuntimeWarning)]
+
+
+def test_a_run_in_a_folder_with_blanks_and_any_letters_is_found_from_anywhere(
+    plain_steps, train, data_file, tmp_path, monkeypatch
+):
+    home = tmp_path / "Läufe von 東京"
+    home.mkdir()
+    shutil.copy(data_file, home / "Daten ä.dat")
+    monkeypatch.chdir(home)
+    train(vae_main.main, "--n_epoch", "1", "--data_path", "Daten ä.dat", folder=Path("ein Lauf"))
+    monkeypatch.chdir(tmp_path)
+    argv = ["--model_dir", "Läufe von 東京/ein Lauf", "--n_samples", "40"]
+    vae_decoder_sample_generation.main([*argv, "--output", "Läufe von 東京/x 1.npy"])
+    assert np.load(home / "x 1.npy").shape == (40, 3)
+    beta_vae_after_training.main(argv)
+    assert np.loadtxt(home / "ein Lauf" / "en_deco_data.dat").shape == (50, 3)
