@@ -87,9 +87,9 @@ def training_step(model, optimizer, x, epsilon, beta):
 def train(args, data, batches, beta, folder, progress):
     """Train one beta-VAE into the folder; return its report."""
     model = make_model(vars(args), data.standardization)
-    n_steps = args.n_epoch * batches.steps
+    all_steps = args.n_epoch * batches.steps
     optimizer = training.make_optimizer(
-        args.optimizer, args.lr, args.lr_schedule, n_steps, model, args.clip_norm
+        args.optimizer, args.lr, args.lr_schedule, all_steps, model, args.clip_norm
     )
     step = partial(training_step, beta=tf.constant(beta))
     run_steps = training.compile_steps(step, model, optimizer)

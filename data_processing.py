@@ -190,7 +190,7 @@ class Batches:
     def __post_init__(self):
         if self.batch_size > len(self.x):
             raise InputError(
-                f"--batch_size {self.batch_size} is above the {len(self.x)} training rows"
+                f"--batch_size {self.batch_size}: is above the {len(self.x)} training rows"
             )
 
     @property

@@ -24,7 +24,7 @@ import tensorflow as tf
 from run_files import Stopped
 from table_files import InputError
 
-OWN_TO_A_PROCESS = ("output_dir", "resume", "data_path")  # settings that workers may not share
+OWN_TO_A_PROCESS = ("output_dir", "resume", "data_path")  # settings that may differ between workers
 SECONDS_TO_WAIT = 300.0  # for the other workers, at the start
 ADVICE = "start all of them again with the same command and --resume to go on from what is saved"
 
@@ -264,7 +264,7 @@ class AveragingOptimizer:
 def compile_steps(training_step, model, optimizer):
     """training.compile_steps where a strategy is at work: x and epsilon hold the whole batches.
 
-    The terms are the means over the whole batches. XLA is not used.
+    The terms are the means over the whole batches. XLA, untried with collectives, is not used.
     """
     strategy = tf.distribute.get_strategy()
     optimizer = AveragingOptimizer(optimizer)

@@ -80,7 +80,7 @@ def latent_plane(path, z_mean, z_std, active=None):
 
     z_mean, z_std: (N, n_dim) mean and standard deviation of q(z|x).
     active: (n_dim,) activity of each unit; None: the variance of its mean over the data (Burda et
-    al. 2016).
+    al., 2015).
     With n_dim 1 the histogram of the means beside the prior's density.
     """
     activity = np.var(z_mean, axis=0) if active is None else np.asarray(active, dtype=float)

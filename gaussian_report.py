@@ -135,7 +135,8 @@ def print_report(report, folder):
         if report[name] is not None:
             print(f"{label:<28}{report[name]:10.4f}{report[name + '_se']:13.4f}")
     variances = report["variance_of_mean"]
-    print(f"active units {report['active_units']} of {len(variances)}: variance of E[z|x]", end=" ")
+    n_active = f"{report['active_units']} of {len(variances)}"
+    print(f"active units: {n_active}, variance of E[z|x]", end=" ")
     print(*(f"{v:.3f}" for v in variances))
     for remark in remarks(report):
         print(remark)

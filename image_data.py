@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_processing import Batches, stream
+from data_processing import Batches
+from random_streams import stream
 from table_files import InputError, check_is_file, read_npy_header, shown
 
 _LARGEST_ARRAY = 2**30  # bytes; MNIST's largest array has 47 million
@@ -168,8 +169,8 @@ def _read_member(archive, name, path, archive_size):
     place = f"{path}, {name}"
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise InputError(f"{place}: is compressed in a way that numpy.savez does not use")
-    with archive.open(member) as stream:
-        shape, fortran_order, dtype, offset = read_npy_header(stream, place)
+    with archive.open(member) as file:
+        shape, fortran_order, dtype, offset = read_npy_header(file, place)
     n_dims, kinds, wanted = (
         (3, ("u1",), "(images, height, width) of uint8")
         if name.startswith("x")
@@ -178,9 +179,9 @@ def _read_member(archive, name, path, archive_size):
     if len(shape) != n_dims or not (dtype.kind in kinds or dtype.str[1:] in kinds):
         raise InputError(f"{place}: holds {shown(dtype)} of shape {shape}; it must be {wanted}")
     _check_size(shape, dtype.itemsize, member.file_size - offset, archive_size, place)
-    with archive.open(member) as stream:
-        stream.read(offset)
-        flat = _read_exactly(stream, math.prod(shape) * dtype.itemsize, place).view(dtype)
+    with archive.open(member) as file:
+        file.read(offset)
+        flat = _read_exactly(file, math.prod(shape) * dtype.itemsize, place).view(dtype)
     return flat.reshape(shape, order="F" if fortran_order else "C")
 
 
@@ -211,8 +212,8 @@ def _read_idx_file(path, kind, n_dims):
     place, file_size = shown(path), path.stat().st_size
     header = struct.Struct(f">4s{n_dims}I")
     is_gzip = path.suffix == ".gz"
-    with gzip.open(path) if is_gzip else open(path, "rb") as stream:
-        head = stream.read(header.size)
+    with gzip.open(path) if is_gzip else open(path, "rb") as file:
+        head = file.read(header.size)
         first_bytes = head[:4].hex(" ") or "missing"
         found = _IDX_KINDS.get(head[:4], f"no uint8 idx data (its first bytes are {first_bytes})")
         if found != kind:
@@ -222,7 +223,7 @@ def _read_idx_file(path, kind, n_dims):
         _, *shape = header.unpack(head)
         data_size = math.prod(shape) if is_gzip else file_size - header.size
         _check_size(shape, 1, data_size, file_size, place)
-        return _read_exactly(stream, math.prod(shape), place).reshape(shape)
+        return _read_exactly(file, math.prod(shape), place).reshape(shape)
 
 
 def _check_size(shape, itemsize, data_size, file_size, place):

@@ -113,13 +113,12 @@ def check_settings(settings, path):
         "binarization": BINARIZATIONS,
     }
     lists = {name: settings.get(name) for name in ("n_width", "image_shape")}
-    bound = settings.get("min_log_std")
     sound = {
         **{name: run_files.is_size(settings.get(name)) for name in ("data_dim", "n_dim")},
         **{name: settings.get(name) in values for name, values in choices.items()},
         **{n: type(v) is list and all(map(run_files.is_size, v)) for n, v in lists.items()},
-        "min_log_std": type(bound) is float and -40 <= bound <= 40,
-        "seed": run_files.is_size(settings.get("seed")) or settings.get("seed") == 0,
+        "min_log_std": run_files.is_log_std(settings.get("min_log_std")),
+        "seed": run_files.is_seed(settings.get("seed")),
         "data_path": isinstance(settings.get("data_path", 0), str | None),
     }
     for name, is_sound in sound.items():

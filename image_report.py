@@ -8,7 +8,7 @@ import image_figures
 import image_models
 import run_files
 import vae_models
-from data_processing import stream
+from random_streams import stream
 
 REPORT_ROWS = 10_000  # at most so many training images are evaluated
 REPORT_Z = 16  # draws of z for each

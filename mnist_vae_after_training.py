@@ -21,7 +21,7 @@ import image_figures
 import image_models
 import run_files
 import vae_models
-from data_processing import stream
+from random_streams import stream
 from table_files import InputError
 
 GENERATED = 25
@@ -204,7 +204,9 @@ def main(argv=None):
         )
     units = write_pictures(folder, model, images, args.seed)
     threshold = evaluation.ACTIVE_UNIT_VARIANCE
-    print(f"active units: {units.active.sum()} of {model.n_dim}, variance of E[z|x] > {threshold}")
+    print(
+        f"active units: {units.active.sum()} of {model.n_dim} (variance of E[z|x] above {threshold})"
+    )
     print(f"pictures: {folder / 'figures'}; their arrays: {folder / 'images.npz'}")
 
     rows = log_likelihood(model, images.x_test, args.n_importance, args.seed)

@@ -86,6 +86,21 @@ def parse_arguments(argv=None):
     return args
 
 
+def learning_rate_by_epoch(lr, lr_schedule, steps, factor, every):
+    """A learning rate that changes between epochs of `steps` steps, as a number or Keras schedule.
+
+    constant: lr. steps: times `factor` after each `every` epochs. burda2015: lr * 10^(-i/7) for
+    3^i epochs, i = 0 to 7, 3280 epochs in all (Burda et al., 2015, Section 5).
+    """
+    if lr_schedule == "steps":
+        return keras.optimizers.schedules.ExponentialDecay(lr, every * steps, factor, True)
+    if lr_schedule == "burda2015":
+        last_steps = [steps * (3 ** (i + 1) - 1) // 2 - 1 for i in range(7)]
+        rates = [lr * 10 ** (-i / 7) for i in range(8)]
+        return keras.optimizers.schedules.PiecewiseConstantDecay(last_steps, rates)
+    return lr
+
+
 def training_step(model, optimizer, x, epsilon, beta):
     """One gradient step on the images x (B, data_dim) with noise epsilon (n_samples, B, n_dim).
 
@@ -109,7 +124,7 @@ def main(argv=None):
     batches = make_batches(images.x_train, args.batch_size, args.n_dim, args.seed, args.n_samples)
     shapes = {"data_dim": images.x_train.shape[1], "image_shape": list(images.image_shape)}
     model = image_models.make_model({**vars(args), **shapes})
-    rate = training.learning_rate_by_epoch(
+    rate = learning_rate_by_epoch(
         args.lr, args.lr_schedule, batches.steps, args.lr_factor, args.lr_every
     )
     optimizer = keras.optimizers.Adam(

@@ -97,22 +97,32 @@ def read_settings(folder):
         require(is_size(settings.get(name)), path, name, settings)
     weights = (settings["data_dim"] + settings["n_dim"] + settings["n_width"]) * settings["n_width"]
     require(weights < MOST_WEIGHTS, path, "n_width", settings)
-    seed, decoder_std = settings.get("seed"), settings.get("decoder_std", "missing")
-    require(type(seed) is int and 0 <= seed < 2**31, path, "seed", settings)
+    require(is_seed(settings.get("seed")), path, "seed", settings)
+    decoder_std, bound = settings.get("decoder_std", "missing"), settings.get("min_log_std")
     std_is_number = type(decoder_std) in (int, float) and 0 < decoder_std < float("inf")
     require(decoder_std is None or std_is_number, path, "decoder_std", settings)
-    bound = settings.get("min_log_std")
-    bound_is_number = type(bound) in (int, float) and -40 <= bound <= 40
-    require(bound is None or bound_is_number, path, "min_log_std", settings)
+    require(bound is None or is_log_std(bound), path, "min_log_std", settings)
     require(isinstance(settings.get("data_path", 0), str | None), path, "data_path", settings)
     return settings
 
 
 def is_size(value):
+    """Whether a value of a config.json is an integer of at least 1."""
     return type(value) is int and value >= 1
 
 
+def is_seed(value):
+    """Whether a value of a config.json is an integer from 0 to 2^31 - 1."""
+    return type(value) is int and 0 <= value < 2**31
+
+
+def is_log_std(value):
+    """Whether a value of a config.json is a number from -40 to 40."""
+    return type(value) in (int, float) and -40 <= value <= 40
+
+
 def require(holds, path, name, settings):
+    """InputError: the value of this name in the config.json at `path` is not sound."""
     if not holds:
         raise InputError(f"{path}: damaged ({name} is {settings.get(name, 'missing')!r})")
 

@@ -49,21 +49,6 @@ def make_optimizer(name, lr, lr_schedule, n_steps, model, clip_norm=None):
     return optimizer
 
 
-def learning_rate_by_epoch(lr, lr_schedule, steps, factor, every):
-    """A learning rate that changes between epochs of `steps` steps, as a number or Keras schedule.
-
-    constant: lr. steps: times `factor` after each `every` epochs. burda2015: lr * 10^(-i/7) for
-    3^i epochs, i = 0 to 7, 3280 epochs in all (Burda et al., 2015, Section 5).
-    """
-    if lr_schedule == "steps":
-        return keras.optimizers.schedules.ExponentialDecay(lr, every * steps, factor, True)
-    if lr_schedule == "burda2015":
-        last_steps = [steps * (3 ** (i + 1) - 1) // 2 - 1 for i in range(7)]
-        rates = [lr * 10 ** (-i / 7) for i in range(8)]
-        return keras.optimizers.schedules.PiecewiseConstantDecay(last_steps, rates)
-    return lr
-
-
 def compile_steps(training_step, model, optimizer):
     """Many training steps in one compiled call.
 
@@ -126,6 +111,7 @@ class Run:
         self.checkpoint = tf.train.Checkpoint(
             model=model, optimizer=optimizer, position=self.position
         )
+        # Reading save_counter makes it, so that a restored checkpoint finds it.
         shared = [*model.weights, *optimizer.variables, self.checkpoint.save_counter]
         if args.resume:
             self.restore()

@@ -77,9 +77,9 @@ def main(argv=None):
     data = data_processing.get_data(vars(args))
     batches = data_processing.Batches(data.x_train, args.batch_size, args.n_dim, args.seed)
     model = make_model(vars(args), data.standardization)
-    n_steps = args.n_epoch * batches.steps
+    all_steps = args.n_epoch * batches.steps
     optimizer = training.make_optimizer(
-        args.optimizer, args.lr, args.lr_schedule, n_steps, model, args.clip_norm
+        args.optimizer, args.lr, args.lr_schedule, all_steps, model, args.clip_norm
     )
     run_steps = training.compile_steps(training_step, model, optimizer)
 

@@ -1,7 +1,7 @@
 """What a VAE computes: q(z|x), p(x|z), the two terms of the ELBO and the cost made of them.
 
 Words: x data, z latent, log_std = log(std); every term is in nats, summed over dimensions. The
-mean over data points is taken in `cost_function` alone.
+cost's mean over data points is taken in `cost_function`.
 """
 
 import io
@@ -215,7 +215,7 @@ def weights_for_data(model):
     """
     values = {name: weight.numpy() for name, weight in weight_files(model).items()}
     if np.ndim(model.x_std):
-        *_, head_W, head_b = values
+        *_, head_W, head_b = values  # the decoder's last layer
         first_W = values["Encoder_W1.dat"] / model.x_std[:, np.newaxis]
         values["Encoder_W1.dat"] = first_W
         values["Encoder_b1.dat"] = values["Encoder_b1.dat"] - model.x_mean @ first_W

@@ -23,12 +23,13 @@ import quiet_tensorflow  # noqa: F401 - before TensorFlow is imported
 # isort: split
 import data_processing
 import distribution
+import random_streams
 import training
 import vae_main
 from vae_models import VAE
 
 SIZES = {"data_dim": 10, "n_dim": 2, "hidden_widths": (128, 128)}  # of the default run
-FIXED, PER_ROW = 125e-6, 1.66e-6  # seconds: of a step, and of a row (docs/training_speed.md)
+FIXED, PER_ROW = 137e-6, 1.78e-6  # seconds: of a step, and of a row (docs/training_speed.md)
 DRAWING = 0.1e-6  # of which to draw the row and its noise: not divided among machines
 LATENCY = 50e-6  # seconds of one message between two machines: an assumption
 MACHINES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
@@ -73,7 +74,7 @@ def measure_here(distribute, batch_size, rounds):
     args = {"distribute": distribute, "batch_size": batch_size, "output_dir": "", "resume": False}
     distribution.start(argparse.Namespace(**args))
     mean, covariance = data_processing.known_gaussian()
-    rng = data_processing.stream(0, "draw")
+    rng = random_streams.stream(0, "draw")
     x = data_processing.draw_gaussian(mean, covariance, 20 * batch_size, rng)
     batches = data_processing.Batches(x, batch_size, SIZES["n_dim"], seed=0)
     model = VAE(**SIZES)

@@ -30,6 +30,7 @@ import vae_main
 FLAGS = (
     "--data_size 2000 --batch_size 20 --n_width 32 --lr_schedule constant --n_epoch 1000000"
 ).split()
+STEPS = 80  # of an epoch, by FLAGS
 WARM = 20  # epochs before memory counts
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -66,14 +67,14 @@ def main():
     notes = watched_run(args.minutes)
     memory, wall, cpu = notes[WARM:].T
     tenth = len(wall) // 10
-    print(f"\n{platform.machine()}, {os.cpu_count()} cores; {len(notes)} epochs of 80 steps")
+    print(f"\n{platform.machine()}, {os.cpu_count()} cores; {len(notes)} epochs of {STEPS} steps")
     for epoch in (WARM, 200, 2000, 20_000, len(notes) - 1):
         if WARM <= epoch < len(notes):
             mib = notes[epoch, 0]
             print(f"resident after epoch {epoch:6d}  {mib:8.1f} MiB  {mib / memory[0] - 1:+.2%}")
     for name, clock in (("wall", wall), ("CPU", cpu)):
         first, last = (
-            1e6 / 80 * np.median(np.diff(part)) for part in (clock[:tenth], clock[-tenth:])
+            1e6 / STEPS * np.median(np.diff(part)) for part in (clock[:tenth], clock[-tenth:])
         )
         print(
             f"{name:>4} time a step, with its share of the epoch's end: first tenth {first:.1f} us,"

@@ -61,7 +61,7 @@ def test_a_missing_data_file_is_refused(refused, tmp_path, main):
         (["--training_data_size", "50"], "--training_data_size 50: of 50 rows"),
         (["--training_data_size", "60"], "--training_data_size 60: of 50 rows"),
         (["--data_size", "20", "--training_data_size", "30"], "of 20 rows"),
-        (["--batch_size", "41"], "--batch_size 41 is above the 40 training rows"),
+        (["--batch_size", "41"], "--batch_size 41: is above the 40 training rows"),
     ],
 )
 def test_sizes_that_the_data_cannot_give_are_refused(
@@ -150,7 +150,7 @@ def test_resuming_from_a_damaged_config_is_refused(refused, run_copy, data_file,
 
 def test_a_batch_larger_than_the_drawn_training_rows_is_refused(refused, tmp_path):
     argv = ["--data_size", "10", "--batch_size", "9", "--output_dir", tmp_path / "out"]
-    assert "--batch_size 9 is above the 8" in refused(vae_main.main, argv)
+    assert "--batch_size 9: is above the 8" in refused(vae_main.main, argv)
 
 
 def test_the_command_line_ends_with_its_status_and_one_line(

@@ -62,6 +62,10 @@ def test_no_module_needs_itself(name):
     assert name not in needed(name)
 
 
+def test_every_module_has_its_layer():
+    assert set().union(*LAYERS) | scripts() == MODULES.keys()
+
+
 @pytest.mark.parametrize("height", range(len(LAYERS)))
 def test_imports_run_one_way(height):
     above = set().union(*LAYERS[height + 1 :]) | scripts()

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 import mnist_vae_main
-import training
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -15,7 +14,7 @@ def preset(name, *more):
 
 
 def rates_by_epoch(args, epochs, steps=7):
-    rate = training.learning_rate_by_epoch(
+    rate = mnist_vae_main.learning_rate_by_epoch(
         args.lr, args.lr_schedule, steps, args.lr_factor, args.lr_every
     )
     first, last = ([float(rate(e * steps + k)) for e in epochs] for k in (0, steps - 1))

@@ -267,6 +267,8 @@ def test_a_folder_with_results_is_refused(refused, run_folder, tmp_path):
         ({"binarization": None}, "damaged"),
         ({"n_dim": -2}, "n_dim"),
         ({"n_dim": 5}, "Encoder_W3.dat"),
+        ({"seed": 2**40}, "seed"),
+        ({"min_log_std": -41}, "min_log_std"),
     ],
 )
 def test_a_folder_without_a_sound_run_is_refused(refused, run_folder, tmp_path, change, words):
