@@ -204,9 +204,8 @@ def main(argv=None):
         )
     units = write_pictures(folder, model, images, args.seed)
     threshold = evaluation.ACTIVE_UNIT_VARIANCE
-    print(
-        f"active units: {units.active.sum()} of {model.n_dim} (variance of E[z|x] above {threshold})"
-    )
+    n_active = f"{units.active.sum()} of {model.n_dim}"
+    print(f"active units: {n_active} (variance of E[z|x] above {threshold})")
     print(f"pictures: {folder / 'figures'}; their arrays: {folder / 'images.npz'}")
 
     rows = log_likelihood(model, images.x_test, args.n_importance, args.seed)
