@@ -30,7 +30,7 @@ from vae_models import VAE
 
 SIZES = {"data_dim": 10, "n_dim": 2, "hidden_widths": (128, 128)}  # of the default run
 FIXED, PER_ROW = 137e-6, 1.78e-6  # seconds: of a step, and of a row (docs/training_speed.md)
-DRAWING = 0.1e-6  # of which to draw the row and its noise: not divided among machines
+DRAWING = 0.17e-6  # of which to draw the row and its noise: not divided among machines
 LATENCY = 50e-6  # seconds of one message between two machines: an assumption
 MACHINES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
 
