@@ -16,6 +16,8 @@ from progress import Progress
 from run_files import InputError, Stopped
 from vae_models import VAE
 
+RUN_FLAGS = argparse.Namespace(n_epoch=2, resume=False, tensorboard=False)
+
 
 @pytest.fixture
 def batches():
@@ -32,10 +34,9 @@ def model_and_optimizer():
 def run(tmp_path):
     """A Run in an empty folder; no step of it needs compiled code."""
     model, optimizer = model_and_optimizer()
-    args = argparse.Namespace(n_epoch=2, resume=False, tensorboard=False)
     with (
         Progress(2) as progress,
-        training.Run(tmp_path, model, optimizer, args, progress) as run,
+        training.Run(tmp_path, model, optimizer, RUN_FLAGS, progress) as run,
     ):
         yield run
 
@@ -180,8 +181,8 @@ def test_interrupted_runs_end_in_the_same_bits(vae_run, train, weights, history,
 def test_a_signal_after_the_last_step_is_not_lost(tmp_path):
     with (
         pytest.raises(KeyboardInterrupt),
-        Progress(1) as progress,
-        training.Run(tmp_path, *model_and_optimizer(), 1, False, progress),
+        Progress(2) as progress,
+        training.Run(tmp_path, *model_and_optimizer(), RUN_FLAGS, progress),
     ):
         signal.raise_signal(signal.SIGINT)
         (tmp_path / "last").touch()  # the block ends first
