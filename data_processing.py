@@ -142,7 +142,10 @@ def check_output(path):
 
 
 def training_size(n_rows, training_data_size):
-    """How many of n_rows rows train: as many as asked for, None: 80 %; at least two are left."""
+    """How many of n_rows rows train: as many as asked for, None: 80 %.
+
+    InputError: fewer than two train, or fewer than two are held out.
+    """
     n_train = n_rows * 4 // 5 if training_data_size is None else training_data_size
     if not 2 <= n_train <= n_rows - 2:
         raise InputError(
@@ -153,7 +156,7 @@ def training_size(n_rows, training_data_size):
 
 
 def split(x, training_data_size, seed):
-    """Training rows and held-out rows of x, chosen at random; at least two of each."""
+    """Training rows and held-out rows of x, chosen at random. InputError: see training_size."""
     n_train = training_size(len(x), training_data_size)
     order = stream(seed, "split").permutation(len(x))
     return x[order[:n_train]], x[order[n_train:]]
@@ -179,6 +182,7 @@ class Batches:
 
     Every row is used once in an epoch; the last batch is smaller when batch_size does not divide N.
     A chunk is as many batches as one call of the compiled loop takes.
+    InputError: batch_size is above N.
     """
 
     x: np.ndarray | TrainingRows

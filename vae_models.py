@@ -227,7 +227,10 @@ def weights_for_data(model):
 
 
 def load_weight(path, shape):
-    """One array of the given shape (1-D or 2-D), float32, from a text file."""
+    """One array of the given shape (1-D or 2-D), float32, from a text file.
+
+    InputError: it is missing, damaged, of another shape, or not finite.
+    """
     try:
         text = Path(path).read_text()
         if not text.endswith("\n"):
