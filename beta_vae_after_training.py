@@ -77,16 +77,17 @@ def main(argv=None):
     deco_data = vae_models.generate(model, args.n_samples, args.seed, mean_only)
     data_processing.save_table(files["deco_data"], deco_data)
     print(f"{files['deco_data']}: {len(deco_data)} rows of decoder data, z from the prior")
+    en_deco_data = vae_models.reconstruct(model, seen, args.seed, mean_only)
+    blocks = [en_deco_data]
     if seen is not x:
+        blocks = vae_models.reconstructed_blocks(model, x, args.seed, mean_only)
         print(
             f"{files['en_deco_data']}: {len(x)} rows are being written (npy is faster); "
             f"what follows is of {len(seen)} of them, drawn at random",
             flush=True,
         )
-    blocks = vae_models.reconstructed_blocks(model, x, args.seed, mean_only)
     data_processing.save_blocks(files["en_deco_data"], blocks, x.shape)
     print(f"{files['en_deco_data']}: {len(x)} rows, z from the encoder of each data row")
-    en_deco_data = vae_models.reconstruct(model, seen, args.seed, mean_only)
 
     units, means = evaluation.latent_units(model, seen), traverse(model)
     print_units(units, np.ptp(means, axis=1))

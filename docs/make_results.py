@@ -19,6 +19,10 @@ from importlib import metadata
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
+sys.path.insert(0, str(DOCS.parent))
+
+from benchmarks import measuring
+
 SWEEP = "--beta 0.25 0.5 1 2 4 8"
 SWEEP_STD = "--decoder_std 0.5 --beta 0.25 0.5 1 2 4 8 20 32"
 
@@ -56,21 +60,11 @@ def copy(folder, **pictures):
         shutil.copyfile(folder / "figures" / f"{old}.png", DOCS / f"{new}.png")
 
 
-def processor():
-    """The name of the processor, as far as the system tells it."""
-    if Path("/proc/cpuinfo").exists():
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def machine():
     names = ("tensorflow", "keras", "numpy")
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
-    return (
-        f"{os.cpu_count()} cores of {processor()}; Python {platform.python_version()}, {versions}"
-    )
+    cores = f"{os.cpu_count()} cores of {measuring.processor()}"
+    return f"{cores}; Python {platform.python_version()}, {versions}"
 
 
 def gap(report):
