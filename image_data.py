@@ -84,6 +84,12 @@ def get_images(path, binarization, seed):
     return images._replace(x_test=binarize(images.x_test, stream(seed, "held_out")))
 
 
+def pixel_means(x_train, binarization):
+    """The mean of each pixel over the training images of get_images, (data_dim,) in 0..1."""
+    white = 255 if binarization == "dynamic" else 1
+    return x_train.mean(axis=0, dtype=np.float64) / white
+
+
 class BinarizedBatches(Batches):
     """Batches of grey values 0..255, binarised anew each time that they are given out."""
 

@@ -7,6 +7,7 @@ import math
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 import run_files
@@ -37,6 +38,14 @@ class BernoulliVAE(VAE):
     """p(x|z) = Bernoulli(x; sigmoid(logits)), the logits a network of z."""
 
     decoder_class = BernoulliDecoder
+
+    def start_at_pixel_means(self, means):
+        """Let the decoder's output bias be the logit of the pixels' means, (data_dim,) in 0..1.
+
+        As the published code of Burda et al. (2015) does, the means clipped to 0.001..0.999.
+        """
+        means = np.clip(means, 0.001, 0.999)
+        self.decoder.network.layers[-1].bias.assign(np.log(means / (1 - means)))
 
     def log_px_z(self, x, z, training=False):
         return bernoulli_log_likelihood(x, self.decode(z, training=training))

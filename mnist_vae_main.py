@@ -124,6 +124,8 @@ def main(argv=None):
     batches = make_batches(images.x_train, args.batch_size, args.n_dim, args.seed, args.n_samples)
     shapes = {"data_dim": images.x_train.shape[1], "image_shape": list(images.image_shape)}
     model = image_models.make_model({**vars(args), **shapes})
+    if args.likelihood == "bernoulli":
+        model.start_at_pixel_means(image_data.pixel_means(images.x_train, args.binarization))
     rate = learning_rate_by_epoch(
         args.lr, args.lr_schedule, batches.steps, args.lr_factor, args.lr_every
     )

@@ -77,7 +77,7 @@ def vae(runs):
     figure = f"held-out ELBO {report['elbo_held_out']:.4f}, {gap(report)}"
     runs.add("the default run", "vae_main.py", minutes, figure)
     copy(folder, vae_learning_curves="learning_curves", vae_pairwise_marginals="pairwise_marginals")
-    flags = "@data/original_settings.args"
+    flags = "@presets/vae_guideline.args"
     folder, minutes = runs.run("vae_main.py", flags, "original")
     report = read_json(folder / "report.json")
     figure = f"{gap(report)}: 32 steps of SGD teach a network little"

@@ -56,8 +56,9 @@ def test_defaults_of_the_two_mains_are_the_same_and_those_of_the_contract():
 
 @pytest.mark.parametrize("script", [vae_main, beta_vae_main], ids=lambda script: script.__name__)
 def test_the_guidelines_own_settings_can_be_read_from_a_file(script):
-    args = script.parse_arguments([f"@{ROOT / 'data' / 'original_settings.args'}"])
-    expected = {"data_size": 100, "training_data_size": 80, "batch_size": 5, "n_epoch": 2}
+    args = script.parse_arguments([f"@{ROOT / 'presets' / 'vae_guideline.args'}"])
+    expected = {"data_path": "data/input_data.dat", "training_data_size": 80}
+    expected |= {"batch_size": 5, "n_epoch": 2}
     expected |= {"n_width": 128, "optimizer": "sgd", "lr": 0.001, "lr_schedule": "constant"}
     assert {name: vars(args)[name] for name in expected} == expected
 

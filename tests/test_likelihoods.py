@@ -6,6 +6,7 @@ import tensorflow as tf
 from scipy import stats
 
 import evaluation
+import image_data
 import image_models
 import vae_models
 
@@ -53,6 +54,15 @@ def test_bernoulli_log_likelihood_is_that_of_scipy():
 def test_bernoulli_log_likelihood_stays_finite_for_logits_of_any_size():
     x, logits = np.float32([[1, 0, 1, 0]]), np.float32([[1e4, -1e4, -1e4, 1e4]])
     assert image_models.bernoulli_log_likelihood(x, logits).numpy() == pytest.approx(-2e4)
+
+
+def test_a_bernoulli_model_starts_at_the_mean_of_each_pixel():
+    grey = np.uint8([[0, 255, 51, 255, 0, 102], [0, 255, 153, 255, 255, 102]])
+    model = make("bernoulli")
+    model.start_at_pixel_means(image_data.pixel_means(grey, "dynamic"))
+    at_origin = model.decoder_mean(np.zeros((1, 2), np.float32))[0]
+    np.testing.assert_allclose(at_origin, [0.001, 0.999, 0.4, 0.999, 0.5, 0.4], rtol=1e-5)
+    np.testing.assert_allclose(image_data.pixel_means(grey // 255, "static")[:2], [0, 1])
 
 
 def test_gaussian_log_likelihood_is_that_of_scipy_and_its_std_keeps_to_the_bound():

@@ -26,6 +26,7 @@ def test_the_homework_preset_takes_the_rate_times_075_every_200_epochs():
     args = preset("mnist_homework")
     assert (args.n_dim, args.n_width, args.n_samples) == (40, [500, 500], 10)
     assert (args.batch_size, args.batch_norm, args.binarization) == (100, True, "dynamic")
+    assert args.adam_epsilon == 1e-4
     epochs = [0, 199, 200, 399, 400, 999]
     expected = [0.001 * 0.75 ** (epoch // 200) for epoch in epochs]
     assert rates_by_epoch(args, epochs) == pytest.approx(expected)
@@ -34,7 +35,7 @@ def test_the_homework_preset_takes_the_rate_times_075_every_200_epochs():
 def test_the_burda_preset_has_the_schedule_of_the_paper():
     args = preset("mnist_burda2015")
     assert (args.n_dim, args.n_width, args.activation) == (50, [200, 200], "tanh")
-    assert (args.batch_size, args.adam_epsilon, args.n_samples) == (20, 1e-4, 1)
+    assert (args.batch_size, args.adam_epsilon, args.n_samples) == (20, 5e-6, 1)
     expected = [0.001 * 10 ** (-i / 7) for i in range(8) for _ in range(3**i)]
     assert len(expected) == args.n_epoch == 3280
     epochs = [0, 1, 3, 4, 12, 13, 39, 40, 120, 121, 363, 364, 1092, 1093, 3279]
