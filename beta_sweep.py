@@ -4,10 +4,9 @@ import csv
 
 import numpy as np
 
-import gaussian_theory
-import run_files
-import sweep_figures
-from gaussian_report import best_linear
+from analysis import figures, information
+from analysis.gaussian_report import best_linear
+from training import run_folder
 
 COLUMNS = (
     "beta cost cost_exact rate rate_exact distortion distortion_exact elbo active_units "
@@ -18,7 +17,7 @@ COLUMNS = (
 def write(folder, reports):
     """Write sweep.csv into the folder, a row for each report, in the order of beta."""
     with (
-        run_files.written_whole(folder / "sweep.csv") as path,
+        run_folder.written_whole(folder / "sweep.csv") as path,
         open(path, "w", newline="", encoding="utf-8") as file,
     ):
         writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
@@ -58,9 +57,9 @@ def draw(path, reports, data, n_dim, decoder_std):
     distortion = np.array([report["distortion"] for report in reports])
     least = min(distortion.min(), min(o.distortion for o in optima))
     bound_distortion = np.geomspace(0.1 * least, np.trace(covariance), 300)
-    sweep_figures.beta_sweep(
+    figures.beta_sweep(
         path,
-        bound=(bound_distortion, gaussian_theory.rate_distortion(covariance, bound_distortion)),
+        bound=(bound_distortion, information.rate_distortion(covariance, bound_distortion)),
         linear=([o.distortion for o in optima], [o.kl for o in optima]),
         trained=(betas, distortion, [report["rate"] for report in reports]),
         staircase=(

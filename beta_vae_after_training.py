@@ -14,12 +14,10 @@ import numpy as np
 import tensorflow as tf
 from scipy.stats import norm
 
-import command_line
-import comparison
 import data_processing
-import evaluation
-import figures
 import vae_models
+from analysis import comparison, evaluation, figures, sampling
+from training import command_line, saved_model
 
 THRESHOLD = evaluation.ACTIVE_UNIT_VARIANCE
 TRAVERSAL = norm.ppf(np.linspace(0.01, 0.99, 49)).astype(np.float32)  # of one unit, prior quantiles
@@ -60,7 +58,7 @@ def print_units(units, movement):
 
 def main(argv=None):
     args = parse_arguments(argv)
-    model, settings = vae_models.load_model(args.model_dir)
+    model, settings = saved_model.load_model(args.model_dir, vae_models.make_model)
     if args.data_path is None:
         x, mean, covariance = data_processing.get_rows_of_run(settings)
     else:
@@ -74,13 +72,13 @@ def main(argv=None):
 
     seen = data_processing.some_rows(x)
     mean_only = args.draw == "mean"
-    deco_data = vae_models.generate(model, args.n_samples, args.seed, mean_only)
+    deco_data = sampling.generate(model, args.n_samples, args.seed, mean_only)
     data_processing.save_table(files["deco_data"], deco_data)
     print(f"{files['deco_data']}: {len(deco_data)} rows of decoder data, z from the prior")
-    en_deco_data = vae_models.reconstruct(model, seen, args.seed, mean_only)
+    en_deco_data = sampling.reconstruct(model, seen, args.seed, mean_only)
     blocks = [en_deco_data]
     if seen is not x:
-        blocks = vae_models.reconstructed_blocks(model, x, args.seed, mean_only)
+        blocks = sampling.reconstructed_blocks(model, x, args.seed, mean_only)
         print(
             f"{files['en_deco_data']}: {len(x)} rows are being written (npy is faster); "
             f"what follows is of {len(seen)} of them, drawn at random",

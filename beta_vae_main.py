@@ -16,13 +16,10 @@ from pathlib import Path
 import tensorflow as tf
 
 import beta_sweep
-import command_line
 import data_processing
-import distribution
-import gaussian_report
-import run_files
-import training
-from progress import Progress
+from analysis import gaussian_report
+from training import command_line, distribute, loop, run_folder
+from training.progress import Progress
 from vae_models import cost_function, make_model
 
 
@@ -48,11 +45,11 @@ def parse_arguments(argv=None):
     add("--lr", type=positive, default=0.0007, help="learning rate")
     add(
         "--lr_schedule",
-        choices=training.LR_SCHEDULES,
+        choices=loop.LR_SCHEDULES,
         default="cosine",
         help="the course of the learning rate",
     )
-    add("--optimizer", choices=training.OPTIMIZERS, default="adam", help="the optimizer")
+    add("--optimizer", choices=loop.OPTIMIZERS, default="adam", help="the optimizer")
     std = parser.add_mutually_exclusive_group()
     std.add_argument("--decoder_std", type=positive, help="fixed std of p(x|z); None: learned")
     std.add_argument(
@@ -88,12 +85,12 @@ def train(args, data, batches, beta, folder, progress):
     """Train one beta-VAE into the folder; return its report."""
     model = make_model(vars(args), data.standardization)
     all_steps = args.n_epoch * batches.steps
-    optimizer = training.make_optimizer(
+    optimizer = loop.make_optimizer(
         args.optimizer, args.lr, args.lr_schedule, all_steps, model, args.clip_norm
     )
     step = partial(training_step, beta=tf.constant(beta))
-    run_steps = training.compile_steps(step, model, optimizer)
-    with training.Run(folder, model, optimizer, args, progress) as run:
+    run_steps = loop.compile_steps(step, model, optimizer)
+    with loop.Run(folder, model, optimizer, args, progress) as run:
         for epoch in run.epochs():
             for x, epsilon, n_steps in run.chunks(batches):
                 run.add(run_steps(x, epsilon, n_steps), batch_size=x.shape[1])
@@ -104,7 +101,7 @@ def train(args, data, batches, beta, folder, progress):
 def claimed(folder, args, data, beta):
     """The folder of one run, held for it, with the one beta in its config.json."""
     settings = argparse.Namespace(**{**vars(args), "beta": beta})
-    return run_files.claimed(
+    return run_folder.claimed(
         folder, settings, model="beta_vae", standardization=data.standardization
     )
 
@@ -114,14 +111,14 @@ def sweep(args, data, batches):
     output_dir = Path(args.output_dir)
     reports = []
     with (
-        run_files.claimed(output_dir, args, model="beta_vae sweep"),
+        run_folder.claimed(output_dir, args, model="beta_vae sweep"),
         Progress(args.n_epoch, len(args.beta)) as progress,
     ):
         warn_of_no_minimum(args)
         for beta in args.beta:
             progress.label = f"beta {beta:g}  "
             folder = output_dir / f"beta_{beta:g}"
-            report = args.resume and run_files.report_of_finished_run(folder, args.n_epoch)
+            report = args.resume and run_folder.report_of_finished_run(folder, args.n_epoch)
             if report:
                 progress.skip(args.n_epoch)
             else:
@@ -146,7 +143,7 @@ def warn_of_no_minimum(args):
 
 def main(argv=None):
     args = parse_arguments(argv)
-    distribution.start(args)
+    distribute.start(args)
     data = data_processing.get_data(vars(args))
     batches = data_processing.Batches(data.x_train, args.batch_size, args.n_dim, args.seed)
     if len(args.beta) > 1:

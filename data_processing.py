@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from large_data import LargeTable, TrainingRows, get_table
-from random_streams import stream
-from run_files import written_whole
-from table_files import InputError
+from training.errors import InputError
+from training.large_data import LargeTable, TrainingRows, get_table
+from training.random_streams import stream
+from training.run_folder import written_whole
 
 DATA_FOLDER = Path(__file__).resolve().parent / "data"
 CHUNK_NUMBERS = 2**20  # about as many numbers of x go to one compiled call: 4 MB of float32

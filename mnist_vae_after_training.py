@@ -14,15 +14,13 @@ import numpy as np
 import tensorflow as tf
 from scipy.stats import norm
 
-import command_line
-import evaluation
-import image_data
-import image_figures
-import image_models
-import run_files
-import vae_models
-from random_streams import stream
-from table_files import InputError
+from analysis import evaluation, sampling
+from images import data as image_data
+from images import figures as image_figures
+from images import models as image_models
+from training import command_line, run_folder
+from training.errors import InputError
+from training.random_streams import stream
 
 GENERATED = 25
 UNIFORM_RANGE = 3.0  # z of the comparison is uniform in -3..3, where 99.7 % of each unit's prior is
@@ -49,8 +47,8 @@ def generate(model, seed):
     shape = (GENERATED, model.n_dim)
     uniform = tf.random.stateless_uniform(shape, (seed, 2), -UNIFORM_RANGE, UNIFORM_RANGE)
     return {
-        "generated_means": vae_models.generate(model, GENERATED, seed, mean_only=True),
-        "generated_samples": vae_models.generate(model, GENERATED, seed),
+        "generated_means": sampling.generate(model, GENERATED, seed, mean_only=True),
+        "generated_samples": sampling.generate(model, GENERATED, seed),
         "generated_uniform_z": model.decoder_mean(uniform).numpy(),
     }
 
@@ -119,7 +117,7 @@ def log_likelihood(model, x, n_importance, seed):
 
 def write_table(path, columns):
     """Write a dictionary of columns of equal length as .csv."""
-    with run_files.written_whole(path) as beside:
+    with run_folder.written_whole(path) as beside:
         table = np.column_stack(list(columns.values()))
         np.savetxt(beside, table, "%.9g", delimiter=",", header=",".join(columns), comments="")
 
@@ -131,7 +129,7 @@ def images_to_show(model, x, labels, z_mean, units, seed):
     first, second = pairs_of_images(labels, rng)
     arrays = generate(model, seed) | {
         "originals": np.float32(x[shown]),
-        "reconstructions": vae_models.reconstruct(model, x[shown], seed, mean_only=True),
+        "reconstructions": sampling.reconstruct(model, x[shown], seed, mean_only=True),
         "interpolation": interpolate(model, x[first], x[second]),
         "traversal": traverse(model, z_mean[shown[0]], units),
     }
@@ -172,7 +170,7 @@ def write_pictures(folder, model, images, seed):
         name: rows.reshape(*rows.shape[:-1], *images.image_shape)
         for name, rows in images_to_show(model, x, labels, mean, most_used, seed).items()
     }
-    with run_files.written_whole(folder / "images.npz") as beside, open(beside, "wb") as file:
+    with run_folder.written_whole(folder / "images.npz") as beside, open(beside, "wb") as file:
         np.savez_compressed(file, **arrays)
     z_columns = {f"z{k + 1}": column for k, column in enumerate(mean.T)}
     write_table(folder / "latent_means.csv", {"label": labels, **z_columns})
@@ -220,7 +218,7 @@ def main(argv=None):
     report["effective_samples_median"] = float(np.median(rows.effective_samples))
     report["elbo_is"] = image_models.what_the_elbo_is(settings)
     print(f"the ELBO is {report['elbo_is']}")
-    run_files.write_json(folder / "log_likelihood.json", report | units.figures())
+    run_folder.write_json(folder / "log_likelihood.json", report | units.figures())
 
 
 if __name__ == "__main__":

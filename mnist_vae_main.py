@@ -13,15 +13,12 @@ from functools import partial
 import keras
 import tensorflow as tf
 
-import command_line
 import data_processing
-import distribution
-import image_data
-import image_models
-import image_report
-import run_files
-import training
-from progress import Progress
+from images import data as image_data
+from images import models as image_models
+from images import report as image_report
+from training import command_line, distribute, loop, run_folder
+from training.progress import Progress
 from vae_models import cost_function
 
 
@@ -117,7 +114,7 @@ def training_step(model, optimizer, x, epsilon, beta):
 
 def main(argv=None):
     args = parse_arguments(argv)
-    distribution.start(args)
+    distribute.start(args)
     images = image_data.get_images(args.data_path, args.binarization, args.seed)
     dynamic = args.binarization == "dynamic"
     make_batches = image_data.BinarizedBatches if dynamic else data_processing.Batches
@@ -134,13 +131,13 @@ def main(argv=None):
     )
     optimizer.build(model.trainable_variables)
     step = partial(training_step, beta=tf.constant(args.beta))
-    run_steps = training.compile_steps(step, model, optimizer)
+    run_steps = loop.compile_steps(step, model, optimizer)
 
-    with run_files.claimed(args.output_dir, args, model="mnist_vae", **shapes) as folder:
+    with run_folder.claimed(args.output_dir, args, model="mnist_vae", **shapes) as folder:
         print(f"nats per image; held out: the {len(images.x_test)} test images")
         with (
             Progress(args.n_epoch) as progress,
-            training.Run(folder, model, optimizer, args, progress) as run,
+            loop.Run(folder, model, optimizer, args, progress) as run,
         ):
             for epoch in run.epochs():
                 for x, epsilon, n_steps in run.chunks(batches):

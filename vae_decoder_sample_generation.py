@@ -9,11 +9,10 @@ import quiet_tensorflow  # noqa: F401 - before TensorFlow is imported
 # isort: split
 from pathlib import Path
 
-import command_line
-import comparison
 import data_processing
-import figures
 import vae_models
+from analysis import comparison, figures, sampling
+from training import command_line, saved_model
 
 
 def parse_arguments(argv=None):
@@ -30,10 +29,10 @@ def parse_arguments(argv=None):
 def main(argv=None):
     args = parse_arguments(argv)
     data_processing.check_output(args.output)
-    model, settings = vae_models.load_model(args.model_dir)
+    model, settings = saved_model.load_model(args.model_dir, vae_models.make_model)
     x, mean, covariance = data_processing.get_rows_of_run(settings)
     x = data_processing.some_rows(x)
-    samples = vae_models.generate(model, args.n_samples, args.seed, args.draw == "mean")
+    samples = sampling.generate(model, args.n_samples, args.seed, args.draw == "mean")
     data_processing.save_table(args.output, samples)
     print(f"{args.output}: {len(samples)} rows of decoder data, z from the prior")
 

@@ -9,13 +9,10 @@ import quiet_tensorflow  # noqa: F401 - before TensorFlow is imported
 # isort: split
 import tensorflow as tf
 
-import command_line
 import data_processing
-import distribution
-import gaussian_report
-import run_files
-import training
-from progress import Progress
+from analysis import gaussian_report
+from training import command_line, distribute, loop, run_folder
+from training.progress import Progress
 from vae_models import cost_function, make_model
 
 
@@ -40,11 +37,11 @@ def parse_arguments(argv=None):
     add("--lr", type=positive, default=0.0007, help="learning rate")
     add(
         "--lr_schedule",
-        choices=training.LR_SCHEDULES,
+        choices=loop.LR_SCHEDULES,
         default="cosine",
         help="the course of the learning rate",
     )
-    add("--optimizer", choices=training.OPTIMIZERS, default="adam", help="the optimizer")
+    add("--optimizer", choices=loop.OPTIMIZERS, default="adam", help="the optimizer")
     std = parser.add_mutually_exclusive_group()
     std.add_argument("--decoder_std", type=positive, help="fixed std of p(x|z); None: learned")
     std.add_argument(
@@ -73,22 +70,22 @@ def training_step(model, optimizer, x, epsilon):
 
 def main(argv=None):
     args = parse_arguments(argv)
-    distribution.start(args)
+    distribute.start(args)
     data = data_processing.get_data(vars(args))
     batches = data_processing.Batches(data.x_train, args.batch_size, args.n_dim, args.seed)
     model = make_model(vars(args), data.standardization)
     all_steps = args.n_epoch * batches.steps
-    optimizer = training.make_optimizer(
+    optimizer = loop.make_optimizer(
         args.optimizer, args.lr, args.lr_schedule, all_steps, model, args.clip_norm
     )
-    run_steps = training.compile_steps(training_step, model, optimizer)
+    run_steps = loop.compile_steps(training_step, model, optimizer)
 
-    with run_files.claimed(
+    with run_folder.claimed(
         args.output_dir, args, model="vae", standardization=data.standardization
     ) as folder:
         with (
             Progress(args.n_epoch) as progress,
-            training.Run(folder, model, optimizer, args, progress) as run,
+            loop.Run(folder, model, optimizer, args, progress) as run,
         ):
             for epoch in run.epochs():
                 for x, epsilon, n_steps in run.chunks(batches):

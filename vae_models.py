@@ -4,22 +4,15 @@ Words: x data, z latent, log_std = log(std); every term is in nats, summed over 
 cost's mean over data points is taken in `cost_function`.
 """
 
-import io
 import math
-import warnings
-from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-import run_files
-from table_files import InputError
 from vae_layers import Decoder, Encoder
 
 LOG_2_PI = math.log(2.0 * math.pi)
-GENERATED_AT_ONCE = 16_384  # data points in one call; larger batches are no faster
-WEIGHT_NAMES = {"kernel": "W", "bias": "b"}
 
 
 def kl_divergence_per_dimension(mean, log_std):
@@ -132,131 +125,6 @@ class VAE(keras.Model):
         mean, log_std = self.decode(z)
         return reparameterise(mean, log_std, tf.random.stateless_normal(tf.shape(mean), seed))
 
-    def write_weights(self, folder):
-        """Write every weight as text that numpy.loadtxt reads, exact to the last bit of float32."""
-        for name, values in weights_for_data(self).items():
-            with run_files.written_whole(Path(folder) / name) as path:
-                np.savetxt(path, values, fmt="%.9g")
-
-    def read_weights(self, folder):
-        """Read what write_weights wrote. InputError: a file is missing, damaged or misshaped."""
-        files = weight_files(self)
-        values = [load_weight(Path(folder) / name, tuple(w.shape)) for name, w in files.items()]
-        for weight, value in zip(files.values(), values, strict=True):
-            weight.assign(value)
-
-
-@tf.function(reduce_retracing=True)
-def draw_x(model, z, seed, mean_only):
-    """x from p(x|z), or E[x|z] with `mean_only`; z (B, n_dim) -> (B, data_dim)."""
-    return model.decoder_mean(z) if mean_only else model.decoder_sample(z, seed)
-
-
-@tf.function(reduce_retracing=True)
-def draw_z(model, x, seed):
-    """z from q(z|x), x (B, data_dim) -> (B, n_dim)."""
-    mean, log_std = model.encode(x)
-    return reparameterise(mean, log_std, tf.random.stateless_normal(tf.shape(mean), seed))
-
-
-def generate(model, n_samples, seed, mean_only=False):
-    """Decoder data: z from the prior N(0, I), then x from p(x|z), or its mean with `mean_only`.
-
-    Returns (n_samples, data_dim) float32; fewer samples of one seed are the first rows of more.
-    """
-    batches = []
-    for k in range(-(-n_samples // GENERATED_AT_ONCE)):
-        shape = (GENERATED_AT_ONCE, model.n_dim)
-        z = tf.random.stateless_normal(shape, tf.constant([seed, 2 * k]))
-        batches.append(draw_x(model, z, tf.constant([seed, 2 * k + 1]), mean_only).numpy())
-    return np.concatenate(batches)[:n_samples]
-
-
-def reconstruct(model, x, seed, mean_only=False):
-    """Encoder-decoder data: z from q(z|x) of each row of x, then x from p(x|z) or its mean.
-
-    Its noise is independent of that of `generate` with the same seed. x: (N, data_dim).
-    Returns (N, data_dim) float32.
-    """
-    return np.concatenate(list(reconstructed_blocks(model, x, seed, mean_only)))
-
-
-def reconstructed_blocks(model, x, seed, mean_only=False):
-    """The rows of `reconstruct` in blocks; x can be a table that gives its rows by x[a:b]."""
-    for k, start in enumerate(range(0, len(x), GENERATED_AT_ONCE)):
-        batch = tf.constant(x[start : start + GENERATED_AT_ONCE], tf.float32)
-        z = draw_z(model, batch, tf.constant([seed, -1 - 2 * k]))
-        yield draw_x(model, z, tf.constant([seed, -2 - 2 * k]), mean_only).numpy()
-
-
-def weight_files(model):
-    """The weights under their file names: Encoder_W1.dat, Encoder_b1.dat ... Decoder_b6.dat.
-
-    The number counts the dense layers from the data through z back to the data. The weights of a
-    batch normalisation carry the number of the dense layer they follow.
-    """
-    files = {}
-    number = 0
-    for name, part in [("Encoder", model.encoder), ("Decoder", model.decoder)]:
-        for layer in part.network.layers:
-            number += isinstance(layer, keras.layers.Dense)
-            for weight in layer.weights:
-                short_name = WEIGHT_NAMES.get(weight.name, weight.name)
-                files[f"{name}_{short_name}{number}.dat"] = weight
-    return files
-
-
-def weights_for_data(model):
-    """The weights under their file names, float32, the standardization worked into them.
-
-    A model without standardization computes with them, on rows as they are, what `model` does:
-    the first layer takes x instead of (x - x_mean) / x_std, the last one gives x_mean + x_std *
-    mean and log_std + log(x_std).
-    """
-    values = {name: weight.numpy() for name, weight in weight_files(model).items()}
-    if np.ndim(model.x_std):
-        *_, head_W, head_b = values  # the decoder's last layer
-        first_W = values["Encoder_W1.dat"] / model.x_std[:, np.newaxis]
-        values["Encoder_W1.dat"] = first_W
-        values["Encoder_b1.dat"] = values["Encoder_b1.dat"] - model.x_mean @ first_W
-        stretch = np.concatenate([model.x_std, np.ones(model.data_dim)])
-        shift = np.concatenate([model.x_mean, np.log(model.x_std)])
-        values[head_W] = values[head_W] * stretch
-        values[head_b] = values[head_b] * stretch + shift
-    return {name: np.float32(value) for name, value in values.items()}
-
-
-def load_weight(path, shape):
-    """One array of the given shape (1-D or 2-D), float32, from a text file.
-
-    InputError: it is missing, damaged, of another shape, or not finite.
-    """
-    try:
-        text = Path(path).read_text()
-        if not text.endswith("\n"):
-            raise InputError(f"{path}: ends within a line; it is not complete")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of an empty file
-            values = np.loadtxt(io.StringIO(text), dtype=np.float64, ndmin=2)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; the folder holds no finished run") from None
-    except InputError:
-        raise
-    except (ValueError, OSError) as error:
-        raise InputError(
-            f"{path}: not a text file of numbers ({' '.join(str(error).split())})"
-        ) from None
-    expected = shape if len(shape) == 2 else (shape[0], 1)
-    if values.shape != expected:
-        raise InputError(
-            f"{path}: has shape {values.shape}, config.json says that it is {expected}"
-        )
-    with np.errstate(over="ignore"):
-        values = values.astype(np.float32)
-    if not np.isfinite(values).all():
-        raise InputError(f"{path}: holds NaN, infinity or a number too large for float32")
-    return values.reshape(shape)
-
 
 def make_model(settings, standardization=None):
     """The untrained model of a Gaussian run; settings: its flags as a dictionary."""
@@ -270,15 +138,3 @@ def make_model(settings, standardization=None):
         {"min_log_std": settings.get("min_log_std")},
         standardization,
     )
-
-
-def load_model(model_dir):
-    """The trained model of a run folder, from its config.json and weight files.
-
-    Returns the model and the settings (a dictionary). InputError: the folder holds no finished
-    run, or a file in it is damaged.
-    """
-    settings = run_files.read_settings(model_dir)
-    model = make_model(settings)
-    model.read_weights(model_dir)
-    return model, settings

@@ -29,9 +29,9 @@ import numpy as np
 import tensorflow as tf
 
 import data_processing
-import gaussian_report
-import large_data
 import vae_main
+from analysis import gaussian_report
+from training import large_data
 
 HELD_OUT = 20_000
 ROWS_AT_ONCE = 10**6

@@ -22,10 +22,8 @@ import quiet_tensorflow  # noqa: F401 - before TensorFlow is imported
 
 # isort: split
 import data_processing
-import distribution
-import random_streams
-import training
 import vae_main
+from training import loop, random_streams
 from vae_models import VAE
 
 SIZES = {"data_dim": 10, "n_dim": 2, "hidden_widths": (128, 128)}  # of the default run
@@ -72,14 +70,14 @@ def paper():
 def measure_here(distribute, batch_size, rounds):
     """Median seconds of a step and of its drawing, printed as JSON by the chief."""
     args = {"distribute": distribute, "batch_size": batch_size, "output_dir": "", "resume": False}
-    distribution.start(argparse.Namespace(**args))
+    distribute.start(argparse.Namespace(**args))
     mean, covariance = data_processing.known_gaussian()
     rng = random_streams.stream(0, "draw")
     x = data_processing.draw_gaussian(mean, covariance, 20 * batch_size, rng)
     batches = data_processing.Batches(x, batch_size, SIZES["n_dim"], seed=0)
     model = VAE(**SIZES)
-    optimizer = training.make_optimizer("adam", 1e-4, "constant", 1, model)
-    run_steps = training.compile_steps(vae_main.training_step, model, optimizer)
+    optimizer = loop.make_optimizer("adam", 1e-4, "constant", 1, model)
+    run_steps = loop.compile_steps(vae_main.training_step, model, optimizer)
     steps, draws = [], []
     for epoch in range(rounds + 1):
         begin = time.perf_counter()

@@ -24,8 +24,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from benchmarks.plain_readers import IDX_NAMES, plain_reading
-from image_data import load_images
-from table_files import InputError, load_table
+from images.data import load_images
+from training.errors import InputError
+from training.table_files import load_table
 
 MEMORY_LIMIT = 2**26  # bytes a load may take; the files made here are below 2**15
 KINDS = ("table.dat", "table.csv", "table.npy", "images.npz", "idx", "idx.gz")

@@ -16,8 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-import comparison
-import figure_style
+from analysis import comparison, figure_style
 from benchmarks import measuring
 from benchmarks.peers import numpy_by_hand
 from benchmarks.peers.problems import GAUSSIAN

@@ -30,15 +30,11 @@ import quiet_tensorflow  # noqa: F401 - before TensorFlow is imported
 
 # isort: split
 import beta_vae_main
-import command_line
-import figure_style
-import figures
-import gaussian_report
 import mnist_vae_main
-import run_files
-import training
 import vae_main
+from analysis import figure_style, figures, gaussian_report
 from data_processing import DATA_FOLDER
+from training import command_line, loop, run_folder
 
 GAUSSIAN = "--data_size 200 --batch_size 20 --n_width 8 --seed 3".split()
 IMAGES = ["--data_path", str(DATA_FOLDER / "mnist_sample.npz"), "--batch_size", "250"]
@@ -61,14 +57,14 @@ LONGEST = 300.0  # seconds that one process may take
 
 def make_small():
     """A checkpoint after every chunk and epoch, a rough report, and the two quickest pictures."""
-    training.SECONDS_BETWEEN_CHECKPOINTS = training.SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 0.0
+    loop.SECONDS_BETWEEN_CHECKPOINTS = loop.SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 0.0
     gaussian_report.REPORT_Z, gaussian_report.COVARIANCE_SAMPLES = 2**12, 2000
     figures.covariances = figures.pairwise_marginals = lambda *_: None
 
 
 def report_stages(pipe):
     """Make a run write its stages into the pipe as they begin, a line each: time, stage."""
-    save, written_whole = training.Run.save, run_files.written_whole
+    save, written_whole = loop.Run.save, run_folder.written_whole
 
     def say(stage):
         os.write(pipe, f"{time.monotonic()} {stage}\n".encode())
@@ -86,8 +82,8 @@ def report_stages(pipe):
             yield beside
         say("start-up" if name == "config.json" else "between final files")
 
-    training.Run.save = reported_save
-    run_files.written_whole = figure_style.written_whole = reported_written_whole
+    loop.Run.save = reported_save
+    run_folder.written_whole = figure_style.written_whole = reported_written_whole
     say("start-up")
 
 

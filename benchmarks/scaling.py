@@ -28,11 +28,11 @@ import keras
 import numpy as np
 
 import data_processing
-import figure_style
-import training
 import vae_main
+from analysis import figure_style
 from benchmarks import measuring
 from benchmarks.peers.problems import Problem
+from training import loop
 from vae_models import VAE
 
 BATCH = 250  # vae_main.py's default
@@ -49,8 +49,8 @@ FIRST_STEPS = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
 import vae_main
-import training
-training.Run.add = lambda *_, **__: os._exit(0)
+from training import loop
+loop.Run.add = lambda *_, **__: os._exit(0)
 vae_main.main(["--output_dir", sys.argv[2]])
 """
 
@@ -62,8 +62,8 @@ def random_rows(n_rows, data_dim):
 def trainer(x, n_dim, n_width):
     """A function that trains for an epoch of the rows of x as vae_main.py does."""
     model = VAE(x.shape[1], n_dim, (n_width, n_width))
-    optimizer = training.make_optimizer("adam", 1e-5, "constant", 1, model)
-    run_steps = training.compile_steps(vae_main.training_step, model, optimizer)
+    optimizer = loop.make_optimizer("adam", 1e-5, "constant", 1, model)
+    run_steps = loop.compile_steps(vae_main.training_step, model, optimizer)
     batches = data_processing.Batches(x, BATCH, n_dim, seed=0)
 
     def train(epoch):

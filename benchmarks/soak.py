@@ -23,9 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import quiet_tensorflow  # noqa: F401 - before TensorFlow is imported
 
 # isort: split
-import run_files
-import training
 import vae_main
+from training import errors, loop
 
 FLAGS = (
     "--data_size 2000 --batch_size 20 --n_width 32 --lr_schedule constant --n_epoch 1000000"
@@ -42,7 +41,7 @@ def resident_mib():
 
 def watched_run(minutes):
     """Train for so many minutes; an array (n_epoch, 3): MiB, wall and CPU seconds at each end."""
-    end_epoch, notes = training.Run.end_epoch, []
+    end_epoch, notes = loop.Run.end_epoch, []
     deadline = time.monotonic() + 60.0 * minutes
 
     def watched_end_epoch(run, elbo_held_out):
@@ -51,11 +50,11 @@ def watched_run(minutes):
             os.kill(os.getpid(), signal.SIGTERM)
         end_epoch(run, elbo_held_out)
 
-    training.Run.end_epoch = watched_end_epoch
+    loop.Run.end_epoch = watched_end_epoch
     with tempfile.TemporaryDirectory() as folder:
         try:
             vae_main.main(["--output_dir", f"{folder}/soak", *FLAGS])
-        except run_files.Stopped as stopped:
+        except errors.Stopped as stopped:
             print(stopped)
     return np.array(notes)
 

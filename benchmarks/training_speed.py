@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from matplotlib.ticker import NullFormatter
 
-import figure_style
+from analysis import figure_style
 from benchmarks import measuring
 from benchmarks.peers import numpy_by_hand
 from benchmarks.peers.problems import GAUSSIAN, MNIST

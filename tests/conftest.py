@@ -29,7 +29,7 @@ def data_file(tmp_path_factory):
 @pytest.fixture(scope="session")
 def train(tmp_path_factory, data_file):
     """train(main, *flags): a small run without its pictures; returns its folder."""
-    import gaussian_report
+    from analysis import gaussian_report
 
     def call(main, *flags, folder=None):
         folder = folder or tmp_path_factory.mktemp("run") / "out"
@@ -105,7 +105,7 @@ def history():
 @pytest.fixture
 def plain_steps(monkeypatch):
     """Training runs without compiling, which would take longer than the steps of a small run."""
-    import training
+    from training import loop
 
     def compile_steps(training_step, model, optimizer):
         def run_steps(x, epsilon, n_steps):
@@ -114,13 +114,13 @@ def plain_steps(monkeypatch):
 
         return run_steps
 
-    monkeypatch.setattr(training, "compile_steps", compile_steps)
+    monkeypatch.setattr(loop, "compile_steps", compile_steps)
 
 
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Every .npy file is large; blocks of 4 rows of 3 numbers, 5 blocks in a buffer."""
-    import large_data
+    from training import large_data
 
     monkeypatch.setattr(large_data, "LARGE_BYTES", 0)
     monkeypatch.setattr(large_data, "BLOCK_BYTES", 50)
@@ -130,7 +130,7 @@ def small_blocks(monkeypatch):
 @pytest.fixture
 def numbered(tmp_path):
     """numbered(n): a LargeTable of the rows (k, -k, 0.5), k from 0 to n - 1."""
-    from large_data import LargeTable
+    from training.large_data import LargeTable
 
     def call(n_rows):
         k = np.arange(n_rows, dtype=np.float32)
@@ -146,7 +146,7 @@ def ends(capsys):
 
     An exception that is no exit would be a traceback for the user: it fails the test.
     """
-    import command_line
+    from training import command_line
 
     def call(main, argv):
         capsys.readouterr()

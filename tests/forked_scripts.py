@@ -20,14 +20,12 @@ from benchmarks import kill_and_resume
 
 # isort: split
 import beta_vae_after_training
-import command_line
 import data_processing
-import figure_style
 import mnist_vae_after_training
-import run_files
-import training
 import vae_decoder_sample_generation
 import vae_main
+from analysis import figure_style
+from training import command_line, loop, run_folder
 
 MODULES = (
     *(vae_main, vae_decoder_sample_generation, beta_vae_after_training),
@@ -45,7 +43,7 @@ FAULTS = {  # each with the run's folder
 
 def let_happen(fault, place, folder):
     """Let a fault come just before the checkpoint or the file named by `place` is written."""
-    save, written_whole, numbers = training.Run.save, run_files.written_whole, itertools.count(1)
+    save, written_whole, numbers = loop.Run.save, run_folder.written_whole, itertools.count(1)
 
     def interrupted_save(run):
         if next(numbers) == place:
@@ -57,8 +55,8 @@ def let_happen(fault, place, folder):
             FAULTS[fault](folder)
         return written_whole(path)
 
-    training.Run.save = interrupted_save
-    for module in (run_files, figure_style, data_processing):
+    loop.Run.save = interrupted_save
+    for module in (run_folder, figure_style, data_processing):
         module.written_whole = interrupted_written_whole
 
 

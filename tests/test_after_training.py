@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 import beta_vae_after_training
-import evaluation
 import vae_decoder_sample_generation
 import vae_main
+from analysis import evaluation
 from data_processing import get_data
-from run_files import read_json
-from vae_models import load_model
+from training.run_folder import read_json
+from training.saved_model import load_model
+from vae_models import make_model
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_after_training_writes_both_kinds_of_data_and_the_active_units(copy_of, 
     shown = capsys.readouterr().out
     data = get_data(read_json(folder / "config.json"))
     x = np.concatenate([data.x_train, data.x_held_out])
-    units = evaluation.latent_units(load_model(folder)[0], x)
+    units = evaluation.latent_units(load_model(folder, make_model)[0], x)
     assert f"active units: {units.active.sum()} of 2" in shown
     for variance in units.variance_of_mean:
         assert f"{variance:.4f}" in shown
@@ -84,7 +85,7 @@ def test_after_training_encodes_a_given_file_into_a_given_folder(copy_of, beta_r
     assert sorted(path.name for path in folder.iterdir()) == before
     assert np.load(out / "deco_data.npy").shape == (20, 3)
     reconstructed = np.load(out / "en_deco_data.npy")
-    model, _ = load_model(folder)
+    model, _ = load_model(folder, make_model)
     mean, log_std = model.encode(np.float32(x))
     draws = np.random.default_rng(0).normal(size=(4000, 7, 2)) * np.exp(log_std) + mean
     low, high = (f(model.decoder_mean(np.float32(draws)), axis=0) for f in (np.min, np.max))

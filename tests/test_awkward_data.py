@@ -8,9 +8,10 @@ import pytest
 
 import beta_vae_main
 import data_processing
-import training
 import vae_main
 import vae_models
+from analysis import sampling
+from training import loop, saved_model
 from vae_models import VAE
 
 MEAN, STD = np.array([1e6, -2e-6, 0.5]), np.array([2e6, 3e-6, 1.0])
@@ -51,7 +52,7 @@ def test_standardized_training_is_the_same_in_any_units(plain_steps, train, rows
     gaps = [json.loads((folder / "report.json").read_text())["gap"] for folder in (here, there)]
     assert gaps[0] == pytest.approx(gaps[1], abs=2e-3)
     generated, expected = (
-        vae_models.generate(vae_models.load_model(folder)[0], 50, seed=1)
+        sampling.generate(saved_model.load_model(folder, vae_models.make_model)[0], 50, seed=1)
         for folder in (there, here)
     )
     np.testing.assert_allclose(generated / scale, expected, rtol=1e-3, atol=1e-3)
@@ -84,9 +85,9 @@ def test_the_weight_files_do_for_data_what_the_standardized_model_does(
 ):
     bound = {"min_log_std": min_log_std}
     model = VAE(3, 2, (7, 5), decoder_std, 1, bound, standardization=UNITS)
-    model.write_weights(tmp_path)
+    saved_model.write_weights(model, tmp_path)
     plain = VAE(3, 2, (7, 5), decoder_std, 2, bound)
-    plain.read_weights(tmp_path)
+    saved_model.read_weights(plain, tmp_path)
     rng = np.random.default_rng(0)
     x = np.float32(MEAN + STD * rng.normal(size=(4, 3)))
     z = rng.normal(size=(6, 2)).astype(np.float32)
@@ -109,7 +110,9 @@ def test_a_constant_column_keeps_its_std_above_the_bound(plain_steps, train, row
     z = np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32)
     lowest = {}
     for bound in ([], ["--min_log_std", "-0.7"]):
-        model, settings = vae_models.load_model(train(vae_main.main, *flags, *bound))
+        model, settings = saved_model.load_model(
+            train(vae_main.main, *flags, *bound), vae_models.make_model
+        )
         lowest[settings["min_log_std"]] = float(np.min(model.decode(z)[1]))
     assert lowest[None] < -1.2
     assert -0.7 <= lowest[-0.7] < -0.5
@@ -119,7 +122,7 @@ def test_clipping_saves_a_run_on_heavy_tails(plain_steps, train, saved):
     x = np.random.default_rng(3).standard_cauchy(size=(50, 3))
     x = np.sign(x) * np.abs(x) ** 2.5
     flags = ["--data_path", saved(x), "--optimizer", "sgd", "--n_epoch", "1"]
-    with pytest.raises(training.Stopped, match=r"diverged .*--clip_norm"):
+    with pytest.raises(loop.Stopped, match=r"diverged .*--clip_norm"):
         train(vae_main.main, *flags)
     assert np.isfinite(elbo(train(vae_main.main, *flags, "--clip_norm", "1"))).all()
 
@@ -130,7 +133,7 @@ def test_the_whole_gradient_is_scaled_to_the_clip_norm():
     for clip_norm in (None, 0.25):
         model = VAE(3, 2, (5, 6), seed=1)
         before = np.concatenate([w.numpy().ravel() for w in model.weights])
-        optimizer = training.make_optimizer("sgd", 1.0, "constant", 9, model, clip_norm)
+        optimizer = loop.make_optimizer("sgd", 1.0, "constant", 9, model, clip_norm)
         vae_main.training_step(model, optimizer, x, epsilon[:, :2])
         changes.append(np.concatenate([w.numpy().ravel() for w in model.weights]) - before)
     norm = np.linalg.norm(changes[0])

@@ -7,8 +7,9 @@ import pytest
 
 import beta_vae_after_training
 import vae_decoder_sample_generation
-from run_files import InputError
-from vae_models import VAE, load_weight
+from training.run_folder import InputError
+from training.saved_model import load_weight
+from vae_models import VAE
 
 AFTER_TRAINING = [vae_decoder_sample_generation, beta_vae_after_training]
 

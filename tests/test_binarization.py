@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import data_processing
-import image_data
-from image_data import binarize
+from images import data as image_data
+from images.data import binarize
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = str(ROOT / "data" / "mnist_sample.npz")

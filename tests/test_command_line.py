@@ -8,9 +8,9 @@ import beta_vae_after_training
 import beta_vae_main
 import mnist_vae_after_training
 import mnist_vae_main
-import run_files
 import vae_decoder_sample_generation
 import vae_main
+from training import errors
 
 ROOT = Path(vae_main.__file__).parent
 RUN_FLAGS = (
@@ -72,7 +72,7 @@ def test_flag_files_hold_comments_and_quotes_and_later_flags_win(tmp_path):
 
 def test_a_script_that_is_stopped_leaves_by_its_own_status(ends):
     def stopped():
-        raise run_files.Stopped("stopped in epoch 3", status=143)
+        raise errors.Stopped("stopped in epoch 3", status=143)
 
     def interrupted():
         raise KeyboardInterrupt

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, ks_2samp
 
-import comparison
+from analysis import comparison
 
 REPETITIONS = 300
 

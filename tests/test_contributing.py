@@ -10,10 +10,10 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-import image_models
-import image_report
 import mnist_vae_main
-import run_files
+from images import models as image_models
+from images import report as image_report
+from training import run_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -66,7 +66,7 @@ def test_the_added_likelihood_trains_by_the_command_that_is_shown(
     (command,) = re.findall(r"^    python mnist_vae_main.py (.*)$", TEXT, re.MULTILINE)
     small = f"--n_epoch 2 --n_width 9 --n_dim 3 --batch_size 60 --output_dir {tmp_path / 'run'}"
     mnist_vae_main.main(shlex.split(command) + small.split())
-    report = run_files.read_json(tmp_path / "run" / "report.json")
+    report = run_folder.read_json(tmp_path / "run" / "report.json")
     history = np.genfromtxt(tmp_path / "run" / "history.csv", delimiter=",", names=True)
     assert history["elbo"][1] > history["elbo"][0]
     assert "density" in report["elbo_is"]

@@ -12,9 +12,9 @@ import pytest
 from conftest import SMALL
 
 import beta_vae_main
-import distribution
 import mnist_vae_main
 import vae_main
+from training import distribute
 
 ROOT = Path(vae_main.__file__).parent
 BATCH = ["--batch_size", "5"]  # of 38 rows on two replicas: 2 and 3 rows, of the last batch 1 and 2
@@ -144,7 +144,7 @@ def test_two_devices_of_one_machine_train_as_one_and_clip_the_averaged_gradient(
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 7])
 def test_every_row_belongs_to_one_replica(batch_size):
-    parts = [distribution.rows_of_replica(batch_size, r, 3) for r in range(3)]
+    parts = [distribute.rows_of_replica(batch_size, r, 3) for r in range(3)]
     rows = [row for part, share in parts if share for row in range(batch_size)[part]]
     assert rows == list(range(batch_size))
     assert sum(share for _, share in parts) == pytest.approx(1.0)
@@ -185,13 +185,13 @@ def test_a_missing_or_damaged_tf_config_is_refused(refused, monkeypatch, config)
 def test_a_chief_may_stand_beside_the_workers():
     cluster = {"worker": ["b:2", "c:3"], "chief": ["a:1"]}
     config = {"cluster": cluster, "task": {"type": "worker", "index": 1}}
-    addresses, number = distribution.read_tf_config(json.dumps(config))
+    addresses, number = distribute.read_tf_config(json.dumps(config))
     assert (addresses, number) == ([("a", 1), ("b", 2), ("c", 3)], 2)
 
 
 def test_a_worker_that_never_comes_is_named(ends, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", tf_configs(2)[0])
-    monkeypatch.setattr(distribution, "SECONDS_TO_WAIT", 0.0)
+    monkeypatch.setattr(distribute, "SECONDS_TO_WAIT", 0.0)
     missing = json.loads(os.environ["TF_CONFIG"])["cluster"]["worker"][1]
     status, (line,) = ends(vae_main.main, ["--distribute", "multi_worker"])
     assert status == 1 and f"{missing}: not there" in line

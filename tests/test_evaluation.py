@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-import evaluation
+from analysis import evaluation
 from vae_models import kl_divergence
 
 

@@ -17,13 +17,14 @@ import pytest
 from conftest import SMALL
 
 import beta_vae_after_training
-import image_models
 import mnist_vae_after_training
 import mnist_vae_main
 import vae_decoder_sample_generation
 import vae_main
 import vae_models
-from run_files import InputError
+from images import models as image_models
+from training import saved_model
+from training.run_folder import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -82,7 +83,7 @@ def test_a_disk_that_is_full_at_any_file_stops_the_run_which_then_goes_on(
         assert not list(folder.rglob(name))
         assert not half_written(folder)
         assert len(list((folder / "checkpoint").glob("*.index"))) == 3
-    assert vae_models.load_model(folder)
+    assert saved_model.load_model(folder, vae_models.make_model)
     assert train("--resume")[:2] == [0, []]
     assert (folder / "report.json").exists()
     assert weights(folder) == weights(vae_run)

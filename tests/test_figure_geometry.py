@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-import figures
-import image_figures
-import sweep_figures
+from analysis import figures
+from images import figures as image_figures
 
 
 def test_late_range_holds_all_epochs_but_the_first_tenth():
@@ -55,7 +54,7 @@ def test_spread_apart_keeps_the_order_and_the_distance():
 
 
 def test_merged_labels_join_the_names_of_near_points():
-    groups = sweep_figures.merged_labels([1, 2, 4, 8], [0.0, 0.5, 0.501, 0.5], [1.0, 0.2, 0.2, 0.9])
+    groups = figures.merged_labels([1, 2, 4, 8], [0.0, 0.5, 0.501, 0.5], [1.0, 0.2, 0.2, 0.9])
     assert groups == [([1], 0.0, 1.0), ([2, 4], 0.5, 0.2), ([8], 0.5, 0.9)]
 
 

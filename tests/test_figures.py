@@ -9,10 +9,8 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-import figure_style
-import figures
-import image_figures
-import sweep_figures
+from analysis import figure_style, figures
+from images import figures as image_figures
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +71,7 @@ def draw_beta_sweep(path, seed):
     units = np.array([2, 1, 0])
     bound = (np.array([0.5, 1.5, 3.0]), np.array([3.0, 1.0, 0.0]))
     trained = (beta, distortion, rate)
-    sweep_figures.beta_sweep(path, bound, (distortion, rate), trained, (beta, units, beta, units))
+    figures.beta_sweep(path, bound, (distortion, rate), trained, (beta, units, beta, units))
 
 
 def images(seed, *shape):
@@ -264,10 +262,10 @@ def test_a_constant_dimension_is_drawn(tmp_path):
 def test_a_sweep_of_one_beta_and_of_a_failed_run(tmp_path):
     path = tmp_path / "figure.png"
     bound, linear = ([0.5, 3.0], [3.0, 0.0]), ([1.0, 3.0], [2.0, 0.0])
-    sweep_figures.beta_sweep(path, bound, linear, ([2], [1.5], [1.2]), ([1, 2], [1, 1], [2], [1]))
+    figures.beta_sweep(path, bound, linear, ([2], [1.5], [1.2]), ([1, 2], [1, 1], [2], [1]))
     assert_is_a_picture(path)
     failed = ([1, 2], [1.5, np.nan], [1.2, np.nan])
-    sweep_figures.beta_sweep(path, bound, linear, failed, ([1, 2], [1, 1], [1, 2], [1, np.nan]))
+    figures.beta_sweep(path, bound, linear, failed, ([1, 2], [1, 1], [1, 2], [1, np.nan]))
     assert_is_a_picture(path)
 
 

@@ -8,13 +8,8 @@ import scipy.stats
 from conftest import random_covariance
 from scipy.optimize import minimize
 
-from gaussian_theory import (
-    cost_of_rows,
-    fixed_std_optimum,
-    linear_optimum,
-    rate_distortion,
-    shared_std_optimum,
-)
+from analysis.information import rate_distortion
+from analysis.linear_vae import cost_of_rows, fixed_std_optimum, linear_optimum, shared_std_optimum
 
 DATA_DIM, N_DIM = 3, 2
 

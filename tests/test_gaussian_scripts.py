@@ -12,13 +12,13 @@ from scipy.stats import multivariate_normal
 
 import beta_sweep
 import beta_vae_main
-import evaluation
-import gaussian_report
-import training
 import vae_decoder_sample_generation
 import vae_main
+from analysis import evaluation, gaussian_report
 from data_processing import get_data
-from vae_models import VAE, load_model
+from training import loop
+from training.saved_model import load_model
+from vae_models import VAE, make_model
 
 PARAMETERS = [f"Encoder_{kind}{number}.dat" for number in "123" for kind in "Wb"] + [
     f"Decoder_{kind}{number}.dat" for number in "456" for kind in "Wb"
@@ -49,7 +49,7 @@ def test_config_holds_every_setting_and_version_before_the_first_step(
     def no_step(*_):
         raise RuntimeError("first step")
 
-    monkeypatch.setattr(training, "compile_steps", lambda *_: no_step)
+    monkeypatch.setattr(loop, "compile_steps", lambda *_: no_step)
     monkeypatch.chdir(Path(data_file).parent)
     flags = "--data_path x.dat --data_dim 3 --n_width 5 --batch_size 4 --lr 0.02".split()
     with pytest.raises(RuntimeError, match="first step"):
@@ -100,7 +100,7 @@ def test_the_report_agrees_with_itself_and_with_the_saved_weights(vae_run):
     fitted = multivariate_normal(data.x_train.mean(axis=0), np.cov(data.x_train, rowvar=False))
     optimum = fitted.logpdf(data.x_held_out).mean()
     assert report["optimum"] == pytest.approx(optimum, abs=1e-4)
-    model, _ = load_model(vae_run)
+    model, _ = load_model(vae_run, make_model)
     for name, x in [("elbo_train", data.x_train), ("elbo_held_out", data.x_held_out)]:
         again = evaluation.evaluate(model, x, 2000, seed=(99,))
         assert report[name] == pytest.approx(again.elbo.mean(), abs=0.05)
@@ -140,7 +140,7 @@ def test_a_fixed_decoder_std_reaches_the_files_exactly(plain_steps, train):
     assert not last_w[:, 3:].any()
     assert last_w[:, :3].any()
     np.testing.assert_array_equal(last_b[3:], np.full(3, np.log(np.float32(0.3))))
-    model, settings = load_model(folder)
+    model, settings = load_model(folder, make_model)
     assert settings["decoder_std"] == 0.3
     assert len(set(np.ravel(model.decode(np.eye(2, dtype=np.float32))[1]))) == 1
 

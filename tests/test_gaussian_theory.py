@@ -6,16 +6,14 @@ import scipy.stats
 from conftest import random_covariance
 from scipy.optimize import minimize
 
-from gaussian_theory import (
+from analysis.information import (
     check_covariance,
     entropy,
-    fixed_std_optimum,
-    linear_optimum,
     log_density,
     mean_log_density,
     rate_distortion,
-    shared_std_optimum,
 )
+from analysis.linear_vae import fixed_std_optimum, linear_optimum, shared_std_optimum
 
 DATA_DIM = 3
 

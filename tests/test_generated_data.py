@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-import vae_models
+from analysis import sampling
 from vae_models import VAE
 
 
@@ -20,14 +20,14 @@ def assert_moments(samples, mean, covariance):
 
 
 def test_generated_samples_have_the_moments_of_the_model(linear_gaussian):
-    samples = vae_models.generate(linear_gaussian.model(), 40_000, seed=1)
+    samples = sampling.generate(linear_gaussian.model(), 40_000, seed=1)
     assert samples.dtype == np.float32
     assert samples.shape == (40_000, 3)
     assert_moments(samples, linear_gaussian.mean, linear_gaussian.covariance)
 
 
 def test_generated_means_lie_on_the_plane_of_the_decoder(linear_gaussian):
-    means = vae_models.generate(linear_gaussian.model(), 20_000, seed=1, mean_only=True)
+    means = sampling.generate(linear_gaussian.model(), 20_000, seed=1, mean_only=True)
     weights = linear_gaussian.weights
     assert_moments(means, linear_gaussian.mean, weights @ weights.T)
     normal = np.cross(*weights.T)
@@ -36,21 +36,21 @@ def test_generated_means_lie_on_the_plane_of_the_decoder(linear_gaussian):
 
 def test_the_noise_of_x_is_not_that_of_z(linear_gaussian):
     model, n = linear_gaussian.model(), 300
-    means = vae_models.generate(model, n, seed=1, mean_only=True)
-    noise_of_x = (vae_models.generate(model, n, seed=1) - means) / linear_gaussian.noise_std
+    means = sampling.generate(model, n, seed=1, mean_only=True)
+    noise_of_x = (sampling.generate(model, n, seed=1) - means) / linear_gaussian.noise_std
     z = (means - linear_gaussian.mean) @ np.linalg.pinv(linear_gaussian.weights).T
     correlation = np.corrcoef(noise_of_x.ravel()[: 2 * n], z.ravel())[0, 1]
     assert abs(correlation) < 5 / np.sqrt(2 * n)
 
 
 def test_fewer_generated_samples_are_the_first_rows_of_more(linear_gaussian, monkeypatch):
-    monkeypatch.setattr(vae_models, "GENERATED_AT_ONCE", 64)
+    monkeypatch.setattr(sampling, "GENERATED_AT_ONCE", 64)
     model = linear_gaussian.model()
-    many = vae_models.generate(model, 150, seed=3)
+    many = sampling.generate(model, 150, seed=3)
     for n in (1, 64, 65):
-        np.testing.assert_array_equal(vae_models.generate(model, n, seed=3), many[:n])
+        np.testing.assert_array_equal(sampling.generate(model, n, seed=3), many[:n])
     assert len(np.unique(many, axis=0)) == 150
-    assert not np.isin(vae_models.generate(model, 150, seed=4), many).any()
+    assert not np.isin(sampling.generate(model, 150, seed=4), many).any()
 
 
 def test_reconstructions_have_the_moments_of_encoder_and_decoder(linear_gaussian):
@@ -61,16 +61,16 @@ def test_reconstructions_have_the_moments_of_encoder_and_decoder(linear_gaussian
     mean = weights @ z_mean + linear_gaussian.mean
     of_z = weights @ np.diag(linear_gaussian.posterior_std**2) @ weights.T
     model = linear_gaussian.model()
-    samples = vae_models.reconstruct(model, x, seed=2)
+    samples = sampling.reconstruct(model, x, seed=2)
     assert_moments(samples, mean, of_z + np.diag(noise_variances))
-    assert_moments(vae_models.reconstruct(model, x, seed=2, mean_only=True), mean, of_z)
+    assert_moments(sampling.reconstruct(model, x, seed=2, mean_only=True), mean, of_z)
     assert len(np.unique(samples, axis=0)) > 39_900
 
 
 def test_each_reconstruction_belongs_to_its_row(linear_gaussian, monkeypatch):
-    monkeypatch.setattr(vae_models, "GENERATED_AT_ONCE", 16)
+    monkeypatch.setattr(sampling, "GENERATED_AT_ONCE", 16)
     x = linear_gaussian.mean + 1000.0 * np.arange(40)[:, np.newaxis] * linear_gaussian.weights[:, 0]
-    means = vae_models.reconstruct(linear_gaussian.model(), x, seed=2, mean_only=True)
+    means = sampling.reconstruct(linear_gaussian.model(), x, seed=2, mean_only=True)
     shrinkage = 1.0 - linear_gaussian.posterior_std[0] ** 2
     expected = linear_gaussian.mean + shrinkage * (x - linear_gaussian.mean)
     assert means.shape == (40, 3)
@@ -81,7 +81,7 @@ def test_decoder_data_and_encoder_decoder_data_of_one_seed_have_independent_nois
     model = VAE(3, 2, (5, 4))
     for weight in model.weights:
         weight.assign(tf.zeros_like(weight))  # x is standard normal noise, whatever z
-    generated = vae_models.generate(model, 5000, seed=3)
-    reconstructed = vae_models.reconstruct(model, np.zeros((5000, 3), np.float32), seed=3)
+    generated = sampling.generate(model, 5000, seed=3)
+    reconstructed = sampling.reconstruct(model, np.zeros((5000, 3), np.float32), seed=3)
     correlation = np.corrcoef(generated.T, reconstructed.T)[:3, 3:]
     assert np.abs(correlation).max() < 5 / np.sqrt(5000)

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 import vae_models
+from training import saved_model
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -134,7 +135,7 @@ def test_the_program_of_the_readme_decodes_as_the_model_does(vae_run):
     (program,) = [block[2] for block in BLOCK.finditer(read("README.md")) if "loadtxt" in block[2]]
     names = {}
     exec(program.replace("results/vae", str(vae_run)), names)  # noqa: S102
-    model, _ = vae_models.load_model(vae_run)
+    model, _ = saved_model.load_model(vae_run, vae_models.make_model)
     mean, log_std = model.decode(tf.constant(names["z"], tf.float32))
     np.testing.assert_allclose(names["mean"], mean, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(names["log_std"], log_std, rtol=1e-4, atol=1e-5)

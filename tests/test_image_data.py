@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from benchmarks.fuzz_loaders import outcome
-from image_data import load_images
-from table_files import InputError
+from images.data import load_images
+from training.errors import InputError
 
 SAMPLE = Path(__file__).parents[1] / "data" / "mnist_sample.npz"
 FILES = {

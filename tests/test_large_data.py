@@ -9,16 +9,16 @@ import pytest
 import beta_vae_after_training
 import beta_vae_main
 import data_processing
-import figures
-import gaussian_report
-import large_data
-import training
 import vae_decoder_sample_generation
 import vae_main
+from analysis import figures, gaussian_report
+from analysis.sampling import reconstruct
 from data_processing import get_rows
-from large_data import LargeTable, TrainingRows
-from table_files import InputError
-from vae_models import load_model, reconstruct
+from training import large_data, loop
+from training.errors import InputError
+from training.large_data import LargeTable, TrainingRows
+from training.saved_model import load_model
+from vae_models import make_model
 
 pytestmark = pytest.mark.usefixtures("small_blocks")
 EVERY_NUMBER_TYPE = ["f4", "f8", "f2", ">f4", ">f8", "i1", "u2", ">i4", "u8"]
@@ -161,7 +161,7 @@ def test_a_run_from_a_large_file_is_interrupted_and_resumed_to_the_same_bits(
     monkeypatch.setattr(gaussian_report, "finish", lambda run, *_, **__: run.write_results("c.dat"))
     monkeypatch.setattr(gaussian_report, "print_report", lambda *_: None)
     vae_main.main(flags_of(gaussian_file, tmp_path / "whole"))
-    add = training.Run.add
+    add = loop.Run.add
 
     def interrupted_add(run, *args, **kwargs):
         if (run.position.epoch, run.position.chunk) == (2, 3):
@@ -169,7 +169,7 @@ def test_a_run_from_a_large_file_is_interrupted_and_resumed_to_the_same_bits(
         add(run, *args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.Run, "add", interrupted_add)
+        patch.setattr(loop.Run, "add", interrupted_add)
         status, lines = ends(vae_main.main, flags_of(gaussian_file, tmp_path / "out"))
     assert status == 130
     assert len(lines) == 1
@@ -196,10 +196,10 @@ def test_the_scripts_after_training_work_on_a_large_file_by_blocks(
     quick, gaussian_file, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(large_data, "SAMPLE_ROWS", 20)
-    monkeypatch.setattr("vae_models.GENERATED_AT_ONCE", 16)
+    monkeypatch.setattr("sampling.GENERATED_AT_ONCE", 16)
     folder = tmp_path / "out"
     beta_vae_main.main([*flags_of(gaussian_file, folder), "--beta", "1"])
-    model, x = load_model(folder)[0], np.load(gaussian_file)
+    model, x = load_model(folder, make_model)[0], np.load(gaussian_file)
     argv = ["--model_dir", str(folder), "--n_samples", "30", "--seed", "3"]
     for more in (["--format", "npy"], ["--data_path", gaussian_file]):
         capsys.readouterr()

@@ -5,10 +5,10 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-import evaluation
-import image_data
-import image_models
 import vae_models
+from analysis import evaluation
+from images import data as image_data
+from images import models as image_models
 
 SETTINGS = {
     "data_dim": 6,

@@ -7,7 +7,8 @@ import pytest
 from conftest import random_covariance
 from sklearn.decomposition import FactorAnalysis
 
-from gaussian_theory import entropy, linear_optimum, shared_std_optimum
+from analysis.information import entropy
+from analysis.linear_vae import linear_optimum, shared_std_optimum
 
 N_DIM = 2
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import evaluation
-import image_data
-import image_models
 import mnist_vae_after_training
 import mnist_vae_main
-import training
+from analysis import evaluation
+from images import data as image_data
+from images import models as image_models
+from training import loop
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = str(ROOT / "data" / "mnist_sample.npz")
@@ -130,13 +130,13 @@ def test_bytes_in_compiled_steps_train_like_floats_in_plain_ones():
     terms = []
     for compiled in (True, False):
         model = image_models.make_model({**settings, "activation": "relu", "batch_norm": True})
-        optimizer = training.make_optimizer("adam", 0.1, "constant", 2, model)
+        optimizer = loop.make_optimizer("adam", 0.1, "constant", 2, model)
 
         def step(model, optimizer, x, epsilon):
             return mnist_vae_main.training_step(model, optimizer, x, epsilon, tf.constant(2.0))
 
         if compiled:
-            terms.append(training.compile_steps(step, model, optimizer)(x, epsilon, 2))
+            terms.append(loop.compile_steps(step, model, optimizer)(x, epsilon, 2))
         else:
             pairs = zip(np.float32(x), epsilon, strict=True)
             terms.append([step(model, optimizer, *pair) for pair in pairs])

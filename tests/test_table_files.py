@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from benchmarks.fuzz_loaders import KINDS, run
-from table_files import InputError, load_table
+from training.errors import InputError
+from training.table_files import load_table
 
 
 def text_file(folder, content, name="x.dat"):

@@ -3,8 +3,8 @@ import csv
 import pytest
 import tensorflow as tf
 
-import command_line
 import vae_main
+from training import command_line
 
 
 def events(folder):

@@ -7,8 +7,8 @@ import pytest
 
 import beta_vae_main
 import data_processing
-import gaussian_theory
 import vae_main
+from analysis import information
 
 CLOSE = 0.03  # nats
 
@@ -23,7 +23,7 @@ def check_report(report):
 def check_above_rate_distortion_bound(report):
     covariance = data_processing.known_gaussian()[1]
     distortion = report["distortion"] + 4.0 * report["distortion_se"]
-    bound = gaussian_theory.rate_distortion(covariance, distortion)
+    bound = information.rate_distortion(covariance, distortion)
     assert report["rate"] + 4.0 * report["rate_se"] >= bound
 
 

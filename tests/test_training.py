@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import run_files
-import training
 import vae_main
 from data_processing import Batches
-from progress import Progress
-from run_files import InputError, Stopped
+from training import loop, run_folder
+from training.progress import Progress
+from training.run_folder import InputError, Stopped
 from vae_models import VAE
 
 RUN_FLAGS = argparse.Namespace(n_epoch=2, resume=False, tensorboard=False)
@@ -27,7 +26,7 @@ def batches():
 
 def model_and_optimizer():
     model = VAE(3, 2, (5, 5), seed=1)
-    return model, training.make_optimizer("adam", 0.05, "cosine", 60, model)
+    return model, loop.make_optimizer("adam", 0.05, "cosine", 60, model)
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def run(tmp_path):
     model, optimizer = model_and_optimizer()
     with (
         Progress(2) as progress,
-        training.Run(tmp_path, model, optimizer, RUN_FLAGS, progress) as run,
+        loop.Run(tmp_path, model, optimizer, RUN_FLAGS, progress) as run,
     ):
         yield run
 
@@ -44,7 +43,7 @@ def run(tmp_path):
 def test_the_compiled_loop_equals_a_plain_loop_over_the_same_batches(batches):
     model, optimizer = model_and_optimizer()
     plain_model, plain_optimizer = model_and_optimizer()
-    run_steps = training.compile_steps(vae_main.training_step, model, optimizer)
+    run_steps = loop.compile_steps(vae_main.training_step, model, optimizer)
     n_rows = []
     for epoch in (1, 2):
         for x, epsilon, n_steps in batches.chunks(epoch):
@@ -68,7 +67,7 @@ def test_the_compiled_loop_equals_a_plain_loop_over_the_same_batches(batches):
 
 def test_a_training_step_lowers_minus_the_elbo_along_its_gradient():
     model = VAE(3, 2, (5, 5), seed=1)
-    optimizer = training.make_optimizer("sgd", 0.01, "constant", 9, model)
+    optimizer = loop.make_optimizer("sgd", 0.01, "constant", 9, model)
     x, epsilon = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
     epsilon = epsilon[:, :2]
     before = [np.array(w) for w in model.trainable_variables]
@@ -84,10 +83,10 @@ def test_a_training_step_lowers_minus_the_elbo_along_its_gradient():
 
 def test_learning_rates_stay_or_fall_to_zero_as_half_a_cosine():
     model = VAE(3, 2, (5, 5))
-    constant = training.make_optimizer("adam", 0.3, "constant", 10, model)
+    constant = loop.make_optimizer("adam", 0.3, "constant", 10, model)
     assert isinstance(constant, keras.optimizers.Adam)
     np.testing.assert_allclose(constant.learning_rate, 0.3)
-    cosine = training.make_optimizer("sgd", 0.3, "cosine", 10, model)
+    cosine = loop.make_optimizer("sgd", 0.3, "cosine", 10, model)
     assert isinstance(cosine, keras.optimizers.SGD)
     for step in (0, 1, 5, 10):
         cosine.iterations.assign(step)
@@ -147,9 +146,9 @@ def test_a_diverging_run_keeps_finite_weights_and_its_settings(ends, tmp_path, d
 
 def test_interrupted_runs_end_in_the_same_bits(vae_run, train, weights, history, monkeypatch):
     """A signal within an epoch, then a crash, then a damaged checkpoint."""
-    monkeypatch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    monkeypatch.setattr(training, "SECONDS_BETWEEN_EPOCH_CHECKPOINTS", 0.0)
-    add, calls = training.Run.add, []
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_EPOCH_CHECKPOINTS", 0.0)
+    add, calls = loop.Run.add, []
 
     def interrupted_add(run, *args, **kwargs):
         calls.append(run.position.epoch)
@@ -159,7 +158,7 @@ def test_interrupted_runs_end_in_the_same_bits(vae_run, train, weights, history,
             raise RuntimeError("power cut")
         add(run, *args, **kwargs)
 
-    monkeypatch.setattr(training.Run, "add", interrupted_add)
+    monkeypatch.setattr(loop.Run, "add", interrupted_add)
     handler = signal.getsignal(signal.SIGTERM)
     folder = vae_run.parent / "interrupted"
     with pytest.raises(Stopped, match="epoch 2.*--resume") as stopped:
@@ -182,7 +181,7 @@ def test_a_signal_after_the_last_step_is_not_lost(tmp_path):
     with (
         pytest.raises(KeyboardInterrupt),
         Progress(2) as progress,
-        training.Run(tmp_path, *model_and_optimizer(), RUN_FLAGS, progress),
+        loop.Run(tmp_path, *model_and_optimizer(), RUN_FLAGS, progress),
     ):
         signal.raise_signal(signal.SIGINT)
         (tmp_path / "last").touch()  # the block ends first
@@ -219,7 +218,7 @@ def test_a_run_at_a_constant_rate_goes_on_to_more_epochs_as_if_never_stopped(
 
 
 def test_resume_without_an_earlier_run_starts_one(train, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "compile_steps", lambda *_: lambda *_: np.full((1, 2), np.nan))
+    monkeypatch.setattr(loop, "compile_steps", lambda *_: lambda *_: np.full((1, 2), np.nan))
     with pytest.raises(Stopped, match="epoch 1, step 1: KL"):
         train(vae_main.main, "--resume", folder=tmp_path / "new")
 
@@ -227,9 +226,9 @@ def test_resume_without_an_earlier_run_starts_one(train, tmp_path, monkeypatch):
 def test_a_folder_serves_one_run_at_a_time(tmp_path):
     for _ in range(2):  # the lock is given back
         with (
-            run_files.lock_of(tmp_path),
+            run_folder.lock_of(tmp_path),
             pytest.raises(InputError, match="another run is writing"),
-            run_files.lock_of(tmp_path),
+            run_folder.lock_of(tmp_path),
         ):
             pass
 
@@ -250,14 +249,14 @@ def test_a_checkpoint_that_cannot_be_written_stops_the_run_and_keeps_the_others(
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     path = tmp_path / "report.json"
-    run_files.write_text(path, "old")
-    with pytest.raises(RuntimeError), run_files.written_whole(path) as beside:
+    run_folder.write_text(path, "old")
+    with pytest.raises(RuntimeError), run_folder.written_whole(path) as beside:
         beside.write_text("ne")
         assert path.read_text() == "old"
         raise RuntimeError
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
-    with run_files.written_whole(path) as beside:
+    with run_folder.written_whole(path) as beside:
         beside.write_text("new")
     assert path.read_text() == "new"
     assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
@@ -265,12 +264,12 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
 
 def test_json_holds_no_nan_and_comes_back(tmp_path):
     values = {"a": 0.1, "b": [float("nan"), float("inf"), 2], "c": None, "ü": "é"}
-    run_files.write_json(tmp_path / "x.json", values)
-    assert run_files.read_json(tmp_path / "x.json") == {**values, "b": [None, None, 2]}
+    run_folder.write_json(tmp_path / "x.json", values)
+    assert run_folder.read_json(tmp_path / "x.json") == {**values, "b": [None, None, 2]}
     for damaged in ('{"a": 0.', "[1]", "", "\ufeff{}", "[" * 100_000):
         (tmp_path / "x.json").write_text(damaged)
         with pytest.raises(InputError, match=r"x\.json: damaged"):
-            run_files.read_json(tmp_path / "x.json")
+            run_folder.read_json(tmp_path / "x.json")
 
 
 def test_history_and_cost_function_hold_every_epoch_exactly(run, tmp_path):

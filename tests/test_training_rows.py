@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from scipy.stats import chi2, kstest
 
 import data_processing
-import gaussian_report
-import large_data
+from analysis import gaussian_report
 from data_processing import Batches
-from large_data import LargeTable, TrainingRows
+from training import large_data
+from training.large_data import LargeTable, TrainingRows
 
 pytestmark = pytest.mark.usefixtures("small_blocks")
 

@@ -11,8 +11,8 @@ import tensorflow as tf
 from scipy.integrate import quad
 from scipy.stats import multivariate_normal, norm
 
-import run_files
 import vae_models
+from training import errors, run_folder, saved_model
 from vae_models import VAE, cost_function, gaussian_log_likelihood, kl_divergence, reparameterise
 
 ROOT = Path(vae_models.__file__).parent
@@ -165,7 +165,7 @@ def test_several_samples_of_z_give_the_mean_over_them():
 
 def test_the_decoder_turns_the_hidden_widths_of_the_encoder_round():
     shapes = {
-        name: tuple(w.shape) for name, w in vae_models.weight_files(VAE(3, 2, (7, 6))).items()
+        name: tuple(w.shape) for name, w in saved_model.weight_files(VAE(3, 2, (7, 6))).items()
     }
     assert shapes["Encoder_W1.dat"] == (3, 7)
     assert shapes["Encoder_W2.dat"] == (7, 6)
@@ -198,16 +198,16 @@ def test_every_float32_survives_write_and_read_to_the_bit(tmp_path):
         values = bits.view(np.float32)
         weight.assign(np.where(np.isfinite(values), values, np.float32(-0.0)))
     model.encoder.weights[1].assign(np.float32([1e-45, -0.0, 3.4028235e38, 1.1754944e-38, 0.1]))
-    model.write_weights(tmp_path)
-    loaded.read_weights(tmp_path)
+    saved_model.write_weights(model, tmp_path)
+    saved_model.read_weights(loaded, tmp_path)
     for weight, other in zip(model.weights, loaded.weights, strict=True):
         assert weight.numpy().tobytes() == other.numpy().tobytes()
 
 
 def test_layers_of_one_number_survive_write_and_read(tmp_path):
     model, loaded = VAE(1, 1, (1, 1), seed=1), VAE(1, 1, (1, 1), seed=2)
-    model.write_weights(tmp_path)
-    loaded.read_weights(tmp_path)
+    saved_model.write_weights(model, tmp_path)
+    saved_model.read_weights(loaded, tmp_path)
     np.testing.assert_array_equal(
         [w.numpy().ravel()[0] for w in model.weights],
         [w.numpy().ravel()[0] for w in loaded.weights],
@@ -218,16 +218,16 @@ def test_batch_norm_weights_survive_write_and_read(tmp_path):
     def build(seed):
         model = VAE(3, 2, (5, 6), seed=seed, batch_norm=True)
         rng = np.random.default_rng(seed)
-        for weight in vae_models.weight_files(model).values():
+        for weight in saved_model.weight_files(model).values():
             weight.assign(rng.uniform(0.5, 1.5, size=weight.shape))
         return model
 
     model, loaded = build(0), build(1)
-    assert len(vae_models.weight_files(model)) == len(model.weights) - len(
+    assert len(saved_model.weight_files(model)) == len(model.weights) - len(
         [w for w in model.weights if "seed" in w.name]
     )
-    model.write_weights(tmp_path)
-    loaded.read_weights(tmp_path)
+    saved_model.write_weights(model, tmp_path)
+    saved_model.read_weights(loaded, tmp_path)
     np.testing.assert_array_equal(model.encode(noise(4, 3))[0], loaded.encode(noise(4, 3))[0])
 
 
@@ -236,8 +236,8 @@ def test_one_unreadable_weight_file_leaves_every_weight_as_it_was(tmp_path):
     (tmp_path / "Decoder_b6.dat").write_text("0.5\n")
     model = random_model(seed=2)
     before = [w.numpy() for w in model.weights]
-    with pytest.raises(run_files.InputError, match=r"Decoder_b6\.dat.*shape"):
-        model.read_weights(tmp_path)
+    with pytest.raises(errors.InputError, match=r"Decoder_b6\.dat.*shape"):
+        saved_model.read_weights(model, tmp_path)
     for weight, value in zip(model.weights, before, strict=True):
         np.testing.assert_array_equal(weight, value)
 
@@ -245,7 +245,7 @@ def test_one_unreadable_weight_file_leaves_every_weight_as_it_was(tmp_path):
 @pytest.mark.parametrize("decoder_std", [None, 0.3])
 def test_a_numpy_forward_pass_from_the_text_files_equals_the_decoder(tmp_path, decoder_std):
     model = VAE(3, 2, (5, 5), decoder_std, seed=4)
-    model.write_weights(tmp_path)
+    saved_model.write_weights(model, tmp_path)
     hidden = z = noise(4, 2)
     for layer in "456":
         w, b = (np.loadtxt(tmp_path / f"Decoder_{kind}{layer}.dat") for kind in "Wb")
@@ -258,10 +258,10 @@ def test_a_numpy_forward_pass_from_the_text_files_equals_the_decoder(tmp_path, d
 
 def test_a_fresh_process_reads_the_same_weights_to_the_bit(tmp_path):
     model = random_model()
-    model.write_weights(tmp_path)
+    saved_model.write_weights(model, tmp_path)
     config = {"data_dim": 3, "n_dim": 2, "n_width": 5, "decoder_std": None}
     config |= {"data_path": None, "data_size": 20, "seed": 0}
-    run_files.write_json(tmp_path / "config.json", config)
+    run_folder.write_json(tmp_path / "config.json", config)
     code = """
 import json, sys
 import numpy as np
@@ -269,13 +269,14 @@ folder, names = sys.argv[1], json.loads(sys.argv[2])
 texts = {n: np.loadtxt(f"{folder}/{n}", dtype=np.float32).tobytes().hex() for n in names}
 assert "vae_models" not in sys.modules
 import quiet_tensorflow, vae_models
-model, settings = vae_models.load_model(folder)
+from training import saved_model
+model, settings = saved_model.load_model(folder, vae_models.make_model)
 assert settings["data_dim"] == 3
-loaded = {n: w.numpy().tobytes().hex() for n, w in vae_models.weight_files(model).items()}
+loaded = {n: w.numpy().tobytes().hex() for n, w in saved_model.weight_files(model).items()}
 print(json.dumps([texts, loaded]))
 """
     command = [sys.executable, "-c", code, str(tmp_path), json.dumps(list(CONTRACT_SHAPES))]
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
-    expected = {n: w.numpy().tobytes().hex() for n, w in vae_models.weight_files(model).items()}
+    expected = {n: w.numpy().tobytes().hex() for n, w in saved_model.weight_files(model).items()}
     for read in json.loads(result.stdout):
         assert read == expected

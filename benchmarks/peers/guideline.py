@@ -6,9 +6,9 @@ import quiet_tensorflow  # noqa: F401 - before TensorFlow is imported
 import numpy as np
 import tensorflow as tf
 
-import training
 from benchmarks.peers.problems import LR
 from benchmarks.peers.this_project import make_model
+from training import loop
 from vae_main import training_step
 from vae_models import reparameterise
 
@@ -16,7 +16,7 @@ from vae_models import reparameterise
 class Trainer:
     def __init__(self, problem, x, batch_size, optimizer):
         self.model = model = make_model(problem)
-        optimizer = training.make_optimizer(optimizer, LR, "constant", 1, model)
+        optimizer = loop.make_optimizer(optimizer, LR, "constant", 1, model)
         self.dataset = tf.data.Dataset.from_tensor_slices(x).shuffle(len(x)).batch(batch_size)
 
         @tf.function

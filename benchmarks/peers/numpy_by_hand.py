@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.peers.problems import ADAM_EPSILON, LR
 from data_processing import Batches
-from image_data import BinarizedBatches
+from images.data import BinarizedBatches
 
 LOG_2_PI = math.log(2.0 * math.pi)
 GENERATED_AT_ONCE = 4096  # the activations of so many stay in the cache

@@ -9,13 +9,14 @@ import keras
 import tensorflow as tf
 
 import data_processing
-import image_data
 import mnist_vae_main
-import training
 import vae_main
 import vae_models
+from analysis import sampling
 from benchmarks.peers.problems import ADAM_EPSILON, LR
-from image_models import BernoulliVAE
+from images import data as image_data
+from images.models import BernoulliVAE
+from training import loop
 from vae_models import VAE
 
 
@@ -34,15 +35,15 @@ class Trainer:
         if problem.likelihood == "gaussian":
             self.noise_shape = ()
             self.batches = data_processing.Batches(x, batch_size, problem.n_dim, seed=0)
-            optimizer = training.make_optimizer(optimizer, LR, "constant", 1, model)
-            self.run_steps = training.compile_steps(vae_main.training_step, model, optimizer)
+            optimizer = loop.make_optimizer(optimizer, LR, "constant", 1, model)
+            self.run_steps = loop.compile_steps(vae_main.training_step, model, optimizer)
             return
         self.noise_shape = (1,)  # one draw of z for each image
         self.batches = image_data.BinarizedBatches(x, batch_size, problem.n_dim, 0, n_samples=1)
         optimizer = keras.optimizers.Adam(LR, epsilon=ADAM_EPSILON)
         optimizer.build(model.trainable_variables)
         step = partial(mnist_vae_main.training_step, beta=tf.constant(1.0))
-        self.run_steps = training.compile_steps(step, model, optimizer)
+        self.run_steps = loop.compile_steps(step, model, optimizer)
 
     def step(self, x, epsilon):
         epsilon = epsilon.reshape(1, *self.noise_shape, *epsilon.shape)
@@ -76,4 +77,4 @@ class Generator:
         return vae_models.reparameterise(mean, log_std, epsilon).numpy()
 
     def generate(self, n_samples, seed):
-        return vae_models.generate(self.model, n_samples, seed)
+        return sampling.generate(self.model, n_samples, seed)

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from data_processing import Batches
-from random_streams import stream
-from table_files import InputError, check_is_file, read_npy_header, shown
+from training.errors import InputError
+from training.random_streams import stream
+from training.table_files import check_is_file, read_npy_header, shown
 
 _LARGEST_ARRAY = 2**30  # bytes; MNIST's largest array has 47 million
 _LARGEST_RATIO = 1032  # deflate cannot shrink data more than this

@@ -21,11 +21,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import distribution
-import run_files
-from run_files import Stopped
-from table_files import InputError
-from tensorboard_log import TensorBoardLog
+from training import distribute, run_folder, saved_model
+from training.errors import InputError, Stopped
+from training.progress import TensorBoardLog
 
 SECONDS_BETWEEN_CHECKPOINTS = 30.0  # within an epoch
 SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 5.0  # at the end of an epoch
@@ -59,7 +57,7 @@ def compile_steps(training_step, model, optimizer):
     numbers are slow, and differ, in compiled code.
     """
     if tf.distribute.has_strategy():
-        return distribution.compile_steps(training_step, model, optimizer)
+        return distribute.compile_steps(training_step, model, optimizer)
 
     @tf.function(jit_compile=True)
     def run_steps(x, epsilon, n_steps):
@@ -98,7 +96,7 @@ class Position(tf.train.experimental.PythonState):
 class Run:
     """One training run in one folder: where it stands, its history, its checkpoints.
 
-    folder: held by run_files.claimed. model: it has a method write_weights(folder). args: the
+    folder: held by run_folder.claimed. model: it has a method write_weights(folder). args: the
     flags n_epoch, resume (start from the newest checkpoint that can be read) and tensorboard.
     progress: a Progress to show epochs on.
     """
@@ -144,16 +142,16 @@ class Run:
 
     def begin_where_the_chief_does(self, variables):
         """Take the position and the variables from the first of several workers."""
-        self.position.deserialize(distribution.text_from_chief(self.position.serialize()))
+        self.position.deserialize(distribute.text_from_chief(self.position.serialize()))
         for variable in variables:
-            variable.assign(distribution.from_chief(variable.numpy()))
+            variable.assign(distribute.from_chief(variable.numpy()))
 
     def epochs(self):
         """The numbers of the epochs that are still to run, the one under way first."""
         self.progress.skip(len(self.position.history))
         while self.position.epoch <= self.n_epoch:
             yield self.position.epoch
-        if not distribution.is_chief():
+        if not distribute.is_chief():
             raise Stopped("done; the chief writes the results", status=0)
         self.save()
 
@@ -209,17 +207,17 @@ class Run:
         """Go back to the last finite weights, keep them as files, and end the run."""
         epoch = self.position.epoch
         where = f"in epoch {epoch}, step {step}" if step else f"at the end of epoch {epoch - 1}"
-        if not distribution.is_chief():
+        if not distribute.is_chief():
             raise Stopped(f"diverged {where}: {what}")
         self.restore()
-        self.model.write_weights(self.folder)
+        saved_model.write_weights(self.model, self.folder)
         raise Stopped(
             f"diverged {where}: {what}; the last good weights (epoch "
             f"{self.position.epoch}, step {self.position.step}) are kept in {self.folder}. {ADVICE}"
         )
 
     def save_when_due(self, seconds):
-        self.signal_number = distribution.signal_of_any(self.signal_number)
+        self.signal_number = distribute.signal_of_any(self.signal_number)
         if self.signal_number is not None:
             self.save()
             raise Stopped(
@@ -275,11 +273,11 @@ class Run:
     def write_results(self, cost_file):
         """Write the weights, the history, and the columns KL and log-likelihood to `cost_file`."""
         history = self.position.history
-        self.model.write_weights(self.folder)
-        with run_files.written_whole(self.folder / cost_file) as path:
+        saved_model.write_weights(self.model, self.folder)
+        with run_folder.written_whole(self.folder / cost_file) as path:
             np.savetxt(path, [[row["kl"], row["log_px_z"]] for row in history], fmt="%.17g")
         with (
-            run_files.written_whole(self.folder / "history.csv") as path,
+            run_folder.written_whole(self.folder / "history.csv") as path,
             open(path, "w", newline="") as file,
         ):
             writer = csv.DictWriter(file, history[0])

@@ -7,8 +7,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from run_files import Stopped
-from table_files import InputError
+from training.errors import InputError, Stopped
 
 
 class Parser(argparse.ArgumentParser):

@@ -1,7 +1,9 @@
-"""What training shows while it runs: one bar on a terminal, plain lines elsewhere."""
+"""What training shows while it runs: a bar on a terminal, plain lines elsewhere; TensorBoard."""
 
 import sys
+from pathlib import Path
 
+import tensorflow as tf
 from tqdm import tqdm
 
 MAX_LINES = 100  # a longer run shows every second, third ... epoch as a plain line
@@ -61,3 +63,32 @@ class Progress:
                 f"{log_px_z:11.4f} {elbo:9.4f} {held_out:14.4f} {row['seconds']:8.2f}",
                 flush=True,
             )
+
+
+class TensorBoardLog:
+    """The events of the run in `folder`, in its folder tensorboard/; without `wanted` none."""
+
+    def __init__(self, folder, wanted):
+        self.folder = Path(folder)
+        self.writer = None
+        if wanted:
+            self.writer = tf.summary.create_file_writer(str(self.folder / "tensorboard"))
+
+    def add_epoch(self, row):
+        """Log a row of the history: nats per data point, and seconds."""
+        if self.writer is None:
+            return
+        with self.writer.as_default(step=row["epoch"]):
+            for name, value in row.items():
+                if name != "epoch":
+                    tf.summary.scalar(name, value)
+        self.writer.flush()
+
+    def add_pictures(self, epoch):
+        """Log every picture in the run's folder figures/."""
+        if self.writer is None:
+            return
+        with self.writer.as_default(step=epoch):
+            for path in sorted((self.folder / "figures").glob("*.png")):
+                tf.summary.image(path.stem, [tf.io.decode_png(path.read_bytes(), channels=3)])
+        self.writer.flush()

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from training.errors import InputError
+
 _LONGEST_LINE = 2**22  # bytes; keeps a file without line ends from filling the memory
 _LONGEST_NPY_HEADER = 2**14
 _BLOCK = 2**20  # numbers looked at together when a table is searched for NaN
@@ -25,10 +27,6 @@ _FLOAT32_OVERFLOW = 2.0**128 - 2.0**103  # from here on a number rounds to infin
 _NUMBER = re.compile(
     r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE
 )
-
-
-class InputError(ValueError):
-    """Wrong input from a user; its one line says what is wrong, where, and what would be right."""
 
 
 def load_table(path, data_dim=None):

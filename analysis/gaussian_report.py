@@ -5,12 +5,9 @@ docs/report.md explains each key of report.json.
 
 import numpy as np
 
-import evaluation
-import figures
-import gaussian_theory
-import run_files
-import vae_models
-from comparison import mardia_test, relative_error
+from analysis import evaluation, figures, information, linear_vae, sampling
+from analysis.comparison import mardia_test, relative_error
+from training import run_folder
 
 REPORT_ROWS = 20_000  # at most so many rows are evaluated, of each kind
 REPORT_Z = 2**20  # about so many draws of z for each kind
@@ -30,9 +27,9 @@ def held_out_elbo(model, data, seed, epoch):
 def best_linear(covariance, n_dim, beta, decoder_std):
     """The best linear beta-VAE for data of this covariance; None where the cost has no minimum."""
     if decoder_std is not None and beta > 0:
-        return gaussian_theory.fixed_std_optimum(covariance, n_dim, beta, decoder_std)
+        return linear_vae.fixed_std_optimum(covariance, n_dim, beta, decoder_std)
     if decoder_std is None and beta >= 1:
-        return gaussian_theory.linear_optimum(covariance, n_dim, beta)
+        return linear_vae.linear_optimum(covariance, n_dim, beta)
     return None
 
 
@@ -43,7 +40,7 @@ def finish(run, data, args, beta, name):
     report["seconds"] = round(sum(row["seconds"] for row in run.position.history), 3)
     draw_figures(run.folder / "figures", run.position.history, run.model, data, report, args.seed)
     run.log.add_pictures(args.n_epoch)
-    run_files.write_json(run.folder / "report.json", report)
+    run_folder.write_json(run.folder / "report.json", report)
     return report
 
 
@@ -63,7 +60,7 @@ def make_report(model, data, beta, decoder_std, seed):
         "rate": held_out.kl,
         "log_px_z": held_out.log_px_z,
         "gap_encoder": held_out.log_px - held_out.elbo,
-        "distortion": np.sum((x - vae_models.reconstruct(model, x, seed, True)) ** 2, axis=1),
+        "distortion": np.sum((x - sampling.reconstruct(model, x, seed, True)) ** 2, axis=1),
         "cost_held_out": beta * held_out.kl - held_out.log_px_z,
     }
     report = {"beta": beta, **evaluation.latent_units(model, x).figures()}
@@ -71,12 +68,12 @@ def make_report(model, data, beta, decoder_std, seed):
     report |= reference_figures(data, covariance)
     best = None
     if report["optimum_is"] is not None:
-        rows["optimum"] = gaussian_theory.log_density(x, mean, covariance)
+        rows["optimum"] = information.log_density(x, mean, covariance)
         rows["gap"] = rows["optimum"] - held_out.elbo
         rows["gap_model"] = rows["optimum"] - held_out.log_px
         best = best_linear(covariance, model.n_dim, beta, decoder_std)
     if best is not None:
-        exact = gaussian_theory.cost_of_rows(best, beta, x, mean, covariance)
+        exact = linear_vae.cost_of_rows(best, beta, x, mean, covariance)
         rows["cost_gap"] = rows["cost_held_out"] - exact
     for name in ROW_FIGURES:
         values = rows.get(name)
@@ -88,7 +85,7 @@ def make_report(model, data, beta, decoder_std, seed):
     report["rate_exact"] = best and best.kl
     report["distortion_exact"] = best and best.distortion
     report["active_units_exact"] = best and best.active_units
-    generated = vae_models.generate(model, COVARIANCE_SAMPLES, seed)
+    generated = sampling.generate(model, COVARIANCE_SAMPLES, seed)
     report["covariance_error"] = relative_error(np.cov(generated, rowvar=False), covariance)
     return report
 
@@ -98,7 +95,7 @@ def reference_figures(data, covariance):
     if data.covariance is not None:
         return {"optimum_is": "exact", "gaussian_p": None, "gaussian_applies": True}
     try:
-        gaussian_theory.check_covariance(covariance)
+        information.check_covariance(covariance)
     except ValueError as error:
         return {
             "optimum_is": None,
@@ -179,8 +176,8 @@ def draw_figures(folder, history, model, data, report, seed):
     )
     samples = {
         "data": x,
-        "decoder": vae_models.generate(model, REPORT_ROWS, seed),
-        "encoder-decoder": vae_models.reconstruct(model, x, seed),
+        "decoder": sampling.generate(model, REPORT_ROWS, seed),
+        "encoder-decoder": sampling.reconstruct(model, x, seed),
     }
     covariances = {name: np.atleast_2d(np.cov(s, rowvar=False)) for name, s in samples.items()}
     if data.covariance is not None:

@@ -2,13 +2,12 @@
 
 import numpy as np
 
-import evaluation
-import image_data
-import image_figures
-import image_models
-import run_files
-import vae_models
-from random_streams import stream
+from analysis import evaluation, sampling
+from images import data as image_data
+from images import figures as image_figures
+from images import models as image_models
+from training import run_folder
+from training.random_streams import stream
 
 REPORT_ROWS = 10_000  # at most so many training images are evaluated
 REPORT_Z = 16  # draws of z for each
@@ -30,7 +29,7 @@ def finish(run, images, args):
         *([row[name] for row in history] for name in ("epoch", "elbo", "elbo_held_out")),
     )
     run.log.add_pictures(args.n_epoch)
-    run_files.write_json(run.folder / "report.json", report)
+    run_folder.write_json(run.folder / "report.json", report)
     return report
 
 
@@ -46,7 +45,7 @@ def make_report(model, images, args):
         "elbo_held_out": held_out.elbo,
         "rate": held_out.kl,
         "log_px_z": held_out.log_px_z,
-        "distortion": np.sum((x - vae_models.reconstruct(model, x, args.seed, True)) ** 2, axis=1),
+        "distortion": np.sum((x - sampling.reconstruct(model, x, args.seed, True)) ** 2, axis=1),
         "cost_held_out": args.beta * held_out.kl - held_out.log_px_z,
     }
     settings = {**vars(args), "data_dim": model.data_dim}

@@ -9,19 +9,11 @@ import re
 from importlib import metadata
 from pathlib import Path
 
-from table_files import InputError
+from training.errors import InputError, Stopped
 
 MOST_WEIGHTS = 10**9  # a config.json that asks for more is damaged
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "matplotlib")
 RESULTS = ("config.json", "report.json", "*.csv", "*.dat", "checkpoint", "figures", "beta_*")
-
-
-class Stopped(Exception):
-    """A run ended before its time; the message says why, `status` is the exit status."""
-
-    def __init__(self, message, status=1):
-        super().__init__(message)
-        self.status = status
 
 
 @contextlib.contextmanager

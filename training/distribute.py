@@ -21,8 +21,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from run_files import Stopped
-from table_files import InputError
+from training.errors import InputError, Stopped
 
 OWN_TO_A_PROCESS = ("output_dir", "resume", "data_path")  # settings that may differ between workers
 SECONDS_TO_WAIT = 300.0  # for the other workers, at the start

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from random_streams import stream
-from table_files import check_columns, load_table, not_finite, npy_layout, shown
+from training.random_streams import stream
+from training.table_files import check_columns, load_table, not_finite, npy_layout, shown
 
 LARGE_BYTES = 2**29  # rows that need more in memory, as float32, stay in their file
 BLOCK_BYTES = 2**18  # of float32; rows that are read together

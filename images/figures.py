@@ -5,7 +5,7 @@ Images are (H, W) in [0, 1], 0 drawn black. The look is that of figure_style.py.
 
 import numpy as np
 
-from figure_style import (
+from analysis.figure_style import (
     HELD_OUT,
     TRAINING,
     WIDTH,

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-import run_files
-from table_files import InputError
+from training import run_folder
+from training.errors import InputError
 from vae_layers import BernoulliDecoder, MeanDecoder
 from vae_models import VAE, reparameterise
 
@@ -104,7 +104,7 @@ def load_model(model_dir):
     mnist_vae_main.py, or a file in it is damaged.
     """
     path = Path(model_dir) / "config.json"
-    settings = run_files.read_json(path)
+    settings = run_folder.read_json(path)
     if settings.get("model") != "mnist_vae":
         raise InputError(f"{path}: is not of a run of mnist_vae_main.py")
     check_settings(settings, path)
@@ -123,18 +123,18 @@ def check_settings(settings, path):
     }
     lists = {name: settings.get(name) for name in ("n_width", "image_shape")}
     sound = {
-        **{name: run_files.is_size(settings.get(name)) for name in ("data_dim", "n_dim")},
+        **{name: run_folder.is_size(settings.get(name)) for name in ("data_dim", "n_dim")},
         **{name: settings.get(name) in values for name, values in choices.items()},
-        **{n: type(v) is list and all(map(run_files.is_size, v)) for n, v in lists.items()},
-        "min_log_std": run_files.is_log_std(settings.get("min_log_std")),
-        "seed": run_files.is_seed(settings.get("seed")),
+        **{n: type(v) is list and all(map(run_folder.is_size, v)) for n, v in lists.items()},
+        "min_log_std": run_folder.is_log_std(settings.get("min_log_std")),
+        "seed": run_folder.is_seed(settings.get("seed")),
         "data_path": isinstance(settings.get("data_path", 0), str | None),
     }
     for name, is_sound in sound.items():
-        run_files.require(is_sound, path, name, settings)
+        run_folder.require(is_sound, path, name, settings)
     widths = [settings["data_dim"], *settings["n_width"], settings["n_dim"]]
     n_weights = sum(n_in * n_out for n_in, n_out in pairwise(widths))
-    run_files.require(n_weights < run_files.MOST_WEIGHTS, path, "n_width", settings)
+    run_folder.require(n_weights < run_folder.MOST_WEIGHTS, path, "n_width", settings)
 
 
 def what_the_elbo_is(settings):

@@ -1,0 +1,1 @@
+"""What differs where the data are images."""

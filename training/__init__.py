@@ -1,0 +1,1 @@
+"""The machinery of a run: the compiled loop, its folder, its files."""

@@ -1,0 +1,13 @@
+"""The two ways in which a script ends before its time."""
+
+
+class InputError(ValueError):
+    """Wrong input from a user; its one line says what is wrong, where, and what would be right."""
+
+
+class Stopped(Exception):
+    """A run ended before its time; the message says why, `status` is the exit status."""
+
+    def __init__(self, message, status=1):
+        super().__init__(message)
+        self.status = status
