@@ -1,58 +1,84 @@
-"""What a sweep over beta leaves: the table sweep.csv and the picture, theory beside training."""
+"""Train a beta-VAE for each of several beta: python beta_sweep.py --beta 1 2 4 8
 
-import csv
+It runs beta_vae_main.py once for each beta, with all other flags passed on, and puts the results
+beside the theory: the table sweep.csv and the picture figures/beta_sweep.png.
+"""
+
+import quiet_tensorflow
+
+from pathlib import Path
 
 import numpy as np
 
+import beta_vae_main
+import data_processing
 from analysis import figures, information
 from analysis.gaussian_report import best_linear
-from training import run_folder
+from training import command_line, run_folder
+from training.command_line import non_negative
+from training.errors import Stopped
 
 COLUMNS = (
-    "beta cost cost_exact rate rate_exact distortion distortion_exact elbo active_units "
+    "beta cost cost_se cost_exact rate rate_exact distortion distortion_exact elbo active_units "
     "active_units_exact covariance_error"
 ).split()
 
 
-def write(folder, reports):
-    """Write sweep.csv into the folder, a row for each report, in the order of beta."""
-    with (
-        run_folder.written_whole(folder / "sweep.csv") as path,
-        open(path, "w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
-        writer.writeheader()
-        for report in sorted(reports, key=lambda report: report["beta"]):
-            writer.writerow({name: "nan" if v is None else v for name, v in report.items()})
+def parse_arguments(argv=None):
+    """The flags of the sweep, those of beta_vae_main.py as they stand, and the same parsed."""
+    parser = command_line.Parser(__doc__)
+    parser.epilog = "All other flags are those of beta_vae_main.py: see its --help."
+    add = parser.add_argument
+    add("--beta", type=non_negative, nargs="+", default=[1, 2, 4, 8], help="weights of the KL")
+    add("--output_dir", default="results/beta_sweep", help="new or empty folder for the results")
+    add("--resume", action="store_true", help="continue an interrupted sweep")
+    sweep, rest = parser.parse_known_args(argv)
+    if len({f"{beta:g}" for beta in sweep.beta}) < len(sweep.beta):  # the names of the folders
+        parser.error("argument --beta: duplicate value")
+    args = beta_vae_main.parse_arguments(rest)
+    if args.distribute == "multi_worker":
+        parser.error("argument --distribute: not multi_worker; give each beta its own machines")
+    return sweep, rest, args
+
+
+def train(beta, sweep, rest):
+    """Train one beta-VAE, or go on with it; return its report."""
+    folder = Path(sweep.output_dir) / f"beta_{beta:g}"
+    argv = [*rest, "--beta", repr(beta), "--output_dir", str(folder)]
+    try:
+        beta_vae_main.main([*argv, "--resume"] if sweep.resume else argv)
+    except Stopped as stopped:
+        if stopped.status != 0:  # 0: this run is finished
+            raise
+    return run_folder.read_json(folder / "report.json")
 
 
 def print_table(reports, folder):
-    """The sweep on the screen: each figure beside that of the best linear model."""
-    print("\nheld-out nats per data point; (..) of the best linear model")
+    """The sweep on the screen: each result beside that of the best linear VAE."""
+    print("\nheld-out nats per data point; (..) of the best linear VAE")
     print("  beta            cost               rate           distortion      active units")
-    for report in sorted(reports, key=lambda report: report["beta"]):
+    for report in reports:
         row = f"{report['beta']:6g}"
         for name in ("cost", "rate", "distortion"):
             row += f"{shown(report[name]):>9}{'(' + shown(report[f'{name}_exact']) + ')':>11}"
         exact = report["active_units_exact"]
         row += f"{report['active_units']:5d}{f'({exact})' if exact is not None else '(none)':>7}"
         print(row)
-    print(f"written to {folder}")
+    print(f"written to {folder}; open {folder / 'figures' / 'beta_sweep.png'} first")
 
 
-def shown(figure):
-    return "none" if figure is None else f"{figure:.4f}"
+def shown(value):
+    return "none" if value is None else f"{value:.4f}"
 
 
-def draw(path, reports, data, n_dim, decoder_std):
+def draw(path, reports, covariance, n_dim, decoder_std):
     """The rate-distortion plane and the staircase of active units, theory and trained models.
 
-    data: a data_processing.Data; its covariance, or that of its training rows, is the theory's.
+    covariance: of the data, or of their training rows where it is not known.
     """
-    covariance = data.reference()[1]
     betas = np.array([report["beta"] for report in reports])
-    lowest = betas.min() if decoder_std is not None else max(1.0, betas.min())
-    grid = np.geomspace(max(lowest, 1e-3) / 1.2 ** (decoder_std is not None), betas.max() * 1.2, 60)
+    lowest = max(1.0, betas.min()) if decoder_std == "learned" else max(betas.min(), 1e-3) / 1.2
+    grid = np.geomspace(lowest, betas.max() * 1.2, 60)
     optima = [best_linear(covariance, n_dim, beta, decoder_std) for beta in grid]
     distortion = np.array([report["distortion"] for report in reports])
     least = min(distortion.min(), min(o.distortion for o in optima))
@@ -69,3 +95,25 @@ def draw(path, reports, data, n_dim, decoder_std):
             [report["active_units"] for report in reports],
         ),
     )
+
+
+def main(argv=None):
+    sweep, rest, args = parse_arguments(argv)
+    folder = Path(sweep.output_dir)
+    if not sweep.resume:
+        run_folder.check_unused(folder)
+    reports = []
+    for beta in sorted(sweep.beta):
+        print(f"\nbeta {beta:g}: {len(reports) + 1} of {len(sweep.beta)}", flush=True)
+        reports.append(train(beta, sweep, rest))
+    rows = [{name: report.get(name) for name in COLUMNS} for report in reports]
+    run_folder.write_table(folder / "sweep.csv", rows)
+    if any(report["cost_exact"] is not None for report in reports):
+        covariance = data_processing.get_data(args).reference()[1]
+        picture = folder / "figures" / "beta_sweep.png"
+        draw(picture, reports, covariance, args.n_dim, args.decoder_std)
+    print_table(reports, folder)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

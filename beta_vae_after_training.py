@@ -1,13 +1,12 @@
-"""Generate data with a trained beta-VAE and compare it: python beta_vae_after_training.py
+"""Generate data with a trained beta-VAE and look at its units: python beta_vae_after_training.py
 
 Decoder data: z from the prior, x from p(x|z). Encoder-decoder data: the original samples in, z from
 q(z|x), x from p(x|z). The 'beta-vae-after-training' of M. M. Hasan's guideline to the beta-VAE
 (2022).
 """
 
-import quiet_tensorflow  # noqa: F401 - before TensorFlow is imported
+import quiet_tensorflow
 
-# isort: split
 from pathlib import Path
 
 import numpy as np
@@ -17,22 +16,22 @@ from scipy.stats import norm
 import data_processing
 import vae_models
 from analysis import comparison, evaluation, figures, sampling
-from training import command_line, saved_model
+from training import command_line, run_folder, saved_model
+from training.command_line import integer, seed
 
-THRESHOLD = evaluation.ACTIVE_UNIT_VARIANCE
-TRAVERSAL = norm.ppf(np.linspace(0.01, 0.99, 49)).astype(np.float32)  # of one unit, prior quantiles
+TRAVERSAL = norm.ppf((np.arange(49) + 0.5) / 49).astype(np.float32)  # one unit over its prior
 
 
 def parse_arguments(argv=None):
-    parser = command_line.Parser(__doc__.partition("\n")[0])
+    parser = command_line.Parser(__doc__)
     add = parser.add_argument
     add("--model_dir", default="results/beta_vae", help="folder of the trained model")
-    add("--n_samples", type=command_line.whole_number(1), default=100_000, help="decoder data rows")
-    add("--data_path", help="data to encode and compare with; None: those of the training")
-    add("--output_dir", help="folder for the data; None: the model's")
-    add("--format", choices=("dat", "npy"), default="dat", help="of the data files")
-    add("--draw", choices=("sample", "mean"), default="sample", help="of p(x|z)")
-    add("--seed", type=command_line.seed, default=0, help="of z and x")
+    add("--n_samples", type=integer(1), default=100_000, help="rows of decoder data")
+    add("--data_path", help="table to encode and compare with; default: the data of the training")
+    add("--output_dir", help="folder for the data; default: the model's")
+    add("--format", choices=("dat", "npy"), default="dat", help="file format of the data")
+    add("--draw", choices=("sample", "mean"), default="sample", help="x from p(x|z), or its mean")
+    add("--seed", type=seed, default=0, help="seed of z and x")
     return parser.parse_args(argv)
 
 
@@ -42,29 +41,47 @@ def traverse(model):
     return model.decoder_mean(tf.constant(z)).numpy()
 
 
-def print_units(units, movement):
-    """Which units are active, and how far each moves the mean of every data dimension."""
-    n_active = int(units.active.sum())
-    print(f"\nactive units: {n_active} of {len(units.kl)} (variance of E[z|x] above {THRESHOLD})")
-    print("unit  variance of E[z|x]  KL (nats)  active")
-    for k, (variance, kl) in enumerate(zip(units.variance_of_mean, units.kl, strict=True), 1):
-        print(f"z{k:<4d}{variance:19.4f}{kl:11.4f}  {'yes' if units.active[k - 1] else 'no'}")
-    print("\nhow far E[x|z] moves while one unit runs from its 1 % to its 99 % quantile")
-    data_dim = movement.shape[1]
-    print("unit" + "".join(f"{f'x{j}':>8}" for j in range(1, data_dim + 1)))
-    for k, row in enumerate(movement, 1):
-        print(f"z{k:<3d}" + "".join(f"{value:8.3f}" for value in row))
+def write_units(folder, mean, std, units, movement):
+    """Write latent.csv, active_units.csv and active_dimensions.csv, a row for each row or unit.
+
+    mean, std: (N, n_dim) of q(z|x). movement: (n_dim, data_dim), the variance of E[x|z] while one
+    unit runs over its prior.
+    """
+    n_dim, data_dim = movement.shape
+    names = [f"{name}{k + 1}" for name in ("z", "std") for k in range(n_dim)]
+    with run_folder.atomic_write(folder / "latent.csv") as path:
+        table = np.concatenate([mean, std], axis=1)
+        np.savetxt(path, table, "%.9g", delimiter=",", header=",".join(names), comments="")
+    columns = zip(
+        units.variance_of_mean, std.var(axis=0, dtype=float), units.kl, units.active, strict=True
+    )
+    rows = [
+        {"unit": k, "variance_of_mean": m, "variance_of_std": s, "kl": kl, "active": int(active)}
+        for k, (m, s, kl, active) in enumerate(columns, 1)
+    ]
+    run_folder.write_table(folder / "active_units.csv", rows)
+    print(f"\nactive units: {units.active.sum()} of {n_dim}, variance of E[z|x] above 0.01")
+    print("unit  variance of E[z|x]  variance of std  KL (nats)  active")
+    for row in rows:
+        numbers = f"{row['variance_of_mean']:18.4f}{row['variance_of_std']:17.4f}{row['kl']:11.4f}"
+        print(f"z{row['unit']:<4d}{numbers}  {'yes' if row['active'] else 'no'}")
+    rows = [
+        {"unit": k} | {f"x{j}": value for j, value in enumerate(values, 1)}
+        for k, values in enumerate(movement.tolist(), 1)
+    ]
+    run_folder.write_table(folder / "active_dimensions.csv", rows)
+    print("\nvariance of E[x|z] while one unit runs over its prior and the others stand at 0")
+    print("unit" + "".join(f"{f'x{j + 1}':>8}" for j in range(data_dim)))
+    for k, values in enumerate(movement, 1):
+        print(f"z{k:<3d}" + "".join(f"{value:8.3f}" for value in values))
 
 
 def main(argv=None):
     args = parse_arguments(argv)
     model, settings = saved_model.load_model(args.model_dir, vae_models.make_model)
-    if args.data_path is None:
-        x, mean, covariance = data_processing.get_rows_of_run(settings)
-    else:
-        x, mean, covariance = data_processing.get_rows(
-            args.data_path, None, model.data_dim, args.seed
-        )
+    if args.data_path is not None:
+        settings = settings | {"data_path": args.data_path, "data_size": None}
+    x, mean, covariance = data_processing.get_rows_of_run(settings)
     folder = Path(args.output_dir or args.model_dir)
     files = {name: folder / f"{name}.{args.format}" for name in ("deco_data", "en_deco_data")}
     for path in files.values():
@@ -87,8 +104,9 @@ def main(argv=None):
     data_processing.save_blocks(files["en_deco_data"], blocks, x.shape)
     print(f"{files['en_deco_data']}: {len(x)} rows, z from the encoder of each data row")
 
+    z_mean, z_log_std = evaluation.encode(model, seen)
     units, means = evaluation.latent_units(model, seen), traverse(model)
-    print_units(units, np.ptp(means, axis=1))
+    write_units(folder, z_mean, np.exp(z_log_std), units, means.var(axis=1, dtype=float))
     samples = {"decoder": deco_data, "encoder-decoder": en_deco_data}
     compared = comparison.print_comparison(samples, seen, mean, covariance)
     pictures = folder / "figures"
@@ -97,7 +115,7 @@ def main(argv=None):
     )
     if compared:
         figures.marginals(pictures / "generated_data.png", {"data": seen, **samples})
-    print(f"\npictures: {pictures}")
+    print(f"\nopen {pictures / 'latent_traversal.png'} first: what each unit does to the data")
 
 
 if __name__ == "__main__":

@@ -5,15 +5,17 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from training.errors import InputError
+from training.errors import InputError, one_line
 from training.large_data import LargeTable, TrainingRows, get_table
 from training.random_streams import stream
-from training.run_folder import written_whole
+from training.run_folder import atomic_write
 
 DATA_FOLDER = Path(__file__).resolve().parent / "data"
+BATCH_SIZE, N_EPOCH, STEPS = 250, 30, 9600  # where the flags leave them open; few rows: more epochs
 CHUNK_NUMBERS = 2**20  # about as many numbers of x go to one compiled call: 4 MB of float32
 
 
@@ -48,9 +50,51 @@ class Data:
         return (self.x_train.sample if large else self.x_train)[:size]
 
 
-def known_gaussian():
-    """Mean (10,) and covariance (10, 10) of the Gaussian that the default data are drawn from."""
-    return np.loadtxt(DATA_FOLDER / "mean.dat"), np.loadtxt(DATA_FOLDER / "covariance.dat")
+def known_gaussian(covariance_path=None, mean_path=None):
+    """Mean (data_dim,) and covariance (data_dim, data_dim) of the known Gaussian, float64.
+
+    Text files; without any those of data/. A covariance alone has mean zero, a mean alone the
+    covariance of data/. InputError: no sound covariance, or a mean of another size.
+    """
+    covariance = read_numbers(covariance_path or DATA_FOLDER / "covariance.dat")
+    check_covariance(covariance, covariance_path)
+    if covariance_path and not mean_path:
+        return np.zeros(len(covariance)), covariance
+    mean = read_numbers(mean_path or DATA_FOLDER / "mean.dat").ravel()
+    if len(mean) != len(covariance):
+        raise InputError(
+            f"--mean_path {mean_path}: has {len(mean)} numbers, the covariance {len(covariance)}"
+        )
+    return mean, covariance
+
+
+def read_numbers(path):
+    """A matrix of finite numbers from a text file, float64. InputError: it is not one."""
+    try:
+        values = np.loadtxt(path, ndmin=2)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: is not a text file of numbers ({one_line(error)})") from None
+    if not (values.size and np.isfinite(values).all()):
+        raise InputError(f"{path}: is empty, or holds NaN or infinity")
+    return values
+
+
+def check_covariance(covariance, path):
+    """InputError: it is not square, not symmetric, or not positive definite."""
+    problem = None
+    if covariance.shape[0] != covariance.shape[1]:
+        problem = f"has shape {covariance.shape}; a covariance is square"
+    elif np.abs(covariance - covariance.T).max() > 1e-8 * np.abs(covariance).max():
+        problem = "is not symmetric"
+    elif np.diag(covariance).min() <= 0:
+        problem = f"has a variance of {np.diag(covariance).min():g}; they must be positive"
+    else:
+        std = np.sqrt(np.diag(covariance))
+        smallest = np.linalg.eigvalsh(covariance / np.outer(std, std))[0]
+        if smallest < 1e-12:
+            problem = f"is not positive definite: its correlations have the eigenvalue {smallest:g}"
+    if problem:
+        raise InputError(f"--covariance_path {path}: {problem}")
 
 
 def draw_gaussian(mean, covariance, size, rng):
@@ -59,44 +103,58 @@ def draw_gaussian(mean, covariance, size, rng):
     return x @ np.linalg.cholesky(covariance).T.astype(np.float32) + mean.astype(np.float32)
 
 
-def get_rows(data_path, data_size, data_dim, seed):
+def get_rows(settings):
     """The rows of a file, or rows drawn from the known Gaussian.
 
-    data_path: .dat, .txt, .csv or .npy, its first `data_size` rows (None: all); None draws that
-    many. Returns x (N, data_dim), a LargeTable where it is too large for memory, and mean and
-    covariance where the distribution is known, else None.
-    InputError: see load_table, or another data_dim than the known Gaussian's.
+    settings: the flags of a run, or its config.json, a dictionary. Returns x (N, data_dim), a
+    LargeTable where it is too large for memory, and mean and covariance where the distribution is
+    known, else None. InputError: see load_table and known_gaussian, or another data_dim.
     """
-    if data_path is not None:
-        return get_table(data_path, data_dim, data_size), None, None
-    mean, covariance = known_gaussian()
-    if data_dim != len(mean):
-        raise InputError(
-            f"--data_dim {data_dim}: the known Gaussian of data/ has {len(mean)} dimensions; "
-            "give a file of your own with --data_path"
-        )
-    return draw_gaussian(mean, covariance, data_size, stream(seed, "draw")), mean, covariance
+    path, data_dim, mean, covariance = settings["data_path"], settings["data_dim"], None, None
+    if path is None or settings["covariance_path"] or settings["mean_path"]:
+        mean, covariance = known_gaussian(settings["covariance_path"], settings["mean_path"])
+        if data_dim not in (None, len(mean)):
+            where = settings["covariance_path"] or "data/covariance.dat"
+            raise InputError(f"--data_dim {data_dim}: {where} has {len(mean)} dimensions")
+        data_dim = len(mean)
+    if path is not None:
+        return get_table(path, data_dim, settings["data_size"]), mean, covariance
+    rng = stream(settings["seed"], "draw")
+    return draw_gaussian(mean, covariance, settings["data_size"], rng), mean, covariance
 
 
 def get_rows_of_run(settings):
-    """get_rows with the settings of a run: its flags, or its config.json."""
-    names = ("data_path", "data_size", "data_dim", "seed")
-    return get_rows(*(settings[name] for name in names))
+    """get_rows with the config.json of a run. InputError: also where that is damaged."""
+    try:
+        return get_rows(settings)
+    except InputError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"config.json: damaged ({type(error).__name__}: {error})") from None
 
 
-def get_data(settings):
-    """The rows of a run, split at random into training and held-out rows.
+def get_data(args):
+    """The rows of a run, split at random into training and held-out rows: a Data.
 
-    settings: the flags of the run, a dictionary. InputError: see get_rows and split.
+    Completes in `args` what the data decide: data_dim, training_data_size, standardize,
+    batch_size and n_epoch, where the flags leave them open.
+    InputError: see get_rows and training_size; or a batch above the training rows.
     """
-    x, mean, covariance = get_rows_of_run(settings)
-    size, seed = settings["training_data_size"], settings["seed"]
+    x, mean, covariance = get_rows(vars(args))
+    n_train = training_size(len(x), args.training_data_size)
     if isinstance(x, LargeTable):
-        x_train = TrainingRows(x, training_size(len(x), size), seed)
+        x_train = TrainingRows(x, n_train, args.seed)
         x_held_out = x_train.held_out
     else:
-        x_train, x_held_out = split(x, size, seed)
-    standardization = mean_and_std(x_train) if settings["standardize"] else None
+        x_train, x_held_out = split(x, n_train, args.seed)
+    args.data_dim, args.training_data_size = x.shape[1], n_train
+    if args.standardize is None:
+        args.standardize = args.data_path is not None
+    if args.batch_size is None:
+        args.batch_size = min(BATCH_SIZE, max(1, n_train // 10))
+    if args.n_epoch is None:
+        args.n_epoch = max(N_EPOCH, round(STEPS / -(-n_train // args.batch_size)))
+    standardization = mean_and_std(x_train) if args.standardize else None
     return Data(x_train, x_held_out, mean, covariance, standardization)
 
 
@@ -121,7 +179,7 @@ def save_table(path, x):
 
 def save_blocks(path, blocks, shape):
     """save_table for rows that come in blocks, arrays (n, data_dim); shape: of all together."""
-    with written_whole(path) as beside, open(beside, "wb") as file:
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
         if Path(path).suffix == ".npy":
             header = {"descr": "<f4", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
@@ -146,18 +204,18 @@ def training_size(n_rows, training_data_size):
 
     InputError: fewer than two train, or fewer than two are held out.
     """
+    if n_rows < 4:
+        raise InputError(
+            f"{n_rows} rows of data are too few: 2 for training, 2 held out are needed"
+        )
     n_train = n_rows * 4 // 5 if training_data_size is None else training_data_size
     if not 2 <= n_train <= n_rows - 2:
-        raise InputError(
-            f"--training_data_size {n_train}: of {n_rows} rows at least 2 train and at least 2 "
-            "are held out"
-        )
+        raise InputError(f"--training_data_size {n_train}: must be between 2 and {n_rows - 2}")
     return n_train
 
 
-def split(x, training_data_size, seed):
-    """Training rows and held-out rows of x, chosen at random. InputError: see training_size."""
-    n_train = training_size(len(x), training_data_size)
+def split(x, n_train, seed):
+    """n_train training rows of x, chosen at random, and the others, held out."""
     order = stream(seed, "split").permutation(len(x))
     return x[order[:n_train]], x[order[n_train:]]
 
@@ -176,12 +234,23 @@ def prefetched(items):
             yield item
 
 
+class Chunk(NamedTuple):
+    """As many batches as one call of the compiled loop takes, and the noise for z.
+
+    x (K, batch, data_dim), epsilon (K, batch, n_dim) or (K, n_samples, batch, n_dim), of which
+    the first n_steps count.
+    """
+
+    x: np.ndarray
+    epsilon: np.ndarray
+    n_steps: int
+
+
 @dataclass(frozen=True)
 class Batches:
     """Shuffled batches of the rows of x (N, data_dim), with the noise for z, in chunks.
 
-    Every row is used once in an epoch; the last batch is smaller when batch_size does not divide N.
-    A chunk is as many batches as one call of the compiled loop takes.
+    Every row is used once per epoch; the last batch is smaller when batch_size does not divide N.
     InputError: batch_size is above N.
     """
 
@@ -208,22 +277,31 @@ class Batches:
         full_batches = len(self.x) // self.batch_size
         return min(full_batches, max(1, CHUNK_NUMBERS // (self.batch_size * self.x.shape[1])))
 
-    def chunks(self, epoch, first=0):
-        """The chunks of an epoch from number `first` on, each (x, epsilon, n_steps).
+    @property
+    def edges(self):
+        """The first row of each chunk of an epoch, and the end of the last one."""
+        n_rows, chunk_rows = len(self.x), self.chunk_steps * self.batch_size
+        full = n_rows - n_rows % self.batch_size
+        return [*range(0, full, chunk_rows), full] + ([n_rows] if full < n_rows else [])
 
-        x (K, batch, data_dim) and epsilon (K, batch, n_dim), or (K, n_samples, batch, n_dim), of
-        which the first n_steps count.
-        K is the same for all chunks, so that one compiled form serves them; a smaller last batch
-        makes a chunk of its own.
+    @property
+    def chunks_per_epoch(self):
+        return len(self.edges) - 1
+
+    def chunks(self, epoch, first=0, last_epoch=None):
+        """The Chunks of an epoch from number `first` on, then those up to last_epoch (None: epoch).
+
+        A thread makes the next one while the caller works on one, across epochs too. K is the same
+        for all chunks, so that one compiled form serves them; a smaller last batch makes a chunk
+        of its own.
         """
-        return prefetched(self.make_chunks(epoch, first))
+        return prefetched(self.make_chunks(epoch, first, last_epoch or epoch))
 
-    def make_chunks(self, epoch, first):
-        n_rows = len(self.x)
-        full, chunk_rows = n_rows - n_rows % self.batch_size, self.chunk_steps * self.batch_size
-        edges = [*range(0, full, chunk_rows), full] + ([n_rows] if full < n_rows else [])
-        for number, x in enumerate(self.shuffled(epoch, edges[first:]), first):
-            yield self.one_chunk(x, stream(self.seed, "noise", epoch, number))
+    def make_chunks(self, epoch, first, last_epoch):
+        while epoch <= last_epoch:
+            for number, x in enumerate(self.shuffled(epoch, self.edges[first:]), first):
+                yield self.make_chunk(x, stream(self.seed, "noise", epoch, number))
+            epoch, first = epoch + 1, 0
 
     def shuffled(self, epoch, edges):
         """The rows between each two neighbouring edges in the random order of this epoch."""
@@ -234,7 +312,7 @@ class Batches:
         for start, stop in itertools.pairwise(edges):
             yield self.x[order[start:stop]]
 
-    def one_chunk(self, rows, rng):
+    def make_chunk(self, rows, rng):
         batch = min(self.batch_size, len(rows))
         room = self.chunk_steps if batch == self.batch_size else 1
         n_steps = len(rows) // batch
@@ -244,7 +322,7 @@ class Batches:
         samples = () if self.n_samples is None else (self.n_samples,)
         epsilon = np.zeros((room, *samples, batch, self.n_dim), np.float32)
         epsilon[:n_steps] = rng.standard_normal((n_steps, *epsilon.shape[1:]), np.float32)
-        return x.reshape(room, batch, -1), epsilon, n_steps
+        return Chunk(x.reshape(room, batch, -1), epsilon, n_steps)
 
     def prepared(self, rows, rng):
         """What the model gets of these rows, an array of their shape."""

@@ -5,9 +5,8 @@ log-likelihood of the test images. Pictures go to figures/ in the model's folder
 show to images.npz there, and the numbers to .csv and .json files beside it.
 """
 
-import quiet_tensorflow  # noqa: F401 - before TensorFlow is imported
+import quiet_tensorflow
 
-# isort: split
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,8 @@ from analysis import evaluation, sampling
 from images import data as image_data
 from images import figures as image_figures
 from images import models as image_models
-from training import command_line, run_folder
+from training import command_line, run_folder, saved_model
+from training.command_line import integer, seed
 from training.errors import InputError
 from training.random_streams import stream
 
@@ -29,16 +29,17 @@ PAIRS, STEPS = 6, 11  # of the interpolation
 QUANTILES = norm.ppf(np.linspace(0.02, 0.98, 20)).astype(np.float32)  # of the manifold's axes
 UNITS, UNIT_VALUES = 10, np.linspace(-3, 3, 11)  # traversed: the units of largest KL
 SCATTER_ROWS = 3000
-ROWS_AT_ONCE = 500  # test images scored between two lines on the screen
+SCORE_BATCH = 500  # test images scored between two lines on the screen
 
 
 def parse_arguments(argv=None):
-    parser = command_line.Parser(__doc__.partition("\n")[0])
-    add, whole = parser.add_argument, command_line.whole_number
+    parser = command_line.Parser(__doc__)
+    add = parser.add_argument
     add("--model_dir", default="results/mnist_vae", help="folder of the trained model")
-    add("--data_path", help="images to look at and score; None: those of the training")
-    add("--n_importance", type=whole(2), default=5000, help="draws of z for an image's log p(x)")
-    add("--seed", type=command_line.seed, default=0, help="of z, x, and which images are shown")
+    add("--data_path", help="images to look at and score; default: those of the training")
+    add("--n_images", type=integer(2), help="test images to score; default: all")
+    add("--n_importance", type=integer(2), default=5000, help="draws of z per image for log p(x)")
+    add("--seed", type=seed, default=0, help="seed of z, x, and of which images are shown")
     return parser.parse_args(argv)
 
 
@@ -59,8 +60,8 @@ def interpolate(model, x_from, x_to):
     The first and the last of each line are the reconstructions of its two images.
     """
     z_from, z_to = (evaluation.encode(model, x)[0][:, np.newaxis] for x in (x_from, x_to))
-    share = np.linspace(0, 1, STEPS, dtype=np.float32)[:, np.newaxis]
-    return model.decoder_mean(tf.constant((1 - share) * z_from + share * z_to)).numpy()
+    weight = np.linspace(0, 1, STEPS, dtype=np.float32)[:, np.newaxis]
+    return model.decoder_mean(tf.constant((1 - weight) * z_from + weight * z_to)).numpy()
 
 
 def pairs_of_images(labels, rng):
@@ -105,21 +106,21 @@ def log_likelihood(model, x, n_importance, seed):
     """The evaluation.Evaluation of the images x (N, data_dim), its progress on the screen."""
     print(f"\nlog p(x) from {n_importance} draws of z for each image, nats")
     parts = []
-    for start in range(0, len(x), ROWS_AT_ONCE):
-        block = x[start : start + ROWS_AT_ONCE]
+    for start in range(0, len(x), SCORE_BATCH):
+        block = x[start : start + SCORE_BATCH]
         parts.append(evaluation.evaluate(model, block, n_importance, (seed, start)))
         log_px = np.concatenate([part.log_px for part in parts])
         se = evaluation.standard_error(log_px)
-        print(f"{len(log_px):6d} of {len(x)} images {log_px.mean():10.3f} +- {se:.3f}", flush=True)
+        print(f"{len(log_px):6d} of {len(x)} images {log_px.mean():10.3f} ± {se:.3f}", flush=True)
     columns = zip(*(vars(part).values() for part in parts), strict=True)
     return evaluation.Evaluation(*map(np.concatenate, columns))
 
 
 def write_table(path, columns):
     """Write a dictionary of columns of equal length as .csv."""
-    with run_folder.written_whole(path) as beside:
+    with run_folder.atomic_write(path) as temporary:
         table = np.column_stack(list(columns.values()))
-        np.savetxt(beside, table, "%.9g", delimiter=",", header=",".join(columns), comments="")
+        np.savetxt(temporary, table, "%.9g", delimiter=",", header=",".join(columns), comments="")
 
 
 def images_to_show(model, x, labels, z_mean, units, seed):
@@ -170,7 +171,7 @@ def write_pictures(folder, model, images, seed):
         name: rows.reshape(*rows.shape[:-1], *images.image_shape)
         for name, rows in images_to_show(model, x, labels, mean, most_used, seed).items()
     }
-    with run_folder.written_whole(folder / "images.npz") as beside, open(beside, "wb") as file:
+    with run_folder.atomic_write(folder / "images.npz") as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **arrays)
     z_columns = {f"z{k + 1}": column for k, column in enumerate(mean.T)}
     write_table(folder / "latent_means.csv", {"label": labels, **z_columns})
@@ -192,7 +193,7 @@ def write_pictures(folder, model, images, seed):
 def main(argv=None):
     args = parse_arguments(argv)
     folder = Path(args.model_dir)
-    model, settings = image_models.load_model(folder)
+    model, settings = saved_model.load_model(folder, image_models.make_model, ("mnist_vae",))
     data_path = args.data_path or settings["data_path"]
     images = image_data.get_images(data_path, settings["binarization"], settings["seed"])
     if list(images.image_shape) != settings["image_shape"]:
@@ -201,22 +202,22 @@ def main(argv=None):
             f"trained on {tuple(settings['image_shape'])}"
         )
     units = write_pictures(folder, model, images, args.seed)
-    threshold = evaluation.ACTIVE_UNIT_VARIANCE
-    n_active = f"{units.active.sum()} of {model.n_dim}"
-    print(f"active units: {n_active} (variance of E[z|x] above {threshold})")
-    print(f"pictures: {folder / 'figures'}; their arrays: {folder / 'images.npz'}")
+    print(f"active units: {units.active.sum()} of {model.n_dim}, variance of E[z|x] above 0.01")
+    pictures = folder / "figures"
+    print(f"open {pictures / 'generated_means.png'} first; arrays: {folder / 'images.npz'}")
 
-    rows = log_likelihood(model, images.x_test, args.n_importance, args.seed)
+    x = images.x_test[: args.n_images]
+    rows = log_likelihood(model, x, args.n_importance, args.seed)
     write_table(folder / "log_likelihood.csv", vars(rows))
-    report = {"n_importance": args.n_importance, "images": len(images.x_test)}
+    report = {"n_importance": args.n_importance, "images": len(x)}
     for name, values in [("log_px", rows.log_px), ("elbo", rows.elbo), ("kl", rows.kl)]:
         report[name] = float(values.mean())
         report[f"{name}_se"] = float(evaluation.standard_error(values))
-        print(f"{name:<8}{report[name]:10.3f} +- {report[f'{name}_se']:.3f}")
+        print(f"{name:<8}{report[name]:10.3f} ± {report[f'{name}_se']:.3f}")
     # What a repetition with other draws of z would change, beside the choice of images above.
     report["log_px_se_of_draws"] = float(np.sqrt(np.sum(rows.log_px_se**2)) / len(rows.log_px))
     report["effective_samples_median"] = float(np.median(rows.effective_samples))
-    report["elbo_is"] = image_models.what_the_elbo_is(settings)
+    report["elbo_is"] = image_models.describe_bound(settings)
     print(f"the ELBO is {report['elbo_is']}")
     run_folder.write_json(folder / "log_likelihood.json", report | units.figures())
 

@@ -1,7 +1,7 @@
 """Import TensorFlow without its start-up lines, and quickly; scripts import this module first.
 
 TensorFlow's C++ side writes to the file descriptor of stderr before its log level is read, so the
-descriptor itself is turned away while it loads. Set TF_CPP_MIN_LOG_LEVEL to see its lines.
+descriptor itself is turned away while it loads. TF_CPP_MIN_LOG_LEVEL=0 or 1 shows its lines.
 """
 
 import gc
@@ -30,9 +30,9 @@ def import_quietly():
 os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever ~/.keras/keras.json says
 # What an import loads stays: to search it for garbage, now and at exit, would take 1.2 s.
 gc.disable()
-if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
+if os.environ.get("TF_CPP_MIN_LOG_LEVEL") not in ("0", "1"):
     import_quietly()
-import tensorflow  # noqa: F401
+import tensorflow  # noqa: F401 - the environment comes first
 
 gc.freeze()
 gc.enable()

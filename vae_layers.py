@@ -1,4 +1,4 @@
-"""The networks of the VAE: layers named for the distributions they parameterise.
+"""The networks of the VAE: layers named for the distributions they parameterize.
 
 No loss and no sampling here; vae_models.py puts the networks together.
 """
@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 INITIAL_STD = 0.05  # weights start as N(0, INITIAL_STD^2), biases at zero
+ACTIVATIONS = ("relu", "tanh", "linear")
 
 
 def feed_forward(
@@ -15,7 +16,7 @@ def feed_forward(
 ):
     """Hidden layers of the given widths and a linear head, (..., n_in) -> (..., n_out).
 
-    With `batch_norm` each hidden layer is normalised before its activation (Ioffe & Szegedy, 2015).
+    With `batch_norm` each hidden layer is normalized before its activation (Ioffe & Szegedy, 2015).
     With `glorot` the weights start at the scale that fits each layer (Glorot & Bengio, 2010).
     """
 
@@ -64,10 +65,11 @@ class Encoder(DiagonalGaussian):
 class Decoder(DiagonalGaussian):
     """p_theta(x|z) = N(x; mean, diag(std^2)): z (..., n_dim) -> mean, log_std (..., data_dim).
 
-    A given `fixed_std` makes log_std a constant: its half of the head starts as zero weights with
-    the bias log(fixed_std), and no gradient reaches it. A given `min_log_std` bounds a learned
-    log_std from below, smoothly, so that a gradient always leads away from the bound. `shift` and
-    `scale`, (data_dim,) each, put a network of standardised rows into the units of the data.
+    decoder_std: `learned`, a function of z; `shared`, one learned number; or a number. The last
+    two leave the weights of log_std in the head at zero: a number stands in its biases, which no
+    gradient reaches; the shared log_std is the mean of its biases, and they stay equal.
+    min_log_std: a soft lower bound of log_std, so that a gradient always leads away from it.
+    shift, scale: (data_dim,) each, put a network of standardized rows into the units of the data.
     """
 
     def __init__(
@@ -76,32 +78,39 @@ class Decoder(DiagonalGaussian):
         hidden_widths,
         n_out,
         seed_generator,
-        fixed_std=None,
+        decoder_std="learned",
         min_log_std=None,
         shift=0.0,
         scale=1.0,
         **network,
     ):
         super().__init__(n_in, hidden_widths, n_out, seed_generator, **network)
-        self.fixed_std, self.min_log_std = fixed_std, min_log_std
-        self.shift, self.scale = shift, scale
-        if fixed_std is not None:
-            head = self.network.layers[-1]
-            learned = tf.repeat([1.0, 0.0], n_out)
-            head.kernel.assign(head.kernel * learned)
-            log_std = np.log(fixed_std / np.broadcast_to(scale, n_out))
-            head.bias.assign(np.concatenate([np.zeros(n_out), log_std]))
+        self.decoder_std, self.min_log_std = decoder_std, min_log_std
+        self.shift, self.scale = shift, np.broadcast_to(scale, n_out)
+        if decoder_std == "learned":
+            return
+        kernel, bias = self.network.layers[-1].weights
+        kernel.assign(kernel * tf.repeat([1.0, 0.0], n_out))
+        start = np.mean(np.log(scale)) if decoder_std == "shared" else np.log(decoder_std)
+        bias.assign(np.concatenate([np.zeros(n_out), start - np.log(self.scale)]))
 
     def call(self, inputs, training=False):
         mean, log_std = super().call(inputs, training=training)
         mean, log_std = self.shift + self.scale * mean, log_std + np.log(self.scale)
+        if self.decoder_std == "shared":
+            log_scale_and_bias = self.network.layers[-1].bias[-len(self.scale) :] + np.log(
+                self.scale
+            )
+            log_std = tf.fill(tf.shape(mean), tf.reduce_mean(log_scale_and_bias))
+        elif self.decoder_std != "learned":
+            log_std = tf.stop_gradient(log_std)
         if self.min_log_std is not None:
             log_std = self.min_log_std + tf.nn.softplus(log_std - self.min_log_std)
-        return mean, log_std if self.fixed_std is None else tf.stop_gradient(log_std)
+        return mean, log_std
 
 
-class OneHead(keras.layers.Layer):
-    """A network of one number a data dimension: z (..., n_dim) -> (..., data_dim)."""
+class OneHeadDecoder(keras.layers.Layer):
+    """One number for each data dimension, logits or means: z (..., n_dim) -> (..., data_dim)."""
 
     def __init__(self, n_in, hidden_widths, n_out, seed_generator, **network):
         super().__init__()
@@ -110,11 +119,3 @@ class OneHead(keras.layers.Layer):
 
     def call(self, inputs, training=False):
         return apply_to_rows(self.network, inputs, training)
-
-
-class BernoulliDecoder(OneHead):
-    """p_theta(x|z) = Bernoulli(x; sigmoid(logits)): z (..., n_dim) -> logits (..., data_dim)."""
-
-
-class MeanDecoder(OneHead):
-    """x_rec = P(z), the decoder without a std: z (..., n_dim) -> x_rec (..., data_dim)."""

@@ -1,64 +1,55 @@
 """Train a variational auto-encoder on jointly Gaussian data: python vae_main.py
 
-The hyper-parameters, the training step, and the training ordered in epochs and iterations: the
-'vae-main' of M. M. Hasan's guideline to the VAE (2021).
+The hyper-parameters, the training step, and the training in epochs and iterations: the 'vae-main'
+of M. M. Hasan's guideline to the VAE (2021).
 """
 
-import quiet_tensorflow  # noqa: F401 - before TensorFlow is imported
+import quiet_tensorflow
 
-# isort: split
 import tensorflow as tf
 
 import data_processing
 from analysis import gaussian_report
-from training import command_line, distribute, loop, run_folder
-from training.progress import Progress
-from vae_models import cost_function, make_model
+from training import command_line, distribute, loop
+from training.command_line import decoder_std, integer, log_std, positive, yes_or_no
+from vae_layers import ACTIVATIONS
+from vae_models import VAE, cost_function
 
 
 def parse_arguments(argv=None):
     """The hyper-parameters and their defaults."""
-    parser = command_line.Parser(__doc__.partition("\n")[0])
-    whole, positive = command_line.whole_number, command_line.positive
-    add = parser.add_argument
-    add("--data_path", help="a .dat, .txt, .csv or .npy file; None: drawn from a known Gaussian")
-    add("--data_size", type=whole(2), default=100_000, help="rows to draw, or to use of the file")
-    add("--training_data_size", type=whole(1), help="rows to train on; None: 80 %% of the rows")
-    add("--data_dim", type=whole(1), default=10, help="numbers in a data point")
-    add("--n_dim", type=whole(1), default=2, help="dimension of the latent z")
-    add("--n_width", type=whole(1), default=128, help="neurons of each hidden layer")
-    add("--n_epoch", type=whole(1), default=30, help="epochs")
-    add(
-        "--batch_size",
-        type=whole(1),
-        default=250,
-        help="data points in a step, at most all",
-    )
-    add("--lr", type=positive, default=0.0007, help="learning rate")
-    add(
-        "--lr_schedule",
-        choices=loop.LR_SCHEDULES,
-        default="cosine",
-        help="the course of the learning rate",
-    )
-    add("--optimizer", choices=loop.OPTIMIZERS, default="adam", help="the optimizer")
-    std = parser.add_mutually_exclusive_group()
-    std.add_argument("--decoder_std", type=positive, help="fixed std of p(x|z); None: learned")
-    std.add_argument(
-        "--min_log_std",
-        type=command_line.log_std,
-        help="soft lower bound of a learned log std of p(x|z); None: no bound",
-    )
-    add("--clip_norm", type=positive, help="longest gradient, as its norm; None: no limit")
-    add("--standardize", action="store_true", help="train on columns of mean 0 and std 1")
-    command_line.add_run_arguments(parser, output_dir="results/vae")
+    parser = command_line.Parser(__doc__)
+    data = parser.add_argument_group("data").add_argument
+    data("--data_path", help="table to train on: .dat, .txt, .csv, .npy; default: drawn data")
+    data("--covariance_path", help="covariance of a known Gaussian; default: that of data/")
+    data("--mean_path", help="its mean; default: zero beside a covariance, else that of data/")
+    data("--data_size", type=integer(4), default=100_000, help="rows to draw, or to read at most")
+    data("--training_data_size", type=integer(2), help="rows to train on; default: 80 %% of them")
+    data("--data_dim", type=integer(1), help="number of features; default: the columns of the data")
+    data("--standardize", action=yes_or_no, help="rescale columns to std 1; default: of files only")
+
+    model = parser.add_argument_group("model").add_argument
+    model("--n_dim", type=integer(1), default=2, help="dimension of the latent z")
+    model("--n_width", type=integer(1), nargs="+", default=[128], help=command_line.N_WIDTH)
+    model("--activation", choices=ACTIVATIONS, default="relu", help="activation of hidden layers")
+    model("--decoder_std", type=decoder_std, default="learned", help=command_line.DECODER_STD)
+    model("--min_log_std", type=log_std, help="soft lower bound of a learned log std")
+
+    train = parser.add_argument_group("training").add_argument
+    train("--n_epoch", type=integer(1), help="number of epochs; default: 30, more for few rows")
+    train("--batch_size", type=integer(1), help="mini-batch size; default: 250, less for few rows")
+    train("--lr", type=positive, default=0.0007, help="learning rate")
+    train("--lr_schedule", choices=loop.LR_SCHEDULES, default="cosine", help="rate schedule")
+    train("--optimizer", choices=loop.OPTIMIZERS, default="adam", help="optimizer")
+    train("--clip_norm", type=positive, help="clip the global gradient norm at this value")
+    command_line.add_run_arguments(parser, model="vae")
     return parser.parse_args(argv)
 
 
 def training_step(model, optimizer, x, epsilon):
     """One gradient step on the batch x (B, data_dim) with noise epsilon (B, n_dim).
 
-    Returns the batch means of KL and log p(x|z) in nats.
+    Returns the batch means of the KL and of log p(x|z), in nats.
     """
     with tf.GradientTape() as tape:
         kl, log_px_z = model.elbo_terms(x, epsilon)
@@ -71,28 +62,23 @@ def training_step(model, optimizer, x, epsilon):
 def main(argv=None):
     args = parse_arguments(argv)
     distribute.start(args)
-    data = data_processing.get_data(vars(args))
+    data = data_processing.get_data(args)
     batches = data_processing.Batches(data.x_train, args.batch_size, args.n_dim, args.seed)
-    model = make_model(vars(args), data.standardization)
-    all_steps = args.n_epoch * batches.steps
-    optimizer = loop.make_optimizer(
-        args.optimizer, args.lr, args.lr_schedule, all_steps, model, args.clip_norm
+    model = VAE(
+        *(args.data_dim, args.n_dim, args.n_width, args.activation),
+        *(args.decoder_std, args.min_log_std, args.seed, data.standardization),
     )
-    run_steps = loop.compile_steps(training_step, model, optimizer)
+    rate = loop.learning_rate(args.lr, args.lr_schedule, args.n_epoch * batches.steps)
+    optimizer = loop.make_optimizer(model, args.optimizer, rate, args.clip_norm)
+    iterate = loop.compile_steps(training_step, model, optimizer)
 
-    with run_folder.claimed(
-        args.output_dir, args, model="vae", standardization=data.standardization
-    ) as folder:
-        with (
-            Progress(args.n_epoch) as progress,
-            loop.Run(folder, model, optimizer, args, progress) as run,
-        ):
-            for epoch in run.epochs():
-                for x, epsilon, n_steps in run.chunks(batches):
-                    run.add(run_steps(x, epsilon, n_steps), batch_size=x.shape[1])
-                run.end_epoch(gaussian_report.held_out_elbo(model, data, args.seed, epoch))
-        report = gaussian_report.finish(run, data, args, beta=1.0, name="vae")
-    gaussian_report.print_report(report, folder)
+    with loop.Run(args, model, optimizer, standardization=data.standardization) as run:
+        for epoch in run.epochs():
+            for chunk in run.chunks(batches):  # many batches at once: x and epsilon (K, B, ...)
+                run.add(chunk, iterate(chunk))  # K iterations in one compiled call
+            run.end_epoch(gaussian_report.held_out_elbo(model, data, args.seed, epoch))
+        report = gaussian_report.finish(run, data, beta=1.0)
+    gaussian_report.print_report(report, run.folder)
 
 
 if __name__ == "__main__":

@@ -31,13 +31,13 @@ def kl_divergence(mean, log_std):
 def gaussian_log_likelihood(x, mean, log_std):
     """log N(x; mean, diag(std^2)) of each data point in nats, (..., data_dim) -> (...).
 
-    All constants are kept, so that the figure is a log-density of x.
+    All constants are kept, so that the value is a log-density of x.
     """
-    standardised = (x - mean) * tf.exp(-log_std)
-    return -tf.reduce_sum(0.5 * (LOG_2_PI + tf.square(standardised)) + log_std, axis=-1)
+    standardized = (x - mean) * tf.exp(-log_std)
+    return -tf.reduce_sum(0.5 * (LOG_2_PI + tf.square(standardized)) + log_std, axis=-1)
 
 
-def reparameterise(mean, log_std, epsilon):
+def reparameterize(mean, log_std, epsilon):
     """z = mean + std * epsilon with epsilon ~ N(0, I); Kingma & Welling (2013), Section 2.4."""
     return mean + tf.exp(log_std) * epsilon
 
@@ -54,42 +54,49 @@ def cost_function(kl, log_px_z, beta=1.0):
 class VAE(keras.Model):
     """A VAE with a diagonal Gaussian encoder and decoder, for data points of `data_dim` numbers.
 
-    hidden_widths: neurons of each hidden layer, the encoder's order (the decoder turns it round).
-    decoder_std: a fixed standard deviation of p(x|z); None learns it.
-    decoder: further arguments of the decoder alone; network: those of vae_layers.feed_forward.
+    n_width: neurons of the hidden layers, a list: one number for two layers of it, or several in
+    the order of the encoder; the decoder has them reversed. activation: relu, tanh or linear.
+    decoder_std, min_log_std: of p(x|z), see vae_layers.Decoder.
     standardization: the `mean` and `std` of each data dimension. The networks then see
-    standardised rows; everything outside, the weight files too, stays in the units of the data.
+    standardized rows; everything outside, the weight files too, stays in the units of the data.
+    network: further arguments of vae_layers.feed_forward.
     """
-
-    decoder_class = Decoder
 
     def __init__(
         self,
         data_dim,
         n_dim,
-        hidden_widths,
-        decoder_std=None,
+        n_width,
+        activation="relu",
+        decoder_std="learned",
+        min_log_std=None,
         seed=0,
-        decoder=None,
         standardization=None,
         **network,
     ):
         super().__init__()
         self.data_dim, self.n_dim = data_dim, n_dim
-        seed_generator = keras.random.SeedGenerator(seed)
-        decoder = dict(decoder or {})
-        if decoder_std is not None:
-            decoder["fixed_std"] = decoder_std
         self.x_mean, self.x_std = 0.0, 1.0
-        if standardization is not None:
-            self.x_mean = np.asarray(standardization["mean"])
-            self.x_std = np.asarray(standardization["std"])
-            decoder |= {"shift": self.x_mean, "scale": self.x_std}
-        self.encoder = Encoder(data_dim, hidden_widths, n_dim, seed_generator, **network)
-        self.decoder = self.decoder_class(
-            n_dim, hidden_widths[::-1], data_dim, seed_generator, **decoder, **network
+        self.standardized = standardization is not None
+        if self.standardized:  # in float32, as the networks compute with them
+            self.x_mean = np.float64(np.float32(standardization["mean"]))
+            self.x_std = np.float64(np.float32(standardization["std"]))
+        widths = [*n_width, *n_width] if len(n_width) == 1 else list(n_width)
+        seed_generator = keras.random.SeedGenerator(seed)
+        network["activation"] = activation
+        self.encoder = Encoder(data_dim, widths, n_dim, seed_generator, **network)
+        self.decoder = self.make_decoder(
+            *(n_dim, widths[::-1], data_dim, seed_generator),
+            decoder_std=decoder_std,
+            min_log_std=min_log_std,
+            **network,
         )
         self.built = True
+
+    def make_decoder(self, *sizes, decoder_std, min_log_std, **network):
+        """The network of p(x|z); models with another likelihood make another one."""
+        units = {"shift": self.x_mean, "scale": self.x_std}
+        return Decoder(*sizes, decoder_std, min_log_std, **units, **network)
 
     def encode(self, x, training=False):
         """q(z|x): x (B, data_dim) -> mean, log_std, each (B, n_dim)."""
@@ -110,7 +117,7 @@ class VAE(keras.Model):
         point, or (n_samples, B, n_dim) for the mean over several.
         """
         mean, log_std = self.encode(x, training=training)
-        z = reparameterise(mean, log_std, epsilon)
+        z = reparameterize(mean, log_std, epsilon)
         log_px_z = self.log_px_z(x, z, training=training)
         if log_px_z.shape.rank == 2:
             log_px_z = tf.reduce_mean(log_px_z, axis=0)
@@ -123,18 +130,18 @@ class VAE(keras.Model):
     def decoder_sample(self, z, seed):
         """One draw from p(x|z) for each z, (..., n_dim) -> (..., data_dim); seed: two integers."""
         mean, log_std = self.decode(z)
-        return reparameterise(mean, log_std, tf.random.stateless_normal(tf.shape(mean), seed))
+        return reparameterize(mean, log_std, tf.random.stateless_normal(tf.shape(mean), seed))
 
 
-def make_model(settings, standardization=None):
-    """The untrained model of a Gaussian run; settings: its flags as a dictionary."""
-    data_dim, n_dim, n_width = (settings[name] for name in ("data_dim", "n_dim", "n_width"))
+def make_model(settings):
+    """The untrained model of a run on Gaussian data; settings: its config.json, a dictionary."""
     return VAE(
-        data_dim,
-        n_dim,
-        (n_width, n_width),
+        settings["data_dim"],
+        settings["n_dim"],
+        settings["n_width"],
+        settings["activation"],
         settings["decoder_std"],
+        settings["min_log_std"],
         settings["seed"],
-        {"min_log_std": settings.get("min_log_std")},
-        standardization,
+        settings["standardization"],
     )

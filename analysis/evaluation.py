@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import logsumexp
 
-from vae_models import kl_divergence, kl_divergence_per_dimension, reparameterise
+from vae_models import kl_divergence, kl_divergence_per_dimension, reparameterize
 
 Z_AT_ONCE = 16_384  # values of z in one call, so that memory stays bounded
 ROWS_AT_ONCE = 256  # rows in one call when each has many values of z
@@ -50,7 +50,7 @@ def log_weights(model, x, n_samples, seed):
     mean, log_std = model.encode(x)
     shape = tf.concat([[n_samples], tf.shape(mean)], axis=0)
     epsilon = tf.random.stateless_normal(shape, seed)
-    z = reparameterise(mean, log_std, epsilon)
+    z = reparameterize(mean, log_std, epsilon)
     # log p(z) - log q(z|x); the constants of the two Gaussians cancel.
     log_ratio = tf.reduce_sum(0.5 * (tf.square(epsilon) - tf.square(z)) + log_std, axis=-1)
     return kl_divergence(mean, log_std), model.log_px_z(x, z) + log_ratio

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
-from training.run_folder import written_whole
+from training.run_folder import atomic_write
 
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 SKY, PURPLE, BLACK = "#56B4E9", "#CC79A7", "#000000"
@@ -63,9 +63,9 @@ def picture(path, height, width=WIDTH):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
         path.parent.mkdir(exist_ok=True)
-        with written_whole(path) as beside:
+        with atomic_write(path) as temporary:
             # "tight": square panels would else be cut or stand in a wide white margin.
-            figure.savefig(beside, format="png", bbox_inches="tight", pad_inches=0.06)
+            figure.savefig(temporary, format="png", bbox_inches="tight", pad_inches=0.06)
 
 
 def panels(figure, count, columns, **options):

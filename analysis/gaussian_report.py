@@ -26,16 +26,19 @@ def held_out_elbo(model, data, seed, epoch):
 
 def best_linear(covariance, n_dim, beta, decoder_std):
     """The best linear beta-VAE for data of this covariance; None where the cost has no minimum."""
-    if decoder_std is not None and beta > 0:
-        return linear_vae.fixed_std_optimum(covariance, n_dim, beta, decoder_std)
-    if decoder_std is None and beta >= 1:
+    if decoder_std == "learned" and beta >= 1:
         return linear_vae.linear_optimum(covariance, n_dim, beta)
+    if decoder_std == "shared" and (beta >= 1 or (beta > 0 and n_dim < len(covariance))):
+        return linear_vae.shared_std_optimum(covariance, n_dim, beta)
+    if isinstance(decoder_std, float) and beta > 0:
+        return linear_vae.fixed_std_optimum(covariance, n_dim, beta, decoder_std)
     return None
 
 
-def finish(run, data, args, beta, name):
+def finish(run, data, beta):
     """Write everything a finished run leaves, report.json last; return the report."""
-    run.write_results(f"cost_function_{name}.dat")
+    args = run.args
+    run.write_results(f"cost_function_{args.model}.dat")
     report = make_report(run.model, data, beta, args.decoder_std, args.seed)
     report["seconds"] = round(sum(row["seconds"] for row in run.position.history), 3)
     draw_figures(run.folder / "figures", run.position.history, run.model, data, report, args.seed)

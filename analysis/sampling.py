@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from vae_models import reparameterise
+from vae_models import reparameterize
 
 GENERATED_AT_ONCE = 16_384  # data points in one call; larger batches are no faster
 
@@ -18,7 +18,7 @@ def draw_x(model, z, seed, mean_only):
 def draw_z(model, x, seed):
     """z from q(z|x), x (B, data_dim) -> (B, n_dim)."""
     mean, log_std = model.encode(x)
-    return reparameterise(mean, log_std, tf.random.stateless_normal(tf.shape(mean), seed))
+    return reparameterize(mean, log_std, tf.random.stateless_normal(tf.shape(mean), seed))
 
 
 def generate(model, n_samples, seed, mean_only=False):

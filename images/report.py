@@ -18,8 +18,9 @@ def held_out_elbo(model, images, seed, epoch):
     return evaluation.mean_elbo(model, images.x_test, (seed, epoch))
 
 
-def finish(run, images, args):
+def finish(run, images):
     """Write everything a finished run leaves, report.json last; return the report."""
+    args = run.args
     run.write_results("cost_function_vae.dat")
     history = run.position.history
     report = make_report(run.model, images, args)
@@ -49,7 +50,7 @@ def make_report(model, images, args):
         "cost_held_out": args.beta * held_out.kl - held_out.log_px_z,
     }
     settings = {**vars(args), "data_dim": model.data_dim}
-    report = {"beta": args.beta, "elbo_is": image_models.what_the_elbo_is(settings)}
+    report = {"beta": args.beta, "elbo_is": image_models.describe_bound(settings)}
     for name, values in rows.items():
         report[name] = float(np.mean(values))
         report[f"{name}_se"] = evaluation.standard_error(values)

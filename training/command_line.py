@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import shlex
 import sys
 from importlib.util import find_spec
@@ -9,20 +10,28 @@ from pathlib import Path
 
 from training.errors import InputError, Stopped
 
+N_WIDTH = "neurons per hidden layer: one number for two layers, or one for each of the encoder's"
+DECODER_STD = "std of p(x|z): learned (a function of z), shared (one learned number), or a number"
+yes_or_no = argparse.BooleanOptionalAction
+
 
 class Parser(argparse.ArgumentParser):
     """argparse with defaults in --help, @file for flags from a file, and errors of one line.
 
-    A flag file holds flags as they are typed, on any number of lines; # starts a comment.
+    description: of which the first line is shown. A flag file holds flags as they are typed, on
+    any number of lines; # starts a comment.
     """
 
     def __init__(self, description):
         super().__init__(
-            description=description,
+            description=description.partition("\n")[0],
             fromfile_prefix_chars="@",
             allow_abbrev=False,
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         )
+
+    def format_help(self):
+        return re.sub(r"\s+\(default:\s+(None|False)\)", "", super().format_help())
 
     def convert_arg_line_to_args(self, arg_line):
         try:
@@ -30,83 +39,80 @@ class Parser(argparse.ArgumentParser):
         except ValueError as error:
             self.error(f"a line of a flag file, {arg_line!r}: {error}")
 
-    def _read_args_from_files(self, arg_strings):
+    def parse_known_args(self, args=None, namespace=None):
         try:
-            return super()._read_args_from_files(arg_strings)
+            parsed, rest = super().parse_known_args(args, namespace)
         except UnicodeDecodeError:
-            files = " ".join(arg for arg in arg_strings if arg.startswith("@"))
-            self.error(f"{files}: is not UTF-8 text")
-
-    def parse_args(self, args=None, namespace=None):
-        parsed = super().parse_args(args, namespace)
+            self.error("a flag file (@) is not UTF-8 text")
         if getattr(parsed, "tensorboard", False) and find_spec("tensorboard") is None:
             self.error("--tensorboard: the package is not installed: pip install tensorboard")
-        return parsed
+        fixed_std = isinstance(getattr(parsed, "decoder_std", None), float)
+        if fixed_std and parsed.min_log_std is not None:
+            self.error("--min_log_std: is for a learned std, not for a --decoder_std of a number")
+        return parsed, rest
 
     def error(self, message):
         self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
 
 
-def whole_number(minimum):
+def number(convert, text, holds, what):
+    """The number in `text` if it holds what it must; else an error that says what it is not."""
+    try:
+        value = convert(text)
+    except ValueError:
+        value = None
+    if value is None or not holds(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+    return value
+
+
+def integer(minimum):
     """An argparse type: an integer of at least `minimum`."""
-
-    def convert(text):
-        value = int(text)
-        if value < minimum:
-            raise argparse.ArgumentTypeError(f"{text} is below {minimum}")
-        return value
-
-    convert.__name__ = "whole number"
-    return convert
-
-
-def log_std(text):
-    """An argparse type: the logarithm of a std whose square float32 can hold."""
-    value = float(text)
-    if not -40 <= value <= 40:
-        raise argparse.ArgumentTypeError(f"{text} is not between -40 and 40")
-    return value
-
-
-def positive(text):
-    """An argparse type: a number above zero that float32 can hold."""
-    value = float(text)
-    if not 1e-37 < value < 1e37:
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0 (1e-37 to 1e37)")
-    return value
-
-
-def non_negative(text):
-    """An argparse type: zero or a number above it that float32 can hold."""
-    if float(text) < 0:
-        raise argparse.ArgumentTypeError(f"{text} is below 0")
-    return 0.0 if float(text) == 0 else positive(text)
+    what = f"an integer of at least {minimum}"
+    return lambda text: number(int, text, lambda value: value >= minimum, what)
 
 
 def seed(text):
     """An argparse type: an integer from 0 to 2^31 - 1."""
-    value = int(text)
-    if not 0 <= value < 2**31:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 2^31 - 1")
-    return value
+    return number(int, text, lambda v: 0 <= v < 2**31, "an integer from 0 to 2147483647")
 
 
-def add_run_arguments(parser, output_dir):
-    """The flags that every training script has in the same form."""
-    run = parser.add_argument_group("the run")
-    run.add_argument(
-        "--seed", type=seed, default=0, help="weights, split, shuffling, noise, drawn data"
-    )
-    run.add_argument("--output_dir", default=output_dir, help="folder of the results, new or empty")
-    run.add_argument("--resume", action="store_true", help="continue an interrupted run")
-    run.add_argument(
-        "--tensorboard", action="store_true", help="also write what the package TensorBoard shows"
-    )
-    run.add_argument(
+def positive(text):
+    """An argparse type: a number above zero that float32 can hold."""
+    return number(float, text, lambda v: 1e-37 < v < 1e37, "a positive number (1e-37 to 1e37)")
+
+
+def non_negative(text):
+    """An argparse type: zero, or a positive number."""
+    return number(float, text, lambda v: v == 0 or 1e-37 < v < 1e37, "zero or a positive number")
+
+
+def log_std(text):
+    """An argparse type: the logarithm of a std whose square float32 can hold."""
+    return number(float, text, lambda v: -40 <= v <= 40, "a number from -40 to 40")
+
+
+def decoder_std(text):
+    """An argparse type: `learned`, `shared`, or a positive number whose square float32 can hold."""
+    if text in ("learned", "shared"):
+        return text
+    what = "'learned', 'shared' or a positive number (1e-18 to 1e18)"
+    return number(float, text, lambda v: 1e-18 < v < 1e18, what)
+
+
+def add_run_arguments(parser, model):
+    """The flags that every training script has in the same form; `model` names what it trains."""
+    run = parser.add_argument_group("run").add_argument
+    run("--seed", type=seed, default=0, help="seed of weights, split, shuffling, noise, drawn data")
+    run("--output_dir", default=f"results/{model}", help="new or empty folder for the results")
+    run("--resume", action="store_true", help="continue an interrupted run")
+    run("--tensorboard", action="store_true", help="also write logs for TensorBoard")
+    run(
         "--distribute",
         choices=("mirrored", "multi_worker"),
-        help="train on all GPUs of this machine, or on the machines in TF_CONFIG; None: one device",
+        help="train on all GPUs of this machine, or on the machines in TF_CONFIG",
     )
+    parser.set_defaults(model=model)
 
 
 def run(main):

@@ -11,3 +11,8 @@ class Stopped(Exception):
     def __init__(self, message, status=1):
         super().__init__(message)
         self.status = status
+
+
+def one_line(error):
+    """What an exception says, on one line of at most 200 characters."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]

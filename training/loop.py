@@ -2,14 +2,14 @@
 
 A script's loop over epochs and chunks of steps reads
 
-    with Run(...) as run:
+    with Run(args, model, optimizer) as run:
         for epoch in run.epochs():
-            for x, epsilon, n_steps in run.chunks(batches):
-                run.add(run_steps(x, epsilon, n_steps), x.shape[1])
+            for chunk in run.chunks(batches):
+                run.add(chunk, iterate(chunk))
             run.end_epoch(held_out_elbo)
 """
 
-import csv
+import contextlib
 import json
 import shutil
 import signal
@@ -22,8 +22,8 @@ import numpy as np
 import tensorflow as tf
 
 from training import distribute, run_folder, saved_model
-from training.errors import InputError, Stopped
-from training.progress import TensorBoardLog
+from training.errors import InputError, Stopped, one_line
+from training.progress import Progress, TensorBoardLog
 
 SECONDS_BETWEEN_CHECKPOINTS = 30.0  # within an epoch
 SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 5.0  # at the end of an epoch
@@ -35,39 +35,47 @@ OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
 LR_SCHEDULES = ("cosine", "constant")
 
 
-def make_optimizer(name, lr, lr_schedule, n_steps, model, clip_norm=None):
-    """A Keras optimizer of the model's weights, `adam` or `sgd`.
+def make_optimizer(model, name, rate, clip_norm=None, **options):
+    """A Keras optimizer of the model's weights, `adam` or `sgd`, ready for a compiled step.
 
-    Its rate stays at `lr`, or falls to zero over n_steps as half a cosine. A gradient whose norm,
-    over all weights, is above clip_norm is scaled down to it.
+    rate: a number or a Keras schedule. A gradient whose norm, over all weights, is above clip_norm
+    is scaled down to it. options: more arguments of Keras's optimizer.
     """
-    rate = keras.optimizers.schedules.CosineDecay(lr, n_steps) if lr_schedule == "cosine" else lr
-    optimizer = OPTIMIZERS[name](rate, global_clipnorm=clip_norm)
+    optimizer = OPTIMIZERS[name](rate, global_clipnorm=clip_norm, **options)
     optimizer.build(model.trainable_variables)
     return optimizer
+
+
+def learning_rate(lr, lr_schedule, n_steps):
+    """The rate of all n_steps steps: lr throughout, or falling to zero as half a cosine."""
+    return keras.optimizers.schedules.CosineDecay(lr, n_steps) if lr_schedule == "cosine" else lr
 
 
 def compile_steps(training_step, model, optimizer):
     """Many training steps in one compiled call.
 
     training_step(model, optimizer, x, epsilon) -> (kl, log_px_z), means over the batch.
-    Returns run_steps(x (K, B, data_dim), epsilon (K, B, n_dim), n_steps) -> (K, 2) float32: the
-    terms of the first n_steps batches. A call costs about a millisecond whatever it holds; a
-    step inside the compiled loop costs its arithmetic. Noise is an argument because random
-    numbers are slow, and differ, in compiled code.
+    Returns iterate(chunk) -> (n_steps, 2) float32, the terms of each step of a
+    data_processing.Chunk: x (K, B, data_dim), epsilon (K, B, n_dim), n_steps up to K. A call costs
+    about a millisecond whatever it holds; a step inside the compiled loop costs its arithmetic.
+    Noise is an argument because random numbers are slow, and differ, in compiled code.
     """
     if tf.distribute.has_strategy():
         return distribute.compile_steps(training_step, model, optimizer)
 
     @tf.function(jit_compile=True)
     def run_steps(x, epsilon, n_steps):
-        terms = tf.zeros((x.shape[0], 2))
+        terms = tf.TensorArray(tf.float32, x.shape[0], element_shape=(2,))
         for i in tf.range(n_steps):
             step_terms = tf.stack(training_step(model, optimizer, x[i], epsilon[i]))
-            terms = tf.tensor_scatter_nd_update(terms, [[i]], [step_terms])
-        return terms
+            terms = terms.write(i, step_terms)
+        return terms.stack()
 
-    return lambda x, epsilon, n_steps: run_steps(x, epsilon, tf.constant(n_steps)).numpy()[:n_steps]
+    def iterate(chunk):
+        x, epsilon, n_steps = chunk
+        return run_steps(x, epsilon, tf.constant(n_steps)).numpy()[:n_steps]
+
+    return iterate
 
 
 class Position(tf.train.experimental.PythonState):
@@ -96,44 +104,52 @@ class Position(tf.train.experimental.PythonState):
 class Run:
     """One training run in one folder: where it stands, its history, its checkpoints.
 
-    folder: held by run_folder.claimed. model: it has a method write_weights(folder). args: the
-    flags n_epoch, resume (start from the newest checkpoint that can be read) and tensorboard.
-    progress: a Progress to show epochs on.
+    args: the flags; args.output_dir is claimed, and config.json written, where the block begins.
+    more: further settings for config.json. The run's folder is `folder`.
     """
 
-    def __init__(self, folder, model, optimizer, args, progress):
-        self.folder, self.model, self.n_epoch = Path(folder), model, args.n_epoch
-        self.progress = progress
-        self.log = TensorBoardLog(folder, args.tensorboard)
+    def __init__(self, args, model, optimizer, **more):
+        self.args, self.model, self.optimizer, self.more = args, model, optimizer, more
+        self.folder = Path(args.output_dir)
         self.position = Position()
         self.checkpoint = tf.train.Checkpoint(
             model=model, optimizer=optimizer, position=self.position
         )
+        self.signal_number = None
+        self.coming = None  # the chunks of this epoch and the next ones, made ahead
+
+    def __enter__(self):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(run_folder.claim_folder(self.args, **self.more))
+            self.begin()
+            self.progress = stack.enter_context(Progress(self.args.n_epoch))
+            for number in (signal.SIGINT, signal.SIGTERM):
+                handler = signal.signal(number, self.note_signal)
+                stack.callback(signal.signal, number, handler)
+            self.leave = stack.pop_all()
+        if not self.manager.checkpoints:
+            self.save()
+        self.clock = self.saved_at = time.monotonic()
+        return self
+
+    def begin(self):
+        """Start anew, or with --resume from the newest checkpoint that can be read."""
         # Reading save_counter makes it, so that a restored checkpoint finds it.
-        shared = [*model.weights, *optimizer.variables, self.checkpoint.save_counter]
-        if args.resume:
+        shared = [*self.model.weights, *self.optimizer.variables, self.checkpoint.save_counter]
+        if self.args.resume:
             self.restore()
         if tf.distribute.has_strategy():
             self.begin_where_the_chief_does(shared)
         self.manager = tf.train.CheckpointManager(
             self.checkpoint, self.folder / "checkpoint", max_to_keep=3
         )
-        self.signal_number = None
-
-    def __enter__(self):
-        self.old_handlers = {
-            number: signal.signal(number, self.note_signal)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        self.log = TensorBoardLog(self.folder, self.args.tensorboard)
         (self.folder / "report.json").unlink(missing_ok=True)  # it stands for a finished run
-        if not self.manager.checkpoints:
-            self.save()
-        self.clock = self.saved_at = time.monotonic()
-        return self
 
     def __exit__(self, error_type, error, traceback):
-        for number, handler in self.old_handlers.items():
-            signal.signal(number, handler)
+        if self.coming is not None:
+            self.coming.close()
+        self.leave.__exit__(error_type, error, traceback)
         if error is None and self.signal_number is not None:  # it came after the last step
             signal.raise_signal(self.signal_number)
 
@@ -149,7 +165,7 @@ class Run:
     def epochs(self):
         """The numbers of the epochs that are still to run, the one under way first."""
         self.progress.skip(len(self.position.history))
-        while self.position.epoch <= self.n_epoch:
+        while self.position.epoch <= self.args.n_epoch:
             yield self.position.epoch
         if not distribute.is_chief():
             raise Stopped("done; the chief writes the results", status=0)
@@ -157,11 +173,15 @@ class Run:
 
     def chunks(self, batches):
         """The chunks of steps of the epoch that are still to run."""
-        return batches.chunks(self.position.epoch, self.position.chunk)
-
-    def add(self, terms, batch_size):
-        """Take the terms (n_steps, 2) of a chunk whose batches have `batch_size` rows."""
         here = self.position
+        if self.coming is None:
+            self.coming = batches.chunks(here.epoch, here.chunk, self.args.n_epoch)
+        for _ in range(here.chunk, batches.chunks_per_epoch):
+            yield next(self.coming)
+
+    def add(self, chunk, terms):
+        """Take the terms (n_steps, 2) of the steps of a chunk."""
+        here, batch_size = self.position, chunk.x.shape[1]
         self.check_finite(terms)
         kl, log_px_z = batch_size * terms.sum(axis=0, dtype=np.float64)
         here.kl += kl
@@ -238,10 +258,9 @@ class Run:
             self.manager.save()
             self.remove_strays()
         except (tf.errors.OpError, OSError) as error:
-            reason = " ".join(str(error).split())[:200]
             raise Stopped(
                 f"{self.folder}: the checkpoint of epoch {self.position.epoch} can't be written "
-                f"({reason}); the ones before it stay"
+                f"({one_line(error)}); the ones before it stay"
             ) from None
         self.saved_at = time.monotonic()
 
@@ -265,8 +284,7 @@ class Run:
                 self.checkpoint.restore(path).assert_existing_objects_matched()
                 return
             except Exception as error:  # noqa: BLE001 - TensorFlow's reader raises many kinds
-                reason = " ".join(str(error).split())[:200]
-                print(f"warning: {path} is damaged, passed over ({reason})", file=sys.stderr)
+                print(f"warning: {path} is damaged, skipped ({one_line(error)})", file=sys.stderr)
         if checkpoints:
             raise InputError(f"{self.folder / 'checkpoint'}: no checkpoint in it can be read")
 
@@ -274,12 +292,6 @@ class Run:
         """Write the weights, the history, and the columns KL and log-likelihood to `cost_file`."""
         history = self.position.history
         saved_model.write_weights(self.model, self.folder)
-        with run_folder.written_whole(self.folder / cost_file) as path:
+        with run_folder.atomic_write(self.folder / cost_file) as path:
             np.savetxt(path, [[row["kl"], row["log_px_z"]] for row in history], fmt="%.17g")
-        with (
-            run_folder.written_whole(self.folder / "history.csv") as path,
-            open(path, "w", newline="") as file,
-        ):
-            writer = csv.DictWriter(file, history[0])
-            writer.writeheader()
-            writer.writerows(history)
+        run_folder.write_table(self.folder / "history.csv", history)

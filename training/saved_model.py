@@ -1,38 +1,23 @@
 """The weights of a model as text files, and the model back from them."""
 
-import io
-import warnings
 from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from training import run_folder
-from training.errors import InputError
+from training.errors import InputError, one_line
 
 WEIGHT_NAMES = {"kernel": "W", "bias": "b"}
-
-
-def write_weights(model, folder):
-    """Write every weight as text that numpy.loadtxt reads, exact to the last bit of float32."""
-    for name, values in weights_for_data(model).items():
-        with run_folder.written_whole(Path(folder) / name) as path:
-            np.savetxt(path, values, fmt="%.9g")
-
-
-def read_weights(model, folder):
-    """Read what write_weights wrote. InputError: a file is missing, damaged or misshaped."""
-    files = weight_files(model)
-    values = [load_weight(Path(folder) / name, tuple(w.shape)) for name, w in files.items()]
-    for weight, value in zip(files.values(), values, strict=True):
-        weight.assign(value)
+MAX_SIZE = 2**16  # of a layer; a config.json that asks for more is damaged
 
 
 def weight_files(model):
     """The weights under their file names: Encoder_W1.dat, Encoder_b1.dat ... Decoder_b6.dat.
 
     The number counts the dense layers from the data through z back to the data. The weights of a
-    batch normalisation carry the number of the dense layer they follow.
+    batch normalization carry the number of the dense layer they follow.
     """
     files = {}
     number = 0
@@ -45,65 +30,102 @@ def weight_files(model):
     return files
 
 
-def weights_for_data(model):
-    """The weights under their file names, float32, the standardization worked into them.
+def write_weights(model, folder):
+    """Write every weight as text that numpy.loadtxt reads, exact to the last bit.
 
-    A model without standardization computes with them, on rows as they are, what `model` does:
-    the first layer takes x instead of (x - x_mean) / x_std, the last one gives x_mean + x_std *
-    mean and log_std + log(x_std).
+    They are those of a network of x as it is, float32. A standardization is worked into them, in
+    float64: for a mean far above the std float32 would have too few digits.
     """
     values = {name: weight.numpy() for name, weight in weight_files(model).items()}
-    if np.ndim(model.x_std):
-        *_, head_W, head_b = values  # the decoder's last layer
-        first_W = values["Encoder_W1.dat"] / model.x_std[:, np.newaxis]
-        values["Encoder_W1.dat"] = first_W
-        values["Encoder_b1.dat"] = values["Encoder_b1.dat"] - model.x_mean @ first_W
-        stretch = np.concatenate([model.x_std, np.ones(model.data_dim)])
-        shift = np.concatenate([model.x_mean, np.log(model.x_std)])
-        values[head_W] = values[head_W] * stretch
-        values[head_b] = values[head_b] * stretch + shift
-    return {name: np.float32(value) for name, value in values.items()}
+    if model.standardized:
+        values = for_raw_data(values, model)
+    for name, value in values.items():
+        digits = "%.9g" if value.dtype == np.float32 else "%.17g"
+        with run_folder.atomic_write(Path(folder) / name) as path:
+            np.savetxt(path, value, fmt=digits)
+
+
+def read_weights(model, folder):
+    """Read what write_weights wrote. InputError: a file is missing, damaged or misshaped."""
+    files = weight_files(model)
+    values = {name: load_weight(Path(folder) / name, w.shape) for name, w in files.items()}
+    if model.standardized:
+        values = for_standardized_data(values, model)
+    for name, weight in files.items():
+        weight.assign(values[name])
+
+
+def head_units(model):
+    """What the decoder's last layer is multiplied by, and what is added, to give data units."""
+    scale = np.concatenate([model.x_std, np.ones(model.data_dim)])
+    return scale, np.concatenate([model.x_mean, np.log(model.x_std)])
+
+
+def for_raw_data(values, model):
+    """The weights of a network of x for those of a network of (x - x_mean) / x_std, float64."""
+    values = {name: np.float64(value) for name, value in values.items()}
+    *_, head_W, head_b = values
+    scale, shift = head_units(model)
+    values["Encoder_W1.dat"] = values["Encoder_W1.dat"] / model.x_std[:, np.newaxis]
+    values["Encoder_b1.dat"] = values["Encoder_b1.dat"] - model.x_mean @ values["Encoder_W1.dat"]
+    values[head_W] = values[head_W] * scale
+    values[head_b] = values[head_b] * scale + shift
+    return values
+
+
+def for_standardized_data(values, model):
+    """The inverse of for_raw_data."""
+    *_, head_W, head_b = values
+    scale, shift = head_units(model)
+    b = values["Encoder_b1.dat"] + model.x_mean @ values["Encoder_W1.dat"]
+    W = values["Encoder_W1.dat"] * model.x_std[:, np.newaxis]
+    head = {head_W: values[head_W] / scale, head_b: (values[head_b] - shift) / scale}
+    return values | head | {"Encoder_W1.dat": W, "Encoder_b1.dat": b}
 
 
 def load_weight(path, shape):
-    """One array of the given shape (1-D or 2-D), float32, from a text file.
+    """One array of the given shape (1-D or 2-D), float64, from a text file.
 
-    InputError: it is missing, damaged, of another shape, or not finite.
+    InputError: it is missing, damaged, of another shape, or not finite in float32.
     """
+    path = Path(path)
     try:
-        text = Path(path).read_text()
-        if not text.endswith("\n"):
-            raise InputError(f"{path}: ends within a line; it is not complete")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of an empty file
-            values = np.loadtxt(io.StringIO(text), dtype=np.float64, ndmin=2)
+        text = path.read_text(encoding="utf-8")
+        values = np.loadtxt(text.splitlines(), ndmin=len(shape)) if text else np.empty(0)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; the folder holds no finished run") from None
-    except InputError:
-        raise
     except (ValueError, OSError) as error:
+        raise InputError(f"{path}: is not a text file of numbers ({one_line(error)})") from None
+    if not text.endswith("\n") or values.size != np.prod(shape):
         raise InputError(
-            f"{path}: not a text file of numbers ({' '.join(str(error).split())})"
-        ) from None
-    expected = shape if len(shape) == 2 else (shape[0], 1)
-    if values.shape != expected:
-        raise InputError(
-            f"{path}: has shape {values.shape}, config.json says that it is {expected}"
+            f"{path}: is not complete, or not of the shape {tuple(shape)} that config.json asks for"
         )
-    with np.errstate(over="ignore"):
-        values = values.astype(np.float32)
-    if not np.isfinite(values).all():
+    if not np.all(np.abs(values) < 3e38):
         raise InputError(f"{path}: holds NaN, infinity or a number too large for float32")
     return values.reshape(shape)
 
 
-def load_model(model_dir, make_model):
+def load_model(model_dir, make_model, kinds=("vae", "beta_vae")):
     """The trained model of a run folder, from its config.json and weight files.
 
-    make_model(settings) gives the untrained model. Returns the model and the settings (a
-    dictionary). InputError: the folder holds no finished run, or a file in it is damaged.
+    make_model(settings) gives the untrained model; kinds: what it can make, the `model` in
+    config.json. Returns the model and the settings (a dictionary).
+    InputError: the folder holds no finished run of this kind, or a file in it is damaged.
     """
-    settings = run_folder.read_settings(model_dir)
-    model = make_model(settings)
+    path = Path(model_dir) / "config.json"
+    if not path.exists():
+        mains = " or ".join(f"{kind}_main.py" for kind in kinds)
+        raise InputError(f"no trained model in {model_dir}: run {mains}, or set --model_dir")
+    settings = run_folder.read_json(path)
+    if settings.get("model") not in kinds:
+        raise InputError(f"{path}: its model is {settings.get('model')}, not {' or '.join(kinds)}")
+    try:
+        sizes = [settings["data_dim"], settings["n_dim"], *settings["n_width"]]
+        if not all(type(size) is int and 0 < size <= MAX_SIZE for size in sizes):
+            raise ValueError(f"sizes {sizes}")
+        model = make_model(settings)
+    except (LookupError, TypeError, ValueError, AttributeError, tf.errors.OpError) as error:
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise InputError(f"{path}: damaged ({reason})") from None
     read_weights(model, model_dir)
     return model, settings
