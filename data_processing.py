@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from training.errors import InputError
-from training.large_data import LargeTable, TrainingRows, get_table
+from training.large_data import TrainingRows
 from training.random_streams import stream
 from training.run_folder import written_whole
+from training.tables import load_table
 
 DATA_FOLDER = Path(__file__).resolve().parent / "data"
 CHUNK_NUMBERS = 2**20  # about as many numbers of x go to one compiled call: 4 MB of float32
@@ -37,20 +38,18 @@ class Data:
         """Mean and covariance of the data, or of its training rows where they are not known."""
         if self.covariance is not None:
             return self.mean, self.covariance
-        if isinstance(self.x_train, TrainingRows):
-            return self.x_train.mean, self.x_train.covariance
-        covariance = np.atleast_2d(np.cov(self.x_train, rowvar=False, dtype=np.float64))
-        return self.x_train.mean(axis=0, dtype=np.float64), covariance
+        return moments(self.x_train)
 
     def training_sample(self, size):
         """`size` of the training rows, drawn at random; fewer where there are not as many."""
-        large = isinstance(self.x_train, TrainingRows)
-        return (self.x_train.sample if large else self.x_train)[:size]
+        return getattr(self.x_train, "sample", self.x_train)[:size]
 
 
 def known_gaussian():
     """Mean (10,) and covariance (10, 10) of the Gaussian that the default data are drawn from."""
-    return np.loadtxt(DATA_FOLDER / "mean.dat"), np.loadtxt(DATA_FOLDER / "covariance.dat")
+    files = (DATA_FOLDER / "mean.dat", DATA_FOLDER / "covariance.dat")
+    mean, covariance = (load_table(path, dtype=np.float64) for path in files)
+    return mean.ravel(), covariance
 
 
 def draw_gaussian(mean, covariance, size, rng):
@@ -63,12 +62,12 @@ def get_rows(data_path, data_size, data_dim, seed):
     """The rows of a file, or rows drawn from the known Gaussian.
 
     data_path: .dat, .txt, .csv or .npy, its first `data_size` rows (None: all); None draws that
-    many. Returns x (N, data_dim), a LargeTable where it is too large for memory, and mean and
+    many. Returns x (N, data_dim), a numpy.memmap where it is too large for memory, and mean and
     covariance where the distribution is known, else None.
     InputError: see load_table, or another data_dim than the known Gaussian's.
     """
     if data_path is not None:
-        return get_table(data_path, data_dim, data_size), None, None
+        return load_table(data_path, data_dim, data_size), None, None
     mean, covariance = known_gaussian()
     if data_dim != len(mean):
         raise InputError(
@@ -91,27 +90,29 @@ def get_data(settings):
     """
     x, mean, covariance = get_rows_of_run(settings)
     size, seed = settings["training_data_size"], settings["seed"]
-    if isinstance(x, LargeTable):
-        x_train = TrainingRows(x, training_size(len(x), size), seed)
-        x_held_out = x_train.held_out
-    else:
-        x_train, x_held_out = split(x, size, seed)
+    x_train, x_held_out = split(x, size, seed)
     standardization = mean_and_std(x_train) if settings["standardize"] else None
     return Data(x_train, x_held_out, mean, covariance, standardization)
 
 
+def moments(x):
+    """Mean (data_dim,) and covariance (data_dim, data_dim) of the rows of x, in float64."""
+    if isinstance(x, TrainingRows):
+        return x.mean, x.covariance
+    covariance = np.atleast_2d(np.cov(x, rowvar=False, dtype=np.float64))
+    return x.mean(axis=0, dtype=np.float64), covariance
+
+
 def mean_and_std(x):
     """Mean and std of each column of x as a dictionary of lists; a constant column's std is 1."""
-    if isinstance(x, TrainingRows):
-        mean, std = x.mean, np.sqrt(np.diag(x.covariance))
-    else:
-        mean, std = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
+    mean, covariance = moments(x)
+    std = np.sqrt(np.diag(covariance) * (len(x) - 1) / len(x))
     return {"mean": mean.tolist(), "std": np.where(std > 0, std, 1.0).tolist()}
 
 
 def some_rows(x):
-    """x itself, or of a LargeTable rows drawn at random. InputError: a value of it isn't finite."""
-    return TrainingRows(x, len(x), seed=0).sample if isinstance(x, LargeTable) else x
+    """x itself, or random rows of a large table. InputError: a value in it is not finite."""
+    return TrainingRows(x, len(x), seed=0).sample if isinstance(x, np.memmap) else x
 
 
 def save_table(path, x):
@@ -156,8 +157,14 @@ def training_size(n_rows, training_data_size):
 
 
 def split(x, training_data_size, seed):
-    """Training rows and held-out rows of x, chosen at random. InputError: see training_size."""
+    """Training rows and held-out rows of x, chosen at random. InputError: see training_size.
+
+    Of a large table the training rows stay in the file, and the held-out rows are some of them.
+    """
     n_train = training_size(len(x), training_data_size)
+    if isinstance(x, np.memmap):
+        x_train = TrainingRows(x, n_train, seed)
+        return x_train, x_train.held_out
     order = stream(seed, "split").permutation(len(x))
     return x[order[:n_train]], x[order[n_train:]]
 

@@ -11,3 +11,9 @@ class Stopped(Exception):
     def __init__(self, message, status=1):
         super().__init__(message)
         self.status = status
+
+
+def input_error(place, error):
+    """The InputError, on one line, for an exception that was raised at a place such as a file."""
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return InputError(" ".join(f"{place}: {reason}".split()))
