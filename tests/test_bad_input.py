@@ -32,10 +32,10 @@ def text_file(folder, text):
     [
         ("", "no row"),
         ("# only a comment\n", "no row"),
-        ("1 2 3\n4 five 6\n", "line 2, column 2: 'five' is not a number"),
-        ("1 2 3\n4 5 6\n7 8 nan\n", "line 3, column 3"),
-        ("1 2 3\ninf 5 6\n", "line 2, column 1"),
-        ("1 2 3\n4 5\n", "line 2: has 2 columns"),
+        ("1 2 3\n4 five 6\n", "line 2: could not convert string 'five'"),
+        ("1 2 3\n4 5 6\n7 8 nan\n", "row 3, column 3"),
+        ("1 2 3\ninf 5 6\n", "row 2, column 1"),
+        ("1 2 3\n4 5\n", "line 2: the number of columns changed from 3 to 2"),
         ("1 2\n3 4\n", "has 2 columns, --data_dim is 3"),
         ("1 2 3\n", "1 row"),
     ],
@@ -161,7 +161,7 @@ def test_the_command_line_ends_with_its_status_and_one_line(
     (tmp_path / "x.dat").write_text("1 2\n3 x\n")
     cases = [
         ("vae_main.py", ["--data_path", "no.dat"], 2, "vae_main.py: error: no.dat"),
-        ("vae_main.py", ["--data_path", "x.dat"], 2, "x.dat, line 2, column 2"),
+        ("vae_main.py", ["--data_path", "x.dat"], 2, "x.dat, line 2: could not"),
         ("beta_vae_main.py", ["--beta", "-1"], 2, "beta_vae_main.py: error: argument --beta"),
         ("vae_decoder_sample_generation.py", ["--model_dir", "none"], 2, "none/config.json"),
         ("beta_vae_after_training.py", ["--model_dir", "run"], 2, "Encoder_b2.dat: has shape"),

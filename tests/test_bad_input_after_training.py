@@ -169,7 +169,7 @@ def test_an_output_folder_that_cannot_be_written_is_refused(refused, run_copy, t
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("1 2 3\n4 x 6\n", "line 2, column 2"), ("1 2\n", "2 columns"), ("", "no row")],
+    [("1 2 3\n4 x 6\n", "line 2: could not"), ("1 2\n", "2 columns"), ("", "no row")],
 )
 def test_a_data_file_that_the_model_cannot_encode_is_refused(
     refused, run_copy, tmp_path, text, said
