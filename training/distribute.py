@@ -47,7 +47,7 @@ def start(args):
     print(f"device: {device_name()}{whole}", flush=True)
     if strategy is not None:
         check_agreement(args)
-        if args.batch_size < strategy.num_replicas_in_sync:
+        if args.batch_size is not None and args.batch_size < strategy.num_replicas_in_sync:
             raise InputError(
                 f"--batch_size {args.batch_size}: is below the "
                 f"{strategy.num_replicas_in_sync} replicas, each of which takes a part of it"
@@ -234,7 +234,8 @@ def compile_steps(training_step, model, optimizer):
         return strategy.experimental_distribute_values_from_function(of_replica)
 
     @among_workers()
-    def run_divided_steps(x, epsilon, n_steps):
+    def iterate(chunk):
+        x, epsilon, n_steps = chunk
         batch_size = x.shape[1]
         return run_steps(
             divided(lambda rows, share: x[:, rows], batch_size),
@@ -243,4 +244,4 @@ def compile_steps(training_step, model, optimizer):
             tf.constant(n_steps),
         ).numpy()
 
-    return run_divided_steps
+    return iterate
