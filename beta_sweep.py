@@ -4,12 +4,11 @@ import csv
 
 import numpy as np
 
-from analysis import figures, information
-from analysis.gaussian_report import best_linear
+from analysis import figures, information, linear_vae
 from training import run_folder
 
 COLUMNS = (
-    "beta cost cost_exact rate rate_exact distortion distortion_exact elbo active_units "
+    "beta cost cost_se cost_exact rate rate_exact distortion distortion_exact elbo active_units "
     "active_units_exact covariance_error"
 ).split()
 
@@ -53,7 +52,8 @@ def draw(path, reports, data, n_dim, decoder_std):
     betas = np.array([report["beta"] for report in reports])
     lowest = betas.min() if decoder_std is not None else max(1.0, betas.min())
     grid = np.geomspace(max(lowest, 1e-3) / 1.2 ** (decoder_std is not None), betas.max() * 1.2, 60)
-    optima = [best_linear(covariance, n_dim, beta, decoder_std) for beta in grid]
+    std = decoder_std or "learned"
+    optima = [linear_vae.optimum(covariance, n_dim, beta, std) for beta in grid]
     distortion = np.array([report["distortion"] for report in reports])
     least = min(distortion.min(), min(o.distortion for o in optima))
     bound_distortion = np.geomspace(0.1 * least, np.trace(covariance), 300)

@@ -17,13 +17,14 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import logsumexp
 
+from analysis.linear_vae import ACTIVE_UNIT_VARIANCE
 from vae_models import kl_divergence, kl_divergence_per_dimension, reparameterise
 
 Z_BATCH = 16_384  # values of z in one call, so that memory stays bounded
 ROW_BATCH = 256  # rows in one call when each has many values of z
 ENCODER_SHARE = 4  # one draw in so many comes from q itself, the others are tempered
 MAX_POWER = 100.0  # a larger beta tempers as this one: it would only multiply the encoder's errors
-ACTIVE_UNIT_VARIANCE = 0.01  # Burda et al. (2015), Section 5.2
+ENOUGH_EFFECTIVE = 0.5  # share of the draws of z: with less, log p(x) is marked as doubtful
 AGGREGATE_ROWS = 2000  # rows whose z is scored under the aggregate posterior of all rows
 
 

@@ -369,7 +369,7 @@ def _minimize(log_variances, root, n_dim, beta, bounds, roughly=False):
             trial = np.clip(point + size * step, lower, upper)
             new_cost, new_slope, new_curvature = _profile_cost(trial, root, n_dim, beta)
             expected = slope @ (trial - point)
-            flat = abs(expected) < 1e-11 and np.sum(new_slope[free]**2) < np.sum(slope[free]**2)
+            flat = abs(expected) < 1e-11 and np.sum(new_slope[free] ** 2) < np.sum(slope[free] ** 2)
             if flat or new_cost < cost + 1e-4 * expected:
                 break
         else:
