@@ -25,7 +25,7 @@ PARAMETERS = [f"Encoder_{kind}{number}.dat" for number in "123" for kind in "Wb"
 ]
 FEW_STEPS = "--training_data_size 14 --n_epoch 1".split()  # three batches of 4 and one of 2
 SWEEP_COLUMNS = (
-    "beta cost cost_exact rate rate_exact distortion distortion_exact elbo active_units "
+    "beta cost cost_se cost_exact rate rate_exact distortion distortion_exact elbo active_units "
     "active_units_exact covariance_error"
 ).split()
 
