@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 
-from analysis import figures, information
+from analysis import figures, information, linear_vae
 from analysis.gaussian_report import best_linear
 from training import run_folder
 
@@ -50,22 +50,18 @@ def draw(path, reports, data, n_dim, decoder_std):
     data: a data_processing.Data; its covariance, or that of its training rows, is the theory's.
     """
     covariance = data.reference()[1]
-    betas = np.array([report["beta"] for report in reports])
+    names = "beta rate rate_se distortion distortion_se active_units cost_gap cost_gap_se".split()
+    trained = {name: np.array([report[name] for report in reports], float) for name in names}
+    betas = trained["beta"]
     lowest = betas.min() if decoder_std is not None else max(1.0, betas.min())
     grid = np.geomspace(max(lowest, 1e-3) / 1.2 ** (decoder_std is not None), betas.max() * 1.2, 60)
     optima = [best_linear(covariance, n_dim, beta, decoder_std) for beta in grid]
-    distortion = np.array([report["distortion"] for report in reports])
-    least = min(distortion.min(), min(o.distortion for o in optima))
-    bound_distortion = np.geomspace(0.1 * least, np.trace(covariance), 300)
+    least = min(trained["distortion"].min(), min(o.distortion for o in optima))
+    distortion = np.geomspace(0.1 * least, np.trace(covariance), 300)
     figures.beta_sweep(
         path,
-        bound=(bound_distortion, information.rate_distortion(covariance, bound_distortion)),
+        bound=(distortion, information.rate_distortion(covariance, distortion)),
         linear=([o.distortion for o in optima], [o.kl for o in optima]),
-        trained=(betas, distortion, [report["rate"] for report in reports]),
-        staircase=(
-            grid,
-            [o.active_units for o in optima],
-            betas,
-            [report["active_units"] for report in reports],
-        ),
+        trained=trained,
+        thresholds=linear_vae.beta_thresholds(covariance, n_dim, decoder_std),
     )

@@ -12,6 +12,7 @@ from training import run_folder
 REPORT_ROWS = 20_000  # at most so many rows are evaluated, of each kind
 REPORT_Z = 2**20  # about so many draws of z for each kind
 COVARIANCE_SAMPLES = 100_000
+OPTIMUM_ROWS = 1_000_000  # at most so many training rows are drawn an optimum for
 CLEARLY_NOT_GAUSSIAN = 0.001  # a p-value of Mardia's test below this
 ROW_FIGURES = (  # means over rows, each with its standard error
     "elbo_train elbo_held_out optimum gap gap_model gap_encoder log_px rate log_px_z distortion "
@@ -38,7 +39,15 @@ def finish(run, data, args, beta, name):
     run.write_results(f"cost_function_{name}.dat")
     report = make_report(run.model, data, beta, args.decoder_std, args.seed)
     report["seconds"] = round(sum(row["seconds"] for row in run.position.history), 3)
-    draw_figures(run.folder / "figures", run.position.history, run.model, data, report, args.seed)
+    draw_figures(
+        run.folder / "figures",
+        run.position.history,
+        run.model,
+        data,
+        report,
+        args.seed,
+        args.decoder_std,
+    )
     run.log.add_pictures(args.n_epoch)
     run_folder.write_json(run.folder / "report.json", report)
     return report
@@ -160,19 +169,35 @@ def remarks(report):
         yield "the optimum is an estimate: the Gaussian fitted to the training rows"
 
 
-def draw_figures(folder, history, model, data, report, seed):
+def draw_figures(folder, history, model, data, report, seed, decoder_std):
     """The pictures of a finished run, into `folder`."""
     columns = ("epoch", "kl", "log_px_z", "elbo", "elbo_held_out")
+    x, (mean, covariance) = data.x_held_out[:REPORT_ROWS], data.reference()
+    optima = best = linear = None
+    if report["optimum"] is not None:
+        x_train = data.training_sample(OPTIMUM_ROWS)
+        optima = information.mean_log_density(x_train, mean, covariance), report["optimum"]
+        best = best_linear(covariance, model.n_dim, report["beta"], decoder_std)
+    if best is not None:
+        posterior = best.posterior_covariance
+        encoder = posterior @ best.weights.T / (report["beta"] * best.noise_variances)
+        linear = (x - mean) @ encoder.T, np.sqrt(np.diag(posterior))
     figures.learning_curves(
         folder / "learning_curves.png",
         *(np.array([row[name] for row in history]) for name in columns),
-        optimum=report["optimum"],
-        optimum_label=f"{reference_name(report)} optimum, held-out rows",
+        optima=optima,
+        optimum_label=f"{reference_name(report)} optimum",
+        best_linear=best and (best.kl, best.log_px_z),
+        final_gap=(report["gap"], report["gap_se"]) if optima else None,
     )
-    x = data.x_held_out[:REPORT_ROWS]
     z_mean, z_log_std = evaluation.encode(model, x)
     figures.latent_plane(
-        folder / "latent_plane.png", z_mean, np.exp(z_log_std), report["variance_of_mean"]
+        folder / "latent_plane.png",
+        z_mean,
+        np.exp(z_log_std),
+        report["variance_of_mean"],
+        color=(x - mean) @ np.linalg.eigh(covariance)[1][:, -1],
+        linear=linear,
     )
     samples = {
         "data": x,
@@ -182,7 +207,6 @@ def draw_figures(folder, history, model, data, report, seed):
     covariances = {name: np.atleast_2d(np.cov(s, rowvar=False)) for name, s in samples.items()}
     if data.covariance is not None:
         covariances = {"true": data.covariance} | covariances
-        del covariances["data"]
     figures.covariances(folder / "covariances.png", covariances)
     figures.pairwise_marginals(
         folder / "pairwise_marginals.png", samples, data.mean, data.covariance
