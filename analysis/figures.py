@@ -146,7 +146,7 @@ def matched(reference, z_mean, z_std):
     rows, units = linear_sum_assignment(-np.abs(covariance))
     sign = np.where(covariance[rows, units] < 0, -1.0, 1.0)
     mean = z_mean[:, units] * sign
-    return mean, np.broadcast_to(z_std[units], mean.shape)
+    return mean, np.broadcast_to(z_std[..., units], mean.shape)
 
 
 def _latent_points(axes, mean, std, color=None):
@@ -185,30 +185,30 @@ def latent_planes_over_beta(path, betas, planes, color=None, samples=None, exact
     with the ellipses of the data's Gaussian, exact: mean (D,) and covariance (D, D).
     """
     shown = np.unique(np.linspace(0, len(betas) - 1, 5).round().astype(int))
-    rows = 1 if samples is None else 2
-    with picture(path, height=0.9 + rows * (0.7 + 7.2 / len(shown))) as figure:
+    rows, size = 1 if samples is None else 2, 7.2 / len(shown)
+    units = planes[shown[0]][0][:, most_active(planes[shown[0]][0])]
+    with picture(path, height=1.0 + rows * (0.5 + size)) as figure:
         axes = figure.subplots(rows, len(shown), squeeze=False, sharex="row", sharey="row")
         for column, index in zip(axes.T, shown, strict=True):
-            mean, std = planes[index]
-            units = most_active(mean)
-            _latent_points(column[0], mean[:, units], std[:, units], color)
-            names = [f"z{unit + 1}" for unit in units] + ["density"]
-            column[0].set(title=f"β = {betas[index]:g}", xlabel=names[0], ylabel=names[1])
+            units, std = matched(units, *planes[index])
+            _latent_points(column[0], units, std, color)
+            column[0].set_title(f"β = {betas[index]:g}")
             if samples is not None:
-                _sample_plane(column[1], samples[index], exact)
+                points = samples[index][:MAX_POINTS, :2]
+                column[1].plot(*points.T, ".", color="#7FB4D6", markersize=2.5, mew=0)
+                gaussian_ellipses(column[1], exact[0][:2], exact[1][:2, :2])
+                column[1].set_xlabel("x1")
+        axes[0, 0].set_ylabel("two units of z")
+        if samples is not None:
+            axes[1, 0].set_ylabel("samples, x2")
+            axes[0, 0].plot([], [], ".", color="#7FB4D6", label="samples; exact 1, 2 std")
         legend_above(figure, axes[0, 0])
-
-
-def _sample_plane(axes, sample, exact):
-    axes.plot(*sample[:MAX_POINTS, :2].T, ".", color="#7FB4D6", markersize=2.5, mew=0)
-    gaussian_ellipses(axes, exact[0][:2], exact[1][:2, :2])
-    axes.set(xlabel="x1", ylabel="x2", title="samples; exact 1, 2 std")
 
 
 def bins_of(*samples):
     """Common bin edges over the central 99.8 % of the samples; more bins for more points."""
     low, high = np.percentile(np.concatenate(samples), [0.1, 99.9])
-    count = int(np.clip(np.sqrt(min(map(len, samples))), 8, 60))
+    count = int(np.clip(2 * np.cbrt(min(map(len, samples))), 8, 60))
     return np.histogram_bin_edges([low, high], bins=count)
 
 
@@ -277,8 +277,7 @@ def pairwise_marginals(path, samples, mean=None, covariance=None):
             axes, pair, upper = grid[row, column], [column, row], row < column
             axes.plot(*data[:MAX_POINTS, pair].T, ".", color="#A6CBE3", markersize=2.5, mew=0)
             if len(others) > upper:
-                line = LINES[1 + upper]
-                mass_contours(axes, others[upper][:, pair], line["color"], line["linestyle"])
+                mass_contours(axes, others[upper][:, pair], LINES[1 + upper]["color"])
             if exact:
                 gaussian_ellipses(axes, mean[pair], covariance[np.ix_(pair, pair)])
             axes.set_ylim(grid[row, row].get_xlim())
@@ -303,7 +302,7 @@ def _histograms(axes, samples):
     axes.set_xlim(bins[0], bins[-1])
 
 
-def mass_contours(axes, pair, color, linestyle):
+def mass_contours(axes, pair, color):
     """Contours that hold 39 % and 86 % of a sample (N, 2), after a little smoothing."""
     counts, *edges = np.histogram2d(*pair.T, bins=60)
     steps = np.array([np.diff(edge)[0] for edge in edges])
@@ -313,8 +312,7 @@ def mass_contours(axes, pair, color, linestyle):
     levels = descending[np.searchsorted(mass, [1 - np.exp(-2), 1 - np.exp(-0.5)])]
     if levels[0] < levels[1]:
         centres = [edge[:-1] + step / 2 for edge, step in zip(edges, steps, strict=True)]
-        look = {"colors": color, "linestyles": [linestyle], "linewidths": 2.6}
-        axes.contour(*centres, density.T, levels=levels, **look)
+        axes.contour(*centres, density.T, levels=levels, colors=color, linewidths=2.6)
 
 
 def gaussian_ellipses(axes, mean, covariance):
@@ -395,7 +393,8 @@ def beta_sweep(path, bound, linear, trained, thresholds):
         _staircase(axes["units"], thresholds)
         axes["cost"].axhline(0, **LINEAR)
         axes["cost"].set(title="cost above the best linear VAE's", ylabel=NATS)
-        axes["plane"].legend(loc="upper right", ncols=1 + (len(trained["beta"]) > 10))
+        columns = 1 + (len(trained["beta"]) > 10)
+        axes["plane"].legend(loc="upper right", ncols=columns, title="bars: ± 1 standard error")
 
 
 def _rate_distortion(axes, bound_distortion, bound_rate, distortion, rate, trained):
@@ -489,7 +488,7 @@ def common_information(
         axes.set(xlim=(0, None), ylim=(0, None))
         axes.set_xlabel("I(x;z): information of z on x (nats)")
         axes.set_ylabel("TC(x|z): dependence that z leaves (nats)")
-        axes.legend(loc="upper right")
+        axes.legend(loc="upper right", title="bars: ± 1 standard error")
 
 
 def runs(path, groups, ylabel):
