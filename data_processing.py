@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,8 @@ def known_gaussian(covariance_path=None, mean_path=None):
 def read_numbers(path):
     """A matrix of finite numbers from a text file, float64. InputError: it is not one."""
     try:
-        values = np.loadtxt(path, ndmin=2)
+        with warnings.catch_warnings(action="ignore"):  # of an empty file
+            values = np.loadtxt(path, ndmin=2)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: is not a text file of numbers ({one_line(error)})") from None
     if not (values.size and np.isfinite(values).all()):
@@ -200,7 +202,7 @@ def check_output(path):
 
 
 def training_size(n_rows, training_data_size):
-    """How many of n_rows rows train: as many as asked for, None: 80 %.
+    """How many of n_rows rows train: as many as asked for, None: 80 %, but for two at least.
 
     InputError: fewer than two train, or fewer than two are held out.
     """
@@ -208,7 +210,7 @@ def training_size(n_rows, training_data_size):
         raise InputError(
             f"{n_rows} rows of data are too few: 2 for training, 2 held out are needed"
         )
-    n_train = n_rows * 4 // 5 if training_data_size is None else training_data_size
+    n_train = training_data_size or min(n_rows * 4 // 5, n_rows - 2)
     if not 2 <= n_train <= n_rows - 2:
         raise InputError(f"--training_data_size {n_train}: must be between 2 and {n_rows - 2}")
     return n_train
