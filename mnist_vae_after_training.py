@@ -125,7 +125,7 @@ def write_table(path, columns):
 
 def images_to_show(model, x, labels, z_mean, units, seed):
     """The arrays of images.npz but for their last axis, data_dim instead of (H, W)."""
-    rng = stream(seed, "draw")
+    rng = stream(seed, "show")
     shown = rng.permutation(len(x))[:RECONSTRUCTED]
     first, second = pairs_of_images(labels, rng)
     arrays = generate(model, seed) | {

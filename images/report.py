@@ -38,7 +38,7 @@ def make_report(model, images, args):
     """The figures of a trained model, a dictionary, each mean with its standard error `_se`."""
     x_train, x = images.x_train[:REPORT_ROWS], images.x_test
     if args.binarization == "dynamic":
-        x_train = image_data.binarize(x_train, stream(args.seed, "held_out", 1))
+        x_train = image_data.binarize(x_train, stream(args.seed, "binarize", 2))
     train = evaluation.evaluate(model, x_train, REPORT_Z, (args.seed, 1))
     held_out = evaluation.evaluate(model, x, REPORT_Z, (args.seed, 2))
     rows = {

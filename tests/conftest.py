@@ -80,22 +80,21 @@ def plain_steps(monkeypatch):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Every .npy file is large; blocks of 4 rows of 3 numbers, 5 blocks in a buffer."""
-    from training import large_data
+    from training import large_data, tables
 
-    monkeypatch.setattr(large_data, "LARGE_BYTES", 0)
+    monkeypatch.setattr(tables, "LARGE_BYTES", 0)
     monkeypatch.setattr(large_data, "BLOCK_BYTES", 50)
     monkeypatch.setattr(large_data, "BUFFER_BLOCKS", 5)
 
 
 @pytest.fixture
 def numbered(tmp_path):
-    """numbered(n): a LargeTable of the rows (k, -k, 0.5), k from 0 to n - 1."""
-    from training.large_data import LargeTable
+    """numbered(n): a mapped file of the rows (k, -k, 0.5), k from 0 to n - 1."""
 
     def call(n_rows):
         k = np.arange(n_rows, dtype=np.float32)
         np.save(tmp_path / "x.npy", np.stack([k, -k, np.full_like(k, 0.5)], axis=1))
-        return LargeTable(tmp_path / "x.npy")
+        return np.load(tmp_path / "x.npy", mmap_mode="r")
 
     return call
 

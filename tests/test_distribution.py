@@ -27,9 +27,10 @@ import tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
-import gaussian_report, image_figures
 import beta_vae_main, mnist_vae_main, vae_main
-gaussian_report.draw_figures = image_figures.elbo_per_epoch = lambda *_, **__: None
+from analysis import gaussian_report
+from images import figures
+gaussian_report.draw_figures = figures.elbo_per_epoch = lambda *_, **__: None
 gaussian_report.COVARIANCE_SAMPLES = 2000
 """
 

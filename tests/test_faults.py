@@ -255,7 +255,7 @@ def test_loading_runs_no_code_from_a_file(refused, model_folder, tmp_path):
         line = refused(vae_main.main, ["--data_path", name, "--output_dir", "out"])
         assert name in line
     line = refused(mnist_vae_main.main, ["--data_path", "z.npz", "--output_dir", "out"])
-    assert "z.npz" in line
+    assert "z.npz: Object arrays cannot be loaded" in line
     for name in ("Encoder_W1.dat", "config.json"):
         for hostile in ((tmp_path / "x.npy").read_bytes(), (tmp_path / "y.npy").read_bytes()):
             path = tmp_path / "run" / name

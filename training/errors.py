@@ -16,3 +16,9 @@ class Stopped(Exception):
 def one_line(error):
     """What an exception says, on one line of at most 200 characters."""
     return (" ".join(str(error).split()) or type(error).__name__)[:200]
+
+
+def input_error(place, error):
+    """The InputError, on one line, for an exception that was raised at a place such as a file."""
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return InputError(" ".join(f"{place}: {reason}".split()))

@@ -60,7 +60,7 @@ def compile_steps(training_step, model, optimizer):
     about a millisecond whatever it holds; a step inside the compiled loop costs its arithmetic.
     Noise is an argument because random numbers are slow, and differ, in compiled code.
     """
-    if tf.distribute.has_strategy():
+    if distribute.strategy is not None:
         return distribute.compile_steps(training_step, model, optimizer)
 
     @tf.function(jit_compile=True)
@@ -138,7 +138,7 @@ class Run:
         shared = [*self.model.weights, *self.optimizer.variables, self.checkpoint.save_counter]
         if self.args.resume:
             self.restore()
-        if tf.distribute.has_strategy():
+        if distribute.strategy is not None:
             self.begin_where_the_chief_does(shared)
         self.manager = tf.train.CheckpointManager(
             self.checkpoint, self.folder / "checkpoint", max_to_keep=3

@@ -1,0 +1,91 @@
+"""Put several runs side by side: python compare_runs.py results/vae results/vae_seed_1
+
+One table: the settings that differ, ELBO, gap, rate, active units and seconds of each run; and one
+picture of their held-out ELBO, in which runs that differ in nothing but the seed are one group.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from analysis import figures
+from training import command_line, run_folder
+from training.errors import InputError
+
+RESULTS = ("elbo_held_out", "gap", "rate", "active_units", "seconds")
+NOT_COMPARED = ("versions", "standardization", "distribute", "tensorboard")
+
+
+def parse_arguments(argv=None):
+    parser = command_line.Parser(__doc__)
+    add = parser.add_argument
+    add("folders", nargs="+", metavar="RUN_FOLDER", help="folder of a finished run")
+    add("--output", default="results/compare_runs.png", help="picture to write")
+    return parser.parse_args(argv)
+
+
+def read_run(folder):
+    """Settings, report, and held-out ELBO by epoch of a run. InputError: it is not finished."""
+    folder = Path(folder)
+    if not (folder / "report.json").exists():
+        raise InputError(f"{folder}: is not the folder of a finished run (it has no report.json)")
+    settings, report = (run_folder.read_json(folder / f"{n}.json") for n in ("config", "report"))
+    try:
+        history = np.genfromtxt(folder / "history.csv", delimiter=",", names=True, ndmin=1)
+        return settings, report, history["elbo_held_out"]
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder / 'history.csv'}: missing or damaged ({error})") from None
+
+
+def differing(settings):
+    """The names of the settings that are not the same in all runs."""
+    names = {name: None for run in settings for name in run if name not in NOT_COMPARED}
+    return [name for name in names if any(s.get(name) != settings[0].get(name) for s in settings)]
+
+
+def shown(value):
+    """A setting or result as text; none where a run does not have it."""
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return "-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def print_table(folders, settings, reports):
+    names = [*differing(settings), *RESULTS]
+    rows = [["run", *names]]
+    for folder, run, report in zip(folders, settings, reports, strict=True):
+        rows.append(
+            [str(folder), *(shown((report if n in RESULTS else run).get(n)) for n in names)]
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *rest in rows:
+        cells = (f"{cell:>{width}}" for cell, width in zip(rest, widths[1:], strict=True))
+        print("  ".join([f"{first:<{widths[0]}}", *cells]))
+
+
+def groups_by_settings(settings, elbos):
+    """Label -> (epochs (E,), ELBO (runs, E)) of the runs that differ in nothing but the seed."""
+    names = [name for name in differing(settings) if name != "seed"]
+    groups = {}
+    for run, elbo in zip(settings, elbos, strict=True):
+        label = ", ".join(f"{name} {shown(run.get(name))}" for name in names) or "all runs"
+        groups.setdefault(label, []).append(elbo)
+    shortest = {label: min(map(len, group)) for label, group in groups.items()}
+    return {
+        label: (np.arange(1, shortest[label] + 1), np.array([e[: shortest[label]] for e in group]))
+        for label, group in groups.items()
+    }
+
+
+def main(argv=None):
+    args = parse_arguments(argv)
+    settings, reports, elbos = zip(*map(read_run, args.folders), strict=True)
+    print_table(args.folders, settings, reports)
+    output = Path(args.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    figures.runs(output, groups_by_settings(settings, elbos), "held-out ELBO (nats)")
+    print(f"open {output}: median and range of the runs that differ in the seed alone")
+
+
+if __name__ == "__main__":
+    command_line.run(main)
