@@ -84,8 +84,8 @@ COVARIANCES = {
     "a variance of zero": ("1 0\n0 0\n", "variance of 0"),
     "a negative variance": ("1 0\n0 -2\n", "variance of -2"),
     "not a number": ("1 nan\nnan 1\n", "NaN"),
-    "a word": ("1 0\n0 one\n", "numbers"),
-    "empty": ("", "empty"),
+    "a word": ("1 0\n0 one\n", "line 2"),
+    "empty": ("", "no row"),
     "another size than --data_dim": ("2 1\n1 2\n", "--data_dim 3"),
 }
 
