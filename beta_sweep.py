@@ -12,8 +12,7 @@ import numpy as np
 
 import beta_vae_main
 import data_processing
-from analysis import figures, information
-from analysis.gaussian_report import best_linear
+from analysis import figures, information, linear_vae
 from training import command_line, run_folder
 from training.command_line import non_negative
 from training.errors import Stopped
@@ -79,7 +78,7 @@ def draw(path, reports, covariance, n_dim, decoder_std):
     betas = np.array([report["beta"] for report in reports])
     lowest = max(1.0, betas.min()) if decoder_std == "learned" else max(betas.min(), 1e-3) / 1.2
     grid = np.geomspace(lowest, betas.max() * 1.2, 60)
-    optima = [best_linear(covariance, n_dim, beta, decoder_std) for beta in grid]
+    optima = [linear_vae.optimum(covariance, n_dim, beta, decoder_std) for beta in grid]
     distortion = np.array([report["distortion"] for report in reports])
     least = min(distortion.min(), min(o.distortion for o in optima))
     bound_distortion = np.geomspace(0.1 * least, np.trace(covariance), 300)

@@ -95,20 +95,20 @@ def plane_of_means(mean, log_std):
         return np.concatenate([mean, log_std], axis=1), ("E[z1|x]", "log std of q(z1|x)")
     if mean.shape[1] == 2:
         return mean, ("E[z1|x]", "E[z2|x]")
-    centred = mean - mean.mean(axis=0)
-    squares, axes = np.linalg.eigh(np.float64(centred.T @ centred))  # the largest come last
+    centred = np.float64(mean) - mean.mean(axis=0, dtype=np.float64)
+    squares, axes = np.linalg.eigh(centred.T @ centred)  # the largest come last
     shares = 100 * squares[:-3:-1] / max(np.sum(squares), 1e-30)
     names = (f"component {k + 1} of E[z|x], {shares[k]:.0f} % of its variance" for k in (0, 1))
     return centred @ axes[:, :-3:-1], tuple(names)
 
 
-def log_likelihood(model, x, n_importance, seed):
+def log_likelihood(model, x, n_importance, seed, beta):
     """The evaluation.Evaluation of the images x (N, data_dim), its progress on the screen."""
     print(f"\nlog p(x) from {n_importance} draws of z for each image, nats")
     parts = []
     for start in range(0, len(x), SCORE_BATCH):
         block = x[start : start + SCORE_BATCH]
-        parts.append(evaluation.evaluate(model, block, n_importance, (seed, start)))
+        parts.append(evaluation.evaluate(model, block, n_importance, (seed, start), beta))
         log_px = np.concatenate([part.log_px for part in parts])
         se = evaluation.standard_error(log_px)
         print(f"{len(log_px):6d} of {len(x)} images {log_px.mean():10.3f} ± {se:.3f}", flush=True)
@@ -207,7 +207,7 @@ def main(argv=None):
     print(f"open {pictures / 'generated_means.png'} first; arrays: {folder / 'images.npz'}")
 
     x = images.x_test[: args.n_images]
-    rows = log_likelihood(model, x, args.n_importance, args.seed)
+    rows = log_likelihood(model, x, args.n_importance, args.seed, settings["beta"])
     write_table(folder / "log_likelihood.csv", vars(rows))
     report = {"n_importance": args.n_importance, "images": len(x)}
     for name, values in [("log_px", rows.log_px), ("elbo", rows.elbo), ("kl", rows.kl)]:
@@ -216,10 +216,13 @@ def main(argv=None):
         print(f"{name:<8}{report[name]:10.3f} ± {report[f'{name}_se']:.3f}")
     # What a repetition with other draws of z would change, beside the choice of images above.
     report["log_px_se_of_draws"] = float(np.sqrt(np.sum(rows.log_px_se**2)) / len(rows.log_px))
-    report["effective_samples_median"] = float(np.median(rows.effective_samples))
+    effective = report["effective_samples_median"] = float(np.median(rows.effective_samples))
+    print(f"{effective:.1f} of {args.n_importance} draws of z are effective (median)", end="")
+    few = effective < evaluation.ENOUGH_EFFECTIVE * args.n_importance
+    print(": few, so log p(x) is a lower bound that more draws raise" if few else "")
     report["elbo_is"] = image_models.describe_bound(settings)
     print(f"the ELBO is {report['elbo_is']}")
-    run_folder.write_json(folder / "log_likelihood.json", report | units.figures())
+    run_folder.write_json(folder / "log_likelihood.json", report | units.metrics())
 
 
 if __name__ == "__main__":
