@@ -209,7 +209,7 @@ def check_output(path):
 
 
 def training_size(n_rows, training_data_size):
-    """How many of n_rows rows train: as many as asked for, None: 80 %.
+    """How many of n_rows rows train: as many as asked for, None: 80 %, but for two at least.
 
     InputError: fewer than two train, or fewer than two are held out.
     """
@@ -217,7 +217,7 @@ def training_size(n_rows, training_data_size):
         raise InputError(
             f"{n_rows} rows of data are too few: 2 for training, 2 held out are needed"
         )
-    n_train = n_rows * 4 // 5 if training_data_size is None else training_data_size
+    n_train = training_data_size or min(n_rows * 4 // 5, n_rows - 2)
     if not 2 <= n_train <= n_rows - 2:
         raise InputError(f"--training_data_size {n_train}: must be between 2 and {n_rows - 2}")
     return n_train
