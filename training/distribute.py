@@ -126,13 +126,13 @@ def first_line(error):
 
 @contextlib.contextmanager
 def among_workers():
-    """Stopped: another worker is lost, which TensorFlow notices at the next message."""
+    """Stopped: an error of TensorFlow, which has one for a lost worker at the next message."""
     try:
         yield
     except tf.errors.OpError as error:
         raise Stopped(
-            f"a worker is lost ({first_line(error)}); start all of them again with the same "
-            "command and --resume to go on from what is saved"
+            f"TensorFlow ends the run, as it does when a worker is lost ({first_line(error)}); "
+            "start again with the same command and --resume to go on from what is saved"
         ) from None
 
 
