@@ -75,24 +75,20 @@ def draw(path, reports, covariance, n_dim, decoder_std):
 
     covariance: of the data, or of their training rows where it is not known.
     """
-    betas = np.array([report["beta"] for report in reports])
+    names = "beta rate rate_se distortion distortion_se active_units cost_gap cost_gap_se".split()
+    trained = {name: np.array([report[name] for report in reports], float) for name in names}
+    betas = trained["beta"]
     lowest = max(1.0, betas.min()) if decoder_std == "learned" else max(betas.min(), 1e-3) / 1.2
     grid = np.geomspace(lowest, betas.max() * 1.2, 60)
     optima = [linear_vae.optimum(covariance, n_dim, beta, decoder_std) for beta in grid]
-    distortion = np.array([report["distortion"] for report in reports])
-    least = min(distortion.min(), min(o.distortion for o in optima))
-    bound_distortion = np.geomspace(0.1 * least, np.trace(covariance), 300)
+    least = min(trained["distortion"].min(), min(o.distortion for o in optima))
+    distortion = np.geomspace(0.1 * least, np.trace(covariance), 300)
     figures.beta_sweep(
         path,
-        bound=(bound_distortion, information.rate_distortion(covariance, bound_distortion)),
+        bound=(distortion, information.rate_distortion(covariance, distortion)),
         linear=([o.distortion for o in optima], [o.kl for o in optima]),
-        trained=(betas, distortion, [report["rate"] for report in reports]),
-        staircase=(
-            grid,
-            [o.active_units for o in optima],
-            betas,
-            [report["active_units"] for report in reports],
-        ),
+        trained=trained,
+        thresholds=linear_vae.beta_thresholds(covariance, n_dim, decoder_std),
     )
 
 

@@ -132,6 +132,7 @@ def images_to_show(model, x, labels, z_mean, units, seed):
         "originals": np.float32(x[shown]),
         "reconstructions": sampling.reconstruct(model, x[shown], seed, mean_only=True),
         "interpolation": interpolate(model, x[first], x[second]),
+        "interpolation_ends": np.float32(np.stack([x[first], x[second]], axis=1)),
         "traversal": traverse(model, z_mean[shown[0]], units),
     }
     if model.n_dim == 2:
@@ -151,7 +152,9 @@ def draw_images(pictures, arrays, units):
     image_figures.image_pairs(
         pictures / "reconstructions.png", arrays["originals"], arrays["reconstructions"]
     )
-    image_figures.interpolation(pictures / "interpolation.png", arrays["interpolation"])
+    image_figures.interpolation(
+        pictures / "interpolation.png", arrays["interpolation"], arrays["interpolation_ends"]
+    )
     image_figures.image_traversal(
         pictures / "traversal.png", arrays["traversal"], UNIT_VALUES, units
     )

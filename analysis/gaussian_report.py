@@ -16,6 +16,7 @@ from training import run_folder
 REPORT_ROWS = 20_000  # at most so many rows are evaluated, of each kind
 REPORT_Z = 2**20  # about so many draws of z for each kind
 COVARIANCE_SAMPLES = 100_000
+OPTIMUM_ROWS = 1_000_000  # at most so many training rows are drawn an optimum for
 CLEARLY_NOT_GAUSSIAN = 0.001  # a p-value of Mardia's test below this
 ROW_METRICS = (  # means over rows, each with its standard error
     "elbo_train elbo_held_out optimum gap gap_model gap_encoder log_px linear_log_px rate log_px_z "
@@ -43,7 +44,7 @@ def finish(run, data, beta):
     run.write_results(f"cost_function_{args.model}.dat")
     report = make_report(run.model, data, args, beta)
     report["seconds"] = round(sum(row["seconds"] for row in run.position.history), 3)
-    draw_figures(run.folder / "figures", run.position.history, run.model, data, report, args.seed)
+    draw_figures(run, data, report)
     run.log.add_pictures(args.n_epoch)
     run_folder.write_json(run.folder / "report.json", report)
     return report
@@ -57,7 +58,7 @@ def make_report(model, data, args, beta):
     the training rows; where their covariance is singular there is none, and its metrics are None.
     """
     x, seed = data.x_held_out[:REPORT_ROWS], args.seed
-    decoder_std = args.decoder_std or "learned"
+    decoder_std = args.decoder_std
     train = evaluate(model, data.training_sample(REPORT_ROWS), (seed, 1), beta)
     held_out = evaluate(model, x, (seed, 2), beta)
     mean_z, log_std_z = evaluation.encode(model, x)
@@ -295,29 +296,47 @@ def remarks(report):
         )
 
 
-def draw_figures(folder, history, model, data, report, seed):
-    """The figures of a finished run, into `folder`."""
+def draw_figures(run, data, report):
+    """The pictures of a finished run, into its folder figures/."""
+    folder, history, model, args = run.folder / "figures", run.position.history, run.model, run.args
     columns = ("epoch", "kl", "log_px_z", "elbo", "elbo_held_out")
+    x, (mean, covariance) = data.x_held_out[:REPORT_ROWS], data.reference()
+    optima = best = linear = None
+    if report["optimum"] is not None:
+        x_train = data.training_sample(OPTIMUM_ROWS)
+        optima = np.mean(information.log_density(x_train, mean, covariance)), report["optimum"]
+        best = linear_vae.optimum(
+            covariance, model.n_dim, report["beta"], args.decoder_std, args.min_log_std
+        )
+    if best is not None:
+        posterior = best.posterior_covariance
+        encoder = posterior @ best.weights.T / (report["beta"] * best.noise_variances)
+        linear = (x - mean) @ encoder.T, np.sqrt(np.diag(posterior))
     figures.learning_curves(
         folder / "learning_curves.png",
         *(np.array([row[name] for row in history]) for name in columns),
-        optimum=report["optimum"],
-        optimum_label=f"{reference_names(report)[0]}, held-out rows",
+        optima=optima,
+        optimum_label=reference_names(report)[0],
+        best_linear=best and (best.kl, best.log_px_z),
+        final_gap=(report["gap"], report["gap_se"]) if optima else None,
     )
-    x = data.x_held_out[:REPORT_ROWS]
     z_mean, z_log_std = evaluation.encode(model, x)
     figures.latent_plane(
-        folder / "latent_plane.png", z_mean, np.exp(z_log_std), report["variance_of_mean"]
+        folder / "latent_plane.png",
+        z_mean,
+        np.exp(z_log_std),
+        report["variance_of_mean"],
+        color=(x - mean) @ np.linalg.eigh(covariance)[1][:, -1],
+        linear=linear,
     )
     samples = {
         "data": x,
-        "decoder": sampling.generate(model, REPORT_ROWS, seed),
-        "encoder-decoder": sampling.reconstruct(model, x, seed),
+        "decoder": sampling.generate(model, REPORT_ROWS, args.seed),
+        "encoder-decoder": sampling.reconstruct(model, x, args.seed),
     }
     covariances = {name: np.atleast_2d(np.cov(s, rowvar=False)) for name, s in samples.items()}
     if data.covariance is not None:
         covariances = {"true": data.covariance} | covariances
-        del covariances["data"]
     figures.covariances(folder / "covariances.png", covariances)
     figures.pairwise_marginals(
         folder / "pairwise_marginals.png", samples, data.mean, data.covariance

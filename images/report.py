@@ -28,6 +28,7 @@ def finish(run, images):
     image_figures.elbo_per_epoch(
         run.folder / "figures" / "elbo_per_epoch.png",
         *([row[name] for row in history] for name in ("epoch", "elbo", "elbo_held_out")),
+        image="image" if args.binarization == "none" else "binarized image",
     )
     run.log.add_pictures(args.n_epoch)
     run_folder.write_json(run.folder / "report.json", report)
