@@ -129,6 +129,7 @@ def main(argv=None):
         print(f"\nbeta {beta:g}: {len(reports) + 1} of {len(sweep.beta)}", flush=True)
         reports.append(train(beta, sweep, rest))
     rows = [{name: report.get(name) for name in COLUMNS} for report in reports]
+    run_folder.remove_temporaries(folder)  # of a sweep that was killed in writing
     run_folder.write_table(folder / "sweep.csv", rows)
     if any(report["cost_exact"] is not None for report in reports):
         draw(folder, reports, data_processing.get_data(args), args)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from training.errors import InputError
+from training.errors import InputError, config_at_fault
 from training.large_data import SAMPLE_ROWS, TrainingRows
 from training.random_streams import stream
 from training.run_folder import atomic_write
@@ -113,12 +113,8 @@ def get_rows(settings):
 
 def get_rows_of_run(settings):
     """get_rows with the config.json of a run. InputError: also where that is damaged."""
-    try:
+    with config_at_fault():
         return get_rows(settings)
-    except InputError:
-        raise
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"config.json: damaged ({type(error).__name__}: {error})") from None
 
 
 def get_data(args):

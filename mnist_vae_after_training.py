@@ -19,7 +19,7 @@ from images import figures as image_figures
 from images import models as image_models
 from training import command_line, run_folder, saved_model
 from training.command_line import integer, seed
-from training.errors import InputError
+from training.errors import InputError, config_at_fault
 from training.random_streams import stream
 
 GENERATED = 25
@@ -197,12 +197,14 @@ def main(argv=None):
     args = parse_arguments(argv)
     folder = Path(args.model_dir)
     model, settings = saved_model.load_model(folder, image_models.make_model, ("mnist_vae",))
-    data_path = args.data_path or settings["data_path"]
-    images = image_data.get_images(data_path, settings["binarization"], settings["seed"])
-    if list(images.image_shape) != settings["image_shape"]:
+    with config_at_fault():
+        data_path = args.data_path or settings["data_path"]
+        images = image_data.get_images(data_path, settings["binarization"], settings["seed"])
+        image_shape, beta = tuple(settings["image_shape"]), float(settings["beta"])
+    if images.image_shape != image_shape:
         raise InputError(
             f"{data_path}: images of shape {images.image_shape}; the model in {folder} was "
-            f"trained on {tuple(settings['image_shape'])}"
+            f"trained on {image_shape}"
         )
     units = write_pictures(folder, model, images, args.seed)
     print(f"active units: {units.active.sum()} of {model.n_dim}, variance of E[z|x] above 0.01")
@@ -210,7 +212,7 @@ def main(argv=None):
     print(f"open {pictures / 'generated_means.png'} first; arrays: {folder / 'images.npz'}")
 
     x = images.x_test[: args.n_images]
-    rows = log_likelihood(model, x, args.n_importance, args.seed, settings["beta"])
+    rows = log_likelihood(model, x, args.n_importance, args.seed, beta)
     write_table(folder / "log_likelihood.csv", vars(rows))
     report = {"n_importance": args.n_importance, "images": len(x)}
     for name, values in [("log_px", rows.log_px), ("elbo", rows.elbo), ("kl", rows.kl)]:

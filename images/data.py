@@ -77,6 +77,8 @@ def get_images(path, binarization, seed):
         return images._replace(
             x_train=images.x_train / np.float32(255), x_test=images.x_test / np.float32(255)
         )
+    if binarization not in ("static", "dynamic"):
+        raise ValueError(f"binarization {binarization}")
     if binarization == "static":
         images = images._replace(x_train=binarize(images.x_train, stream(seed, "binarize", 0)))
     return images._replace(x_test=binarize(images.x_test, stream(seed, "binarize", 1)))

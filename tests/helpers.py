@@ -47,7 +47,7 @@ def history(folder):
 
 
 def change_config(folder, **changes):
-    """Change the config.json of a run; None takes a setting out."""
+    """Change the config.json of a run; ... takes a setting out."""
     settings = read_json(folder / "config.json") | changes
-    kept = {name: value for name, value in settings.items() if value is not None}
+    kept = {name: value for name, value in settings.items() if value is not ...}
     (folder / "config.json").write_text(json.dumps(kept), encoding="utf-8")

@@ -96,6 +96,7 @@ def start(name, folder, *flags):
     status = 1
     try:
         os.close(stages)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
         for output in (1, 2):
             os.dup2(os.open(os.devnull, os.O_WRONLY), output)
         make_small()

@@ -85,8 +85,8 @@ def test_a_config_that_is_no_json_object_is_refused(refused, run_copy, content):
 @pytest.mark.parametrize(
     "change",
     [
-        *({name: value} for name in ("data_dim", "n_dim") for value in (None, "3", 0, 2.5)),
-        *({"n_width": value} for value in (None, 5, [], [6], [True], [10**9], ["5"])),
+        *({name: value} for name in ("data_dim", "n_dim") for value in (..., None, "3", 0, 2.5)),
+        *({"n_width": value} for value in (..., None, 5, [], [6], [True], [10**9], ["5"])),
         {"decoder_std": "wide"},
         {"decoder_std": [0.1]},
         {"decoder_std": -0.5},
@@ -95,7 +95,8 @@ def test_a_config_that_is_no_json_object_is_refused(refused, run_copy, content):
         {"standardization": {"mean": [0.0] * 3}},
         {"standardization": {"mean": [0.0] * 3, "std": [1.0] * 2}},
         {"model": "mnist_vae"},
-        {"model": None},
+        {"model": ...},
+        {"min_log_std": ...},
         {"seed": "x"},
     ],
     ids=repr,

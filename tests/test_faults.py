@@ -159,7 +159,7 @@ GAUSSIAN |= {"decoder_std": "learned", "min_log_std": None, "standardization": N
 GAUSSIAN |= {"covariance_path": None, "mean_path": None, "data_size": 50}
 IMAGES = {"data_dim": 20, "n_dim": 2, "n_width": [6], "image_shape": [5, 4], "seed": 0}
 IMAGES |= {"min_log_std": -3.0, "likelihood": "bernoulli", "binarization": "none"}
-IMAGES |= {"activation": "relu", "batch_norm": False}
+IMAGES |= {"activation": "relu", "batch_norm": False, "beta": 1.0}
 AFTER_TRAINING = {  # script: its flags, and a file that it writes
     vae_decoder_sample_generation: (["--n_samples", "30"], "decoder_data.dat"),
     beta_vae_after_training: (["--n_samples", "30"], "en_deco_data.dat"),

@@ -1,5 +1,7 @@
 """The two ways in which a script ends before its time."""
 
+import contextlib
+
 
 class InputError(ValueError):
     """Wrong input from a user; its one line says what is wrong, where, and what would be right."""
@@ -22,3 +24,15 @@ def input_error(place, error):
     """The InputError, on one line, for an exception that was raised at a place such as a file."""
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return InputError(" ".join(f"{place}: {reason}".split()))
+
+
+@contextlib.contextmanager
+def config_at_fault():
+    """What goes wrong in the block with the settings of a config.json is an InputError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise InputError(f"config.json: damaged ({reason})") from None
