@@ -26,11 +26,8 @@ def held_out_elbo(model, data, seed, epoch):
 
 def best_linear(covariance, n_dim, beta, decoder_std):
     """The best linear beta-VAE for data of this covariance; None where the cost has no minimum."""
-    if decoder_std is not None and beta > 0:
-        return linear_vae.fixed_std_optimum(covariance, n_dim, beta, decoder_std)
-    if decoder_std is None and beta >= 1:
-        return linear_vae.linear_optimum(covariance, n_dim, beta)
-    return None
+    kind = "learned" if decoder_std is None else decoder_std
+    return linear_vae.optimum(covariance, n_dim, beta, kind)
 
 
 def finish(run, data, args, beta, name):
