@@ -197,7 +197,7 @@ def beta_thresholds(covariance, n_dim, decoder_std):
     decoder_std: "learned" (betas above 1), "shared" or a number. In closed form but for "learned",
     where the last unit goes at the largest eigenvalue of the correlation matrix and the others are
     roots found on the unique optimum with data_dim units: with fewer units the same ones go at the
-    same betas (docs/theory.md, section 5).
+    same betas (docs/theory.md, section 4).
     """
     covariance = _check_model(covariance, n_dim, 1.0)
     data_dim = len(covariance)
@@ -273,7 +273,7 @@ def _log_variance_bounds(covariance, beta, min_log_std):
 
 
 def _shared_variance(covariance, n_dim, beta):
-    """The best shared variance where there is one; docs/theory.md, section 4."""
+    """The best shared variance where there is one; docs/theory.md, section 5."""
     data_dim = len(covariance)
     eigenvalues = np.linalg.eigvalsh(covariance)[::-1]
     # The fewest active directions k whose stationary variance leaves direction k + 1 unused; the
