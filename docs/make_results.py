@@ -23,6 +23,7 @@ STARS = {
     "star_10_dominant": "star, dominant edge",
     "covariance": "the default data",
 }
+SIZES = {"pair": " --n_dim 1", "covariance": " --n_dim 2"}
 BETAS = "1.003 1.02 1.1 1.25 1.5"
 
 
