@@ -63,5 +63,5 @@ def draw(path, reports, data, n_dim, decoder_std):
         bound=(distortion, information.rate_distortion(covariance, distortion)),
         linear=([o.distortion for o in optima], [o.kl for o in optima]),
         trained=trained,
-        thresholds=linear_vae.beta_thresholds(covariance, n_dim, decoder_std),
+        thresholds=linear_vae.beta_thresholds(covariance, n_dim, decoder_std or "learned"),
     )
