@@ -365,7 +365,7 @@ def _minimize(log_variances, root, n_dim, beta, bounds, roughly=False):
         step = np.zeros(len(point))
         bent = np.maximum(np.abs(eigenvalues), 1e-10)  # also where the cost is concave or flat
         step[free] = -(v / bent) @ (v.T @ slope[free])
-        step *= min(1.0, 2.0 / np.max(np.abs(step)))
+        step *= 2.0 / max(2.0, np.max(np.abs(step)))
         for size in 0.5 ** np.arange(40):
             trial = np.clip(point + size * step, lower, upper)
             new_cost, new_slope, new_curvature = _profile_cost(trial, root, n_dim, beta)
