@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from vae_models import reparameterize
 
-GENERATED_AT_ONCE = 16_384  # data points in one call; larger batches are no faster
+GENERATED_BATCH = 16_384  # data points in one call; larger batches are no faster
 
 
 @tf.function(reduce_retracing=True)
@@ -27,8 +27,8 @@ def generate(model, n_samples, seed, mean_only=False):
     Returns (n_samples, data_dim) float32; fewer samples of one seed are the first rows of more.
     """
     batches = []
-    for k in range(-(-n_samples // GENERATED_AT_ONCE)):
-        shape = (GENERATED_AT_ONCE, model.n_dim)
+    for k in range(-(-n_samples // GENERATED_BATCH)):
+        shape = (GENERATED_BATCH, model.n_dim)
         z = tf.random.stateless_normal(shape, tf.constant([seed, 2 * k]))
         batches.append(draw_x(model, z, tf.constant([seed, 2 * k + 1]), mean_only).numpy())
     return np.concatenate(batches)[:n_samples]
@@ -45,7 +45,7 @@ def reconstruct(model, x, seed, mean_only=False):
 
 def reconstructed_blocks(model, x, seed, mean_only=False):
     """The rows of `reconstruct` in blocks; x can be a table that gives its rows by x[a:b]."""
-    for k, start in enumerate(range(0, len(x), GENERATED_AT_ONCE)):
-        batch = tf.constant(x[start : start + GENERATED_AT_ONCE], tf.float32)
+    for k, start in enumerate(range(0, len(x), GENERATED_BATCH)):
+        batch = tf.constant(x[start : start + GENERATED_BATCH], tf.float32)
         z = draw_z(model, batch, tf.constant([seed, -1 - 2 * k]))
         yield draw_x(model, z, tf.constant([seed, -2 - 2 * k]), mean_only).numpy()

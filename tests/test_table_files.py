@@ -232,6 +232,14 @@ def test_a_damaged_npy_header_is_refused(tmp_path, shape):
     assert refusal(text_file(tmp_path, damaged, "x.npy"))
 
 
+def test_a_header_of_python_2_is_read_without_a_warning(tmp_path, recwarn):
+    whole = npy_file(tmp_path, np.ones((2, 3))).read_bytes()
+    path = text_file(tmp_path, whole.replace(b"(2, 3)", b"(2L,3)"), "old.npy")
+    np.testing.assert_array_equal(load_table(path), np.ones((2, 3)))
+    assert "no row" in refusal(text_file(tmp_path, ""))
+    assert not recwarn.list
+
+
 def test_a_file_of_another_kind_named_npy_is_refused(tmp_path):
     np.savez(tmp_path / "x.npz", x=np.zeros((2, 3)))
     for content in (b"1 2 3\n4 5 6\n", (tmp_path / "x.npz").read_bytes()):

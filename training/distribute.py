@@ -126,13 +126,13 @@ def first_line(error):
 
 @contextlib.contextmanager
 def among_workers():
-    """Stopped: another worker is lost, which TensorFlow notices at the next message."""
+    """Stopped: an error of TensorFlow, which has one for a lost worker at the next message."""
     try:
         yield
     except tf.errors.OpError as error:
         raise Stopped(
-            f"a worker is lost ({first_line(error)}); start all of them again with the same "
-            "command and --resume to go on from what is saved"
+            f"TensorFlow ends the run, as it does when a worker is lost ({first_line(error)}); "
+            "start again with the same command and --resume to go on from what is saved"
         ) from None
 
 
@@ -181,15 +181,6 @@ def signal_of_any(number):
     return number or (signal.SIGTERM if noted else None)
 
 
-def rows_of_replica(batch_size, replica, n_replicas):
-    """The rows of a batch that a replica takes, a slice, and their share of the whole batch.
-
-    Shares add up to 1. A replica that is left without a row computes the first one, at share 0.
-    """
-    first, end = (batch_size * r // n_replicas for r in (replica, replica + 1))
-    return slice(first, end) if end > first else slice(0, 1), (end - first) / batch_size
-
-
 class GradientNote:
     """Stands for the optimizer in a replica's training step: notes the gradients it is given."""
 
@@ -205,43 +196,32 @@ def compile_steps(training_step, model, optimizer):
     """
     note = GradientNote()
 
-    def replica_step(x, epsilon, share, i):
+    def replica_step(x, epsilon):
         """Terms and gradients, summed over the replicas: one vector, as each message has a cost."""
-        terms = training_step(model, note, x[i], epsilon[i])
+        context, batch_size = tf.distribute.get_replica_context(), x.shape[0]
+        r, n = context.replica_id_in_sync_group, context.num_replicas_in_sync
+        first, end = batch_size * r // n, batch_size * (r + 1) // n
+        rows = slice(first, tf.maximum(end, first + 1))  # where it has none, one of share 0
+        terms = training_step(model, note, x[rows], epsilon[..., rows, :])
         parts = [tf.reshape(part, [-1]) for part in (*terms, *note.gradients)]
-        return tf.distribute.get_replica_context().all_reduce("SUM", share * tf.concat(parts, 0))
+        share = tf.cast((end - first) / batch_size, tf.float32)
+        return context.all_reduce("SUM", share * tf.concat(parts, 0))
 
     @tf.function
-    def run_steps(x, epsilon, share, n_steps):
+    def run_steps(x, epsilon, n_steps):
         all_terms = tf.TensorArray(tf.float32, n_steps, element_shape=(2,))
         for i in tf.range(n_steps):
-            summed = strategy.run(replica_step, args=(x, epsilon, share, i))
-            here = strategy.experimental_local_results(summed)[0]
+            summed = strategy.run(replica_step, args=(x[i], epsilon[i]))
             sizes = [v.shape.num_elements() for v in note.variables]
-            terms, *parts = tf.split(here, [2, *sizes])
+            terms, *parts = tf.split(strategy.experimental_local_results(summed)[0], [2, *sizes])
             pairs = zip(parts, note.variables, strict=True)
             optimizer.apply([tf.reshape(g, v.shape) for g, v in pairs], note.variables)
             all_terms = all_terms.write(i, terms)
         return all_terms.stack()
 
-    def divided(part, batch_size):
-        """part(rows, share) of each replica of this process."""
-
-        def of_replica(context):
-            number, n_replicas = context.replica_id_in_sync_group, context.num_replicas_in_sync
-            return tf.constant(part(*rows_of_replica(batch_size, number, n_replicas)))
-
-        return strategy.experimental_distribute_values_from_function(of_replica)
-
     @among_workers()
     def iterate(chunk):
         x, epsilon, n_steps = chunk
-        batch_size = x.shape[1]
-        return run_steps(
-            divided(lambda rows, share: x[:, rows], batch_size),
-            divided(lambda rows, share: epsilon[..., rows, :], batch_size),
-            divided(lambda rows, share: np.float32(share), batch_size),
-            tf.constant(n_steps),
-        ).numpy()
+        return run_steps(x, epsilon, tf.constant(n_steps)).numpy()
 
     return iterate

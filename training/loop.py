@@ -237,13 +237,13 @@ class Run:
         )
 
     def save_when_due(self, seconds):
-        self.signal_number = distribute.signal_of_any(self.signal_number)
-        if self.signal_number is not None:
+        number = distribute.signal_of_any(self.signal_number)
+        if number is not None:
             self.save()
             raise Stopped(
                 f"stopped in epoch {self.position.epoch}, all work is saved; continue with the "
                 "same command and --resume",
-                status=128 + self.signal_number,
+                status=128 + number,
             )
         if time.monotonic() - self.saved_at >= seconds:
             self.save()

@@ -24,10 +24,10 @@ def load_table(path, data_dim=None, data_size=None, dtype=np.float32):
     path = Path(path)
     if path.suffix.lower() not in (".dat", ".txt", ".csv", ".npy"):
         raise InputError(f"{path}: the name of a table ends in .dat, .txt, .csv or .npy")
-    if path.suffix.lower() == ".npy":
-        x = _read_npy(path)[:data_size]
-    else:
-        x = _read_text(path, data_size)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of NumPy, of an empty or an old file
+        is_text = path.suffix.lower() != ".npy"
+        x = _read_text(path, data_size) if is_text else _read_npy(path)[:data_size]
     if min(x.shape) == 0:
         raise InputError(f"{path}: holds no row of numbers")
     if data_dim not in (None, x.shape[1]):
@@ -93,8 +93,7 @@ def _read_text(path, n_rows):
     n_lines = itertools.count()  # the next one is how many lines NumPy has taken
     try:
         names = column_names(path)
-        with open(path, encoding="utf-8-sig") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a file without numbers
+        with open(path, encoding="utf-8-sig") as file:
             lines = (line for line, _ in zip(file, n_lines, strict=False))
             x = np.loadtxt(
                 lines, delimiter=comma, skiprows=1 if names else 0, max_rows=n_rows, ndmin=2
