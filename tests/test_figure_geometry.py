@@ -122,17 +122,10 @@ def test_panels_of_covariances_are_differences_from_the_first(drawn):
 
 
 def test_the_final_gap_of_the_report_is_the_one_in_the_picture(drawn):
-    epochs, elbo = np.arange(1, 5), np.array([-5.0, -4.0, -3.5, -3.2])
-    figure = drawn(
-        figures.learning_curves,
-        epochs,
-        elbo,
-        elbo,
-        elbo,
-        elbo,
-        (-3.0, -3.1),
-        final_gap=(0.0987, 0.002),
-    )
+    elbo = np.array([-5.0, -4.0, -3.5, -3.2])
+    history = {name: elbo for name in ("kl", "log_px_z", "elbo", "elbo_held_out")}
+    history["epoch"] = np.arange(1, 5)
+    figure = drawn(figures.learning_curves, history, (-3.0, -3.1), gap=(0.0987, 0.002))
     axes = next(ax for ax in figure.axes if "gap" in ax.get_title())
     assert "0.0987 ± 0.0020 nats" in axes.texts[0].get_text()
     np.testing.assert_allclose(axes.lines[0].get_ydata(), -3.1 - elbo)
