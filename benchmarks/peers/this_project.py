@@ -72,7 +72,7 @@ class Generator:
 
     def decode(self, z, epsilon):
         mean, log_std = self.model.decode(z)
-        return vae_models.reparameterise(mean, log_std, epsilon).numpy()
+        return vae_models.reparameterize(mean, log_std, epsilon).numpy()
 
     def generate(self, n_samples, seed):
         return sampling.generate(self.model, n_samples, seed)
