@@ -16,7 +16,7 @@ def drawn(monkeypatch, tmp_path):
     """drawn(function, *arguments): the matplotlib Figure that the function would save."""
     kept = []
     monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: kept.append(figure))
-    monkeypatch.setattr(figure_style, "written_whole", nullcontext)
+    monkeypatch.setattr(figure_style, "atomic_write", nullcontext)
 
     def call(function, *arguments, **options):
         function(tmp_path / "figure.png", *arguments, **options)
