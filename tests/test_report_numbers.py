@@ -24,8 +24,7 @@ def linear_network(optimum, beta, mean, decoder_std, error=0.0, seed=0):
     """A ReLU network that computes the best linear beta-VAE; error: of its weights, relative."""
     data_dim, n_dim = optimum.weights.shape
     width, none = 2 * max(data_dim, n_dim), np.zeros((data_dim, n_dim))
-    fixed = None if decoder_std == "learned" else decoder_std
-    model = VAE(data_dim, n_dim, (width, width), fixed)
+    model = VAE(data_dim, n_dim, [width], decoder_std=decoder_std)
     rng = np.random.default_rng(seed)
 
     def nearly(array):
