@@ -169,7 +169,7 @@ def regress(inputs, outputs):
 
 
 def dependence_metrics(x, mean, covariance, mean_z, log_std_z, log_px_z):
-    """What z leaves of the dependence among the coordinates, and what the decoder costs beyond it.
+    """What z leaves of the dependence among the coordinates, and the decoder's cost beyond it.
 
     TC(x|z) is that of the Gaussian with the second moments of the joint of data and encoder; data of
     N(mean, covariance), with a linear encoder, have no other. decoder_mismatch is -log_px_z less
@@ -271,13 +271,13 @@ def reference_names(report):
 def remarks(report):
     """What a reader of the numbers must know, a line each."""
     if report["active_units"] == 0 and report["active_units_exact"] == 0:
-        yield "the posterior has collapsed to the prior; the best linear VAE collapses too, as expected"
+        yield "posterior collapse: q(z|x) is the prior; the best linear VAE collapses too, as expected"
     elif report["active_units"] == 0:
         yield "z carries no information about x: the posterior is still the prior"
     effective, draws = report["effective_samples"], report["log_px_draws"]
     yield f"log p(x): {effective:.0f} of {draws} draws of z are effective (median)"
     if effective < evaluation.ENOUGH_EFFECTIVE * draws:
-        yield "  too few: log p(x) may be too low, and the model's gap too large, by more than the error"
+        yield "  too few: log p(x) may be too low by more than its error, the model's gap too large"
     if report["optimum_is"] is None:
         yield f"no Gaussian reference: {report['why']}"
     elif not report["gaussian_applies"]:

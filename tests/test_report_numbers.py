@@ -167,11 +167,11 @@ def spread_of_scores(repetitions, decoder_std, beta, bend):
         report_on(model, mean, covariance, beta, decoder_std, seed, n_rows=400)
         for seed in range(repetitions)
     ]
-    exact = exact_numbers(optimum, mean, covariance, beta)
-    middle = {name: np.mean([report[name] for report in reports]) for name in exact}
-    return {
-        name: np.std([(r[name] - exact[name]) / r[f"{name}_se"] for r in reports]) for name in exact
-    }
+    spread = {}
+    for name in exact_numbers(optimum, mean, covariance, beta):
+        values, errors = np.transpose([(r[name], r[f"{name}_se"]) for r in reports])
+        spread[name] = np.std((values - values.mean()) / errors)
+    return spread
 
 
 @pytest.mark.parametrize(
