@@ -173,7 +173,7 @@ def regress(inputs, outputs):
 
 
 def dependence_metrics(x, mean, covariance, mean_z, log_std_z, log_px_z):
-    """What z leaves of the dependence among the coordinates, and what the decoder costs beyond it.
+    """What z leaves of the dependence among the coordinates, and the decoder's cost beyond it.
 
     TC(x|z) is that of the Gaussian with the second moments of the joint of data and encoder; data
     of N(mean, covariance), with a linear encoder, have no other. decoder_mismatch is -log_px_z less
@@ -275,7 +275,7 @@ def reference_names(report):
 def remarks(report):
     """What a reader of the numbers must know, a line each."""
     if report["active_units"] == 0 and report["active_units_exact"] == 0:
-        yield "q(z|x) has collapsed to the prior; the best linear VAE collapses too, as expected"
+        yield "posterior collapse: q(z|x) is the prior; the best linear VAE collapses too, as expected"
     elif report["active_units"] == 0:
         yield "z carries no information about x: the posterior is still the prior"
     effective, draws = report["effective_samples"], report["log_px_draws"]
@@ -286,7 +286,7 @@ def remarks(report):
     if parting > 3.0 * math.hypot(report["elbo_train_se"], report["elbo_held_out_se"]):
         yield (
             f"held out the ELBO is {parting:.2f} nats lower than in training: the network has "
-            + ("begun to memorize; try fewer epochs, a smaller --n_width, or more data")
+            "begun to memorize; try fewer epochs, a smaller --n_width, or more data"
         )
     if report["optimum_is"] == "exact" and report["gap"] < -5.0 * report["gap_se"]:
         yield "the ELBO exceeds the optimum: the data are not from the Gaussian that was given"

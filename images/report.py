@@ -78,7 +78,5 @@ def print_report(report, folder):
     print(f"the ELBO is {report['elbo_is']}")
     print(f"active units: {report['active_units']} of {len(report['variance_of_mean'])}")
     least, most = report["mutual_information_at_least"], report["mutual_information"]
-    print(
-        f"the information of z on x lies between {least:.2f} and {most:.2f} nats (docs/report.md)"
-    )
+    print(f"information of z on x: between {least:.2f} and {most:.2f} nats (docs/report.md)")
     print(f"written to {folder}; open {folder / 'figures' / 'elbo_per_epoch.png'} first")
