@@ -63,18 +63,20 @@ def learning_curves(path, history, optima=None, optimum_is="exact", best_linear=
             if np.isfinite(best):
                 axes[name].axhline(best, label="best linear VAE", **EXACT)
                 axes[name].legend()
+        axes["kl"].set_ylim(bottom=max(axes["kl"].get_ylim()[0], -0.01))
         if optima is not None:
             names, looks = ("training", "held-out"), (EXACT | {"linestyle": ":"}, EXACT)
             for name, best, look in zip(names, optima, looks, strict=True):
                 axes["elbo"].axhline(best, label=f"{optimum_is} log p(x), {name} rows", **look)
             _plot_gap(axes["gap"], epochs, optima[1] - np.asarray(elbo_held_out), gap)
+            axes["gap"].set_title(f"gap to the {optimum_is} log p(x), held-out rows")
         legend_above(figure, axes["elbo"], columns=2)
 
 
 def _plot_gap(axes, epochs, gaps, final):
     """The gap of the held-out rows; on a log scale where no noisy estimate passes the optimum."""
     plot_history(axes, epochs, gaps, HELD_OUT)
-    axes.set(title="gap to the optimum, held-out rows", ylabel=NATS)
+    axes.set_ylabel(NATS)
     ends = gaps[np.isfinite(gaps)]
     if final is not None:
         gap, se = final
@@ -87,9 +89,16 @@ def _plot_gap(axes, epochs, gaps, final):
         middle = np.sqrt(ends.min() * ends.max())
         low, high = min(ends.min() / 1.5, middle / 4), max(ends.max() * 1.5, middle * 4)
         axes.set(yscale="log", ylim=(low, high))
+        _label_decades(axes.yaxis)
     else:
         axes.axhline(0, **EXACT)
         show_late_range(axes, gaps, [0.0])
+
+
+def _label_decades(axis):
+    axis.set_major_locator(LogLocator(subs=[1, 2, 5]))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def latent_plane(path, z_mean, z_std, active=None, color=None, linear=None):
@@ -204,38 +213,42 @@ def bins_of(*samples):
 def covariances(path, matrices):
     """A covariance matrix, and what others differ from it, in units of the data squared.
 
-    matrices: dict name -> (D, D), the first one the reference. The differences have a colour scale
-    of their own. The numbers, which carry the sign in a grey print, are written when D <= 10.
+    matrices: dict name -> (D, D), the first one the reference; where its standard deviations differ
+    by more than a factor of 5, all are divided by them. The differences have a colour scale of
+    their own. The numbers, which carry the sign in a grey print, are written when D <= 10.
     """
     (name, reference), *others = matrices.items()
-    shown = {name: reference} | {f"{other} − {name}": m - reference for other, m in others}
-    scales = [np.abs(reference).max(), *(np.abs(m).max() for m in list(shown.values())[1:])]
-    limits = [scales[0] or 1.0] + [max(scales[1:], default=0.0) or 1.0] * len(others)
-    columns = min(2, len(shown))
-    ticks = np.arange(0, len(reference), -(-len(reference) // 10))
-    with picture(path, 4.6 * -(-len(shown) // 2), 4.0 * columns) as figure:
-        axes = panels(figure, len(shown), columns)
+    std = np.sqrt(np.diag(reference))
+    divide = std.min() > 0 and std.max() > 5 * std.min()
+    scale = np.outer(std, std) if divide else 1.0
+    units = f"std(x_i) std(x_j) of {name}" if divide else "(units of the data)²"
+    differences = {f"{other} − {name}": (matrix - reference) / scale for other, matrix in others}
+    limits = [np.abs(reference / scale).max()]
+    limits += [max((np.abs(m).max() for m in differences.values()), default=0.0)] * len(others)
+    columns = min(2, len(matrices))
+    ticks = np.arange(0, len(std), -(-len(std) // 10))
+    with picture(path, 4.6 * -(-len(matrices) // 2), 4.0 * columns) as figure:
+        axes = panels(figure, len(matrices), columns)
+        shown = {name: reference / scale} | differences
         for ax, limit, (title, matrix) in zip(axes, limits, shown.items(), strict=True):
-            image = ax.imshow(matrix, cmap="RdBu_r", vmin=-limit, vmax=limit)
+            power = int(np.floor(np.log10(limit or 1.0)))
+            unit = 10.0 ** (power - 1) if power else 1.0  # short numbers, however far from 1
+            limit = limit / unit or 1.0
+            image = ax.imshow(matrix / unit, cmap="RdBu_r", vmin=-limit, vmax=limit)
             ax.set(title=title, xlabel="data dimension")
             ax.set_xticks(ticks, ticks + 1)
             ax.set_yticks(ticks, ticks + 1)
             ax.grid(False)
             bar = figure.colorbar(image, ax=ax, location="bottom", shrink=0.8, aspect=35)
-            bar.ax.tick_params(labelsize=8)
-            if len(reference) <= 10:
-                _write_cells(ax, bar, matrix, limit)
+            bar.set_label(units if unit == 1 else f"times {unit:g} {units}", fontsize=9)
+            if len(std) <= 10:
+                _write_cells(ax, matrix / unit, 0 if power else 2, 0.6 * limit)
 
 
-def _write_cells(axes, bar, matrix, limit):
-    """The entries as short numbers: in units of a power of ten where they are far from 1."""
-    power = int(np.floor(np.log10(limit)))
-    unit = 10.0 ** (power - 1) if power else 1.0
-    if power:
-        bar.set_label(f"numbers in the cells in units of {unit:g}", fontsize=9)
+def _write_cells(axes, matrix, digits, strong):
     for (row, column), value in np.ndenumerate(matrix):
-        text = f"{value / unit:.0f}" if power else f"{value:.2f}".replace("0.", ".", 1)
-        look = {"color": "white" if abs(value) > 0.6 * limit else "black", "fontsize": 8}
+        text = f"{round(value, digits) + 0.0:.{digits}f}".replace("0.", ".", 1)  # no minus zero
+        look = {"color": "white" if abs(value) > strong else "black", "fontsize": 8}
         cell = axes.text(column, row, text, ha="center", va="center", **look)
         cell.set_in_layout(False)  # it lies inside the axes; the layout need not measure it
 
@@ -428,9 +441,7 @@ def _beta_axis(axes, trained):
     axes.set(xlabel="β", xlim=(low / margin, high * margin))
     if wide:
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=[1, 2, 5]))
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        _label_decades(axes.xaxis)
     if np.any(_without_minimum(trained)):
         axes.axvspan(low / margin, 1, facecolor="white", edgecolor="#BBBBBB", hatch="///", zorder=0)
         look = {"rotation": 90, "ha": "center", "va": "center", "path_effects": HALO}

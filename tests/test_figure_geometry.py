@@ -117,8 +117,15 @@ def test_panels_of_covariances_are_differences_from_the_first(drawn):
     figure = drawn(figures.covariances, {"true": true, "decoder": true + 0.01 * np.eye(2)})
     reference, difference = (ax.images[0] for ax in figure.axes if ax.images)
     np.testing.assert_array_equal(reference.get_array(), true)
-    np.testing.assert_allclose(difference.get_array(), 0.01 * np.eye(2), atol=1e-12)
-    assert difference.get_clim()[1] == pytest.approx(0.01)
+    np.testing.assert_allclose(difference.get_array(), 10 * np.eye(2), atol=1e-12)
+    assert difference.get_clim() == pytest.approx((-10, 10))
+    assert any(ax.get_xlabel().startswith("times 0.001") for ax in figure.axes)
+
+
+def test_covariances_of_unlike_units_are_divided_by_the_standard_deviations(drawn):
+    scale, correlation = np.diag([0.01, 1.0, 3000.0]), np.eye(3) + 0.4 * (1 - np.eye(3))
+    figure = drawn(figures.covariances, {"data": scale @ correlation @ scale})
+    np.testing.assert_allclose(figure.axes[0].images[0].get_array(), correlation)
 
 
 def test_the_final_gap_of_the_report_is_the_one_in_the_picture(drawn):

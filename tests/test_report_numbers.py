@@ -24,8 +24,7 @@ def linear_network(optimum, beta, mean, decoder_std, error=0.0, seed=0):
     """A ReLU network that computes the best linear beta-VAE; error: of its weights, relative."""
     data_dim, n_dim = optimum.weights.shape
     width, none = 2 * max(data_dim, n_dim), np.zeros((data_dim, n_dim))
-    fixed = None if decoder_std == "learned" else decoder_std
-    model = VAE(data_dim, n_dim, (width, width), fixed)
+    model = VAE(data_dim, n_dim, [width], decoder_std=decoder_std)
     rng = np.random.default_rng(seed)
 
     def nearly(array):
@@ -183,7 +182,7 @@ def test_log_px_is_right_near_the_optimum_of_any_beta(decoder_std, beta, n_dim):
     optimum = linear_vae.optimum(covariance, n_dim, beta, decoder_std)
     model, of_model = linear_network(optimum, beta, mean, decoder_std, error=0.05)
     x = draw(mean, covariance, 1200, seed=5)
-    found = evaluation.evaluate(model, x, 40, (3,), beta)
+    found = evaluation.evaluate(model, x, 40, 3, beta)
     errors = found.log_px_corrected - multivariate_normal(mean, of_model).logpdf(x)
     assert abs(errors.mean()) < 4 * evaluation.standard_error(errors) + ROUNDING
     assert evaluation.standard_error(errors) < 0.01
@@ -196,7 +195,7 @@ def test_draws_from_the_encoder_alone_miss_log_px_at_a_small_beta():
         linear_vae.optimum(covariance, 2, 0.1, 0.5), 0.1, mean, decoder_std=0.5
     )
     x = draw(mean, covariance, 400, seed=5)
-    errors = evaluation.evaluate(model, x, 40, (3,)).log_px
+    errors = evaluation.evaluate(model, x, 40, 3).log_px
     errors -= multivariate_normal(mean, of_model).logpdf(x)
     assert errors.mean() < -10 * evaluation.standard_error(errors)
 
@@ -207,7 +206,7 @@ def test_one_draw_gives_cost_and_elbo_of_a_row_exactly_at_the_optimum(decoder_st
     optimum = linear_vae.optimum(covariance, 2, beta, decoder_std)
     model, _ = linear_network(optimum, beta, mean, decoder_std)
     x = draw(mean, covariance, 30, seed=1)
-    found = evaluation.evaluate(model, x, 1, (0,), beta)
+    found = evaluation.evaluate(model, x, 1, 0, beta)
     expected = linear_vae.cost_of_rows(optimum, beta, x, mean, covariance)
     np.testing.assert_allclose(beta * found.kl - found.log_px_z, expected, atol=2e-4)
     np.testing.assert_allclose(found.elbo, (beta - 1.0) * found.kl - expected, atol=2e-4)
