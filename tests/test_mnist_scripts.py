@@ -91,12 +91,8 @@ def test_the_model_that_is_loaded_gives_the_report_of_the_one_that_was_trained(
     model, settings = load_model(folder)
     images = image_data.get_images(SAMPLE, settings["binarization"], settings["seed"])
     report = read_json(folder / "report.json")
-<<<<<<< HEAD
-    seed, beta = (settings["seed"], 2), settings["beta"]
+    seed, beta = (settings["seed"], "report", 2), settings["beta"]
     elbo = evaluation.evaluate(model, images.x_test, 16, seed, beta).elbo.mean()
-=======
-    elbo = evaluation.evaluate(model, images.x_test, 16, (settings["seed"], "report", 2)).elbo.mean()
->>>>>>> e9d0fc989ea500c6c0b4871d4e937f38af78959c
     assert elbo == pytest.approx(report["elbo_held_out"], rel=1e-6)
 
 
