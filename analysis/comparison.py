@@ -6,6 +6,8 @@ import numpy as np
 from scipy.spatial.distance import cdist
 from scipy.stats import ks_2samp, pearson3, skew
 
+from training.random_streams import stream
+
 TESTED_ROWS = 1000  # of each sample; the permutation test needs all pairs of distances
 PERMUTATIONS = 199
 SIMULATED_ROWS = 500  # of normal data for the null distribution of Mardia's statistics
@@ -46,7 +48,7 @@ def compare(samples, x, mean=None, covariance=None, seed=0, paired=False):
     error_of_mean = np.abs(samples.mean(axis=0, dtype=np.float64) - mean)[std > 0] / std[std > 0]
     error_of_covariance = relative_error(np.cov(samples, rowvar=False), covariance)
     if paired:
-        order = np.random.default_rng(seed).permutation(len(x))
+        order = stream(seed, "compare", 0).permutation(len(x))
         samples, x = samples[order[: len(x) // 2]], x[order[len(x) // 2 :]]
     tests = [ks_2samp(a, b) for a, b in zip(samples.T, x.T, strict=True)]
     distance, p_value = energy_test(samples, x, seed)
@@ -74,7 +76,7 @@ def energy_test(samples, x, seed=0):
     other, a false alarm at level a has probability a, for every multiple a of 1/200 and whatever
     the distribution.
     """
-    rng = np.random.default_rng(seed)
+    rng = stream(seed, "compare", 1)
     samples, x = (rng.permutation(rows)[:TESTED_ROWS] for rows in (samples, x))
     both = np.concatenate([samples, x]).astype(np.float64)
     distances = cdist(both, both)
@@ -119,7 +121,7 @@ def mardia_null(n, d):
     """
     n_null = min(n, max(SIMULATED_ROWS, 5 * d))
     n_tests = int(np.clip(SIMULATED_PRODUCTS / (n_null * d**3), *SIMULATED_TESTS))
-    rng = np.random.default_rng(0)
+    rng = stream(0, "compare", 2)
     simulated = (whiten(rng.standard_normal((n_null, d))) for _ in range(n_tests))
     mean = d * (d + 2) * ((n + 1) * (d + 1) - 6) / ((n + 1) * (n + 3))
     if n > n_null:
