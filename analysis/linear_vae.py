@@ -95,14 +95,14 @@ def linear_optimum(covariance, n_dim, beta=1.0, min_log_std=None):
 
     - with n_dim >= data_dim, or where n_dim units are enough for the optimum with data_dim units,
       from one start, since the problem is convex: right to 1e-9 nats in any dimension;
-    - else from many starts, the same at every call, and by exchanging the coordinates that a unit
-      copies. That agreed to 1e-8 nats with far longer searches up to 60 dimensions, which is
-      evidence, not proof; above that it is a local minimum, and a good one.
+    - else from data_dim + 16 starts, the same at every call. That agreed to 1e-8 nats with far
+      longer searches up to 60 dimensions, which is evidence, not proof; above that a local minimum
+      is promised, no more.
 
     min_log_std: the bound of networks, log_std = m + softplus(raw - m) > m. The search then keeps
-    psi >= exp(2 m), and any beta > 0 has a finite infimum; where the bound is met it is not attained
-    (`attained`), because softplus comes near to 0 only for raw far below m. Without it a beta below
-    1 has no minimum.
+    psi >= exp(2 m), and any beta > 0 has a finite infimum; where the bound is met, no network
+    attains it (`attained`), since softplus comes near to 0 only for raw far below m. Without a
+    bound a beta below 1 has no minimum.
 
     beta = 1 has two special cases. Where the best Psi has a zero (a Heywood case) the infimum is
     not attained: kl and log_px_z diverge together. The model returned keeps at least 1e-8
@@ -147,14 +147,14 @@ def fixed_std_optimum(covariance, n_dim, beta, decoder_std):
     """
     covariance = _check_model(covariance, n_dim, beta)
     _check_positive(decoder_std, "decoder_std")
-    level = float(beta) * float(decoder_std) ** 2
+    variance = float(decoder_std) * float(decoder_std)
     largest = np.linalg.eigvalsh(covariance)[-1]
-    if not 1e-280 * largest < level < 1e300:
+    if not (1e-150 < variance / largest < 1e150 and 1e-250 < beta * variance / largest < 1e300):
         raise ValueError(
-            f"decoder_std {decoder_std:g} is out of range: beta * decoder_std^2 is {level:.3g} beside "
-            f"a variance of {largest:.3g} in the data"
+            f"decoder_std {decoder_std:g} (beta {beta:g}) is out of the range of double precision "
+            f"beside data of standard deviation {np.sqrt(largest):.3g}"
         )
-    noise_variances = np.full(len(covariance), float(decoder_std) ** 2)
+    noise_variances = np.full(len(covariance), variance)
     return _optimum_given_variances(np.linalg.cholesky(covariance), n_dim, beta, noise_variances)
 
 
@@ -179,7 +179,10 @@ def shared_std_optimum(covariance, n_dim, beta, min_log_std=None):
             f"log(variance) as the learned variance goes to 0; fix the decoder's std"
         )
     variance = 0.0 if unbounded else _shared_variance(covariance, n_dim, beta)
-    least = 0.0 if min_log_std is None else _least_variance(covariance, beta, min_log_std)
+    least = 0.0
+    if min_log_std is not None:
+        _check_min_log_std(min_log_std, covariance, unbounded)
+        least = np.exp(2.0 * min_log_std)
     # The cost is convex in log(variance), so a bound above the minimum is the best there is.
     noise_variances = np.full(data_dim, max(variance, least))
     root = np.linalg.cholesky(covariance)
@@ -194,7 +197,7 @@ def beta_thresholds(covariance, n_dim, decoder_std):
     decoder_std: "learned" (betas above 1), "shared" or a number. In closed form but for "learned",
     where the last unit goes at the largest eigenvalue of the correlation matrix and the others are
     roots found on the unique optimum with data_dim units: with fewer units the same ones go at the
-    same betas (docs/theory.md, section 5).
+    same betas (docs/theory.md, section 4).
     """
     covariance = _check_model(covariance, n_dim, 1.0)
     data_dim = len(covariance)
@@ -215,9 +218,10 @@ def beta_thresholds(covariance, n_dim, decoder_std):
 def relaxed_common_information(covariance, betas, n_dim=None):
     """(I, TC) of the best linear VAE with learned variances at each of the betas, all >= 1.
 
-    I(x; z) is the information of z on x, TC(x|z) the dependence that z leaves: beta - 1 is the price
-    of the first in units of the second. I is the least of any Gaussian z that leaves so little
-    (Sula & Gastpar: of any z at all for a pair). n_dim: default data_dim. Two arrays, in nats.
+    I(x; z) is the information of z on x, TC(x|z) the dependence that z leaves; beta - 1 is the
+    price of the first in units of the second. With n_dim data_dim, the default, I is the least of
+    all z given which x is Gaussian and that leave as little (Sula & Gastpar: of any z at all for
+    a pair). Two arrays, in nats.
     """
     n_dim = len(covariance) if n_dim is None else n_dim
     optima = [linear_optimum(covariance, n_dim, beta) for beta in betas]
@@ -252,27 +256,25 @@ def _check_positive(value, name):
         raise ValueError(f"{name} must be a positive finite number, not {value!r}")
 
 
-def _least_variance(covariance, beta, min_log_std):
-    """The square of the least std; below beta 1 it is met, so double precision must hold it."""
-    if not np.isfinite(min_log_std):
-        raise ValueError(f"min_log_std must be a finite number, not {min_log_std!r}")
-    variances = np.diag(covariance)
-    if beta < 1.0 and not -300.0 < min_log_std - 0.5 * np.log(np.max(variances)) < 300.0:
-        raise ValueError(f"min_log_std {min_log_std:g} is out of range beside the data's variances")
-    return np.exp(2.0 * min_log_std)
+def _check_min_log_std(min_log_std, covariance, met):
+    """ValueError unless double precision holds the bound beside the data, where it will be met."""
+    relative = min_log_std - 0.5 * np.log(np.max(np.diag(covariance)))
+    if not (relative < 300.0 and (relative > -170.0 or not met)):
+        raise ValueError(f"min_log_std {min_log_std:g} is out of range beside the data's std")
 
 
 def _log_variance_bounds(covariance, beta, min_log_std):
     """The box of log Psi, two arrays: it holds every minimum, Heywood cases apart."""
     floor = np.log(VARIANCE_FLOOR / np.diag(np.linalg.inv(covariance)))
     if min_log_std is not None:
-        bound = np.log(_least_variance(covariance, beta, min_log_std))
-        floor = np.full(len(floor), bound) if beta < 1.0 else np.maximum(floor, bound)
+        _check_min_log_std(min_log_std, covariance, beta < 1.0)
+        bound = np.full(len(floor), 2.0 * min_log_std)
+        floor = bound if beta < 1.0 else np.maximum(floor, bound)
     return floor, np.maximum(floor, np.log(np.diag(covariance)))
 
 
 def _shared_variance(covariance, n_dim, beta):
-    """The best shared variance where there is one; docs/theory.md, section 4."""
+    """The best shared variance where there is one; docs/theory.md, section 5."""
     data_dim = len(covariance)
     eigenvalues = np.linalg.eigvalsh(covariance)[::-1]
     # The fewest active directions k whose stationary variance leaves direction k + 1 unused; the
@@ -290,21 +292,21 @@ def _learned_thresholds(covariance, n_dim):
     upper = np.log(np.diag(covariance))
     log_variances = np.log(common_information(covariance).noise_variances)
 
-    def log_eigenvalues(beta):
-        """At the optimum with data_dim units; number k falls through 0 where unit k goes."""
+    def log_eigenvalue(beta, k):
+        """At the optimum with data_dim units; it falls through 0 where unit k goes."""
         nonlocal log_variances
         log_variances = _minimize(log_variances, root, data_dim, beta, (upper - np.inf, upper))
-        return np.log(_directions(root, data_dim, beta, np.exp(log_variances))[0])
+        return np.log(_directions(root, data_dim, beta, np.exp(log_variances))[0][k])
 
-    n_units = min(n_dim, np.sum(log_eigenvalues(NEARLY_ONE) > 0.0))
+    n_units = sum(log_eigenvalue(NEARLY_ONE, k) > 0.0 for k in range(n_dim))
     std = np.exp(0.5 * upper)
     thresholds = [np.linalg.eigvalsh(covariance / np.outer(std, std))[-1]]
     for k in range(1, n_units):
-        if log_eigenvalues(thresholds[-1])[k] < 0.0:
-            excess = lambda beta, k=k: log_eigenvalues(beta)[k]  # noqa: E731
-            thresholds.append(brentq(excess, NEARLY_ONE, thresholds[-1], xtol=1e-12))
-        else:  # it goes with the one before
-            thresholds.append(thresholds[-1])
+        last = thresholds[-1]
+        goes_with_the_last = log_eigenvalue(last, k) >= 0.0
+        thresholds.append(
+            last if goes_with_the_last else brentq(log_eigenvalue, NEARLY_ONE, last, (k,), 1e-12)
+        )
     return np.array(thresholds[::-1][len(thresholds) - n_units :])
 
 
@@ -364,7 +366,7 @@ def _minimize(log_variances, root, n_dim, beta, bounds, roughly=False):
         step = np.zeros(len(point))
         bent = np.maximum(np.abs(eigenvalues), 1e-10)  # also where the cost is concave or flat
         step[free] = -(v / bent) @ (v.T @ slope[free])
-        step *= min(1.0, 2.0 / np.max(np.abs(step)))
+        step *= 2.0 / max(2.0, np.max(np.abs(step)))
         for size in 0.5 ** np.arange(40):
             trial = np.clip(point + size * step, lower, upper)
             new_cost, new_slope, new_curvature = _profile_cost(trial, root, n_dim, beta)
@@ -434,14 +436,14 @@ def _optimum_given_variances(root, n_dim, beta, noise_variances, attained=True):
     model_ratios = beta * eigenvalues / (1.0 + beta * (eigenvalues - left))
     # KL of q(z|x), of variance 1 / lambda, from p(z|x), of precision 1 + beta (lambda - 1).
     v_ratios = (1.0 + beta * (coded - 1.0)) / coded
-    mean_shift = (coded - 1.0) * (1.0 - beta) ** 2 / (coded * (1.0 + beta * (coded - 1.0)))
+    mean_shifts = (coded - 1.0) * (1.0 - beta) / coded / (1.0 + beta * (coded - 1.0)) * (1.0 - beta)
     return Optimum(
         cost=float(beta * kl - log_px_z),
         kl=float(kl),
         log_px_z=float(log_px_z),
         elbo=float(log_px_z - kl),
         gap_model=float(_divergence(model_ratios)),
-        gap_encoder=float(_divergence(v_ratios) + 0.5 * np.sum(mean_shift)),
+        gap_encoder=float(_divergence(v_ratios) + 0.5 * np.sum(mean_shifts)),
         conditional_total_correlation=float(
             0.5 * np.sum(np.log(squared_errors)) - half_log_det + kl
         ),
