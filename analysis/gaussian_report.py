@@ -171,8 +171,8 @@ def regress(inputs, outputs):
 def dependence_metrics(x, mean, covariance, mean_z, log_std_z, log_px_z):
     """What z leaves of the dependence among the coordinates, and the decoder's cost beyond it.
 
-    TC(x|z) is that of the Gaussian with the second moments of the joint of data and encoder; data of
-    N(mean, covariance), with a linear encoder, have no other. decoder_mismatch is -log_px_z less
+    TC(x|z) is that of the Gaussian with the second moments of the joint of data and encoder, which
+    is the joint itself for a linear encoder on data of N(mean, covariance). decoder_mismatch is -log_px_z less
     the sum of the conditional entropies h(x_j|z) of that Gaussian.
     x: (N, data_dim). mean_z, log_std_z: of q(z|x), (N, n_dim). log_px_z: (N,).
     """
@@ -271,7 +271,7 @@ def reference_names(report):
 def remarks(report):
     """What a reader of the numbers must know, a line each."""
     if report["active_units"] == 0 and report["active_units_exact"] == 0:
-        yield "posterior collapse: q(z|x) is the prior; the best linear VAE collapses too, as expected"
+        yield "the posterior is the prior; the best linear VAE collapses too, as expected"
     elif report["active_units"] == 0:
         yield "z carries no information about x: the posterior is still the prior"
     effective, draws = report["effective_samples"], report["log_px_draws"]
