@@ -26,7 +26,7 @@ ROW_BATCH = 256  # rows in one call when each has many values of z
 ENCODER_SHARE = 4  # one draw in so many comes from q itself, the others are tempered
 MAX_POWER = 100.0  # a larger beta tempers as this one: it would only multiply the encoder's errors
 ENOUGH_EFFECTIVE = 0.5  # share of the draws of z: with less, log p(x) is marked as doubtful
-AGGREGATE_ROWS = 2000  # rows whose z is scored under the aggregate posterior of all rows
+AGGREGATE_ROWS = 500  # rows whose z is scored under the aggregate posterior of all rows
 
 
 @dataclass(frozen=True)

@@ -275,7 +275,7 @@ def reference_names(report):
 def remarks(report):
     """What a reader of the numbers must know, a line each."""
     if report["active_units"] == 0 and report["active_units_exact"] == 0:
-        yield "posterior collapse: q(z|x) is the prior; the best linear VAE collapses as well"
+        yield "the posterior is the prior; the best linear VAE collapses too, as expected"
     elif report["active_units"] == 0:
         yield "z carries no information about x: the posterior is still the prior"
     effective, draws = report["effective_samples"], report["log_px_draws"]

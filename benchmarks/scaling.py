@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import quiet_tensorflow  # noqa: F401 - before TensorFlow is imported
+import quiet_tensorflow
 
 # isort: split
 import keras

@@ -104,6 +104,11 @@ def seeds():
     fill("results.md", "seeds", ["seeds", "least gap", "median", "largest", "active units"], [row])
 
 
+def beta_of(path):
+    """The beta of a run of a sweep, from the name of its folder."""
+    return float(path.parent.name.removeprefix("beta_"))
+
+
 def sweeps():
     for name, flags in [
         ("beta_sweep", "--beta 0.25 0.5 1 2 4 8"),
@@ -111,9 +116,7 @@ def sweeps():
     ]:
         folder, _, _ = run("beta_sweep.py", flags, name)
         rows = []
-        for path in sorted(
-            folder.glob("beta_*/report.json"), key=lambda p: float(p.parent.name[5:])
-        ):
+        for path in sorted(folder.glob("beta_*/report.json"), key=beta_of):
             report = read_json(path)
             keys = ("cost", "rate", "distortion", "gap_model", "active_units", "covariance_error")
             pairs = (f"{number(report[k])} ({number(report[k + '_exact'])})" for k in keys)

@@ -65,7 +65,8 @@ def test_a_seed_repeats_an_evaluation_and_another_one_differs(linear_gaussian):
     model, _ = wrong_encoder(linear_gaussian)
     x = linear_gaussian.draw(9, seed=0)
     elbos = [
-        evaluation.evaluate(model, x, 6, seed).elbo for seed in [(1, "evaluate", 2), (1, "evaluate", 2), 1, 2]
+        evaluation.evaluate(model, x, 6, seed).elbo
+        for seed in [(1, "evaluate", 2), (1, "evaluate", 2), 1, 2]
     ]
     np.testing.assert_array_equal(elbos[0], elbos[1])
     assert (elbos[0] != elbos[2]).all()

@@ -1,6 +1,6 @@
 """The guideline's way: a call for each batch, over a tf.data pipeline; a call for each sample."""
 
-import quiet_tensorflow  # noqa: F401 - before TensorFlow is imported
+import quiet_tensorflow
 
 # isort: split
 import numpy as np

@@ -1,6 +1,6 @@
 """Keras: a model with its own train_step, as in Keras's VAE example, trained by `fit`."""
 
-import quiet_tensorflow  # noqa: F401 - before TensorFlow is imported
+import quiet_tensorflow
 
 # isort: split
 import math
