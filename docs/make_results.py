@@ -168,7 +168,7 @@ def common_information():
             left = " ".join(f"{r['conditional_total_correlation']:.4f}" for r in group)
             units = " ".join(str(r["active_units"]) for r in group)
             exact = group[0]
-            rows.append([what, f"{beta:g}", f"{cost:.4f}", f"{information} ({exact['rate_exact']:.4f})",
+        for path in sorted(folder.glob("beta_*/report.json"), key=beta_of):
                          f"{left} ({exact['conditional_total_correlation_exact']:.4f})",
                          f"{units} ({exact['active_units_exact']})"])  # fmt: skip
     header = ["data", "beta", "largest error of the cost", "I(x;z)", "TC(x\\|z)", "active units"]
