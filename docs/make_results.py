@@ -167,10 +167,10 @@ def common_information():
             information = " ".join(f"{r['mutual_information']:.4f}" for r in group)
             left = " ".join(f"{r['conditional_total_correlation']:.4f}" for r in group)
             units = " ".join(str(r["active_units"]) for r in group)
-            exact = group[0]
-        for path in sorted(folder.glob("beta_*/report.json"), key=beta_of):
-                         f"{left} ({exact['conditional_total_correlation_exact']:.4f})",
-                         f"{units} ({exact['active_units_exact']})"])  # fmt: skip
+            best, left_exact = group[0], group[0]["conditional_total_correlation_exact"]
+            row = [what, f"{beta:g}", f"{cost:.4f}", f"{information} ({best['rate_exact']:.4f})"]
+            row += [f"{left} ({left_exact:.4f})", f"{units} ({best['active_units_exact']})"]
+            rows.append(row)
     header = ["data", "beta", "largest error of the cost", "I(x;z)", "TC(x\\|z)", "active units"]
     fill("common_information.md", "trained", header, rows)
 
