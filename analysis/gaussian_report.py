@@ -175,9 +175,9 @@ def regress(inputs, outputs):
 def dependence_metrics(x, mean, covariance, mean_z, log_std_z, log_px_z):
     """What z leaves of the dependence among the coordinates, and the decoder's cost beyond it.
 
-    TC(x|z) is that of the Gaussian with the second moments of the joint of data and encoder; data
-    of N(mean, covariance), with a linear encoder, have no other. decoder_mismatch is -log_px_z less
-    the sum of the conditional entropies h(x_j|z) of that Gaussian.
+    TC(x|z) is that of the Gaussian with the second moments of the joint of data and encoder, which
+    is the joint itself for a linear encoder on data of N(mean, covariance). decoder_mismatch is
+    -log_px_z less the sum of the conditional entropies h(x_j|z) of that Gaussian.
     x: (N, data_dim). mean_z, log_std_z: of q(z|x), (N, n_dim). log_px_z: (N,).
     """
     x, mean_z, variances = np.float64(x) - mean, np.float64(mean_z), np.exp(2.0 * log_std_z)
