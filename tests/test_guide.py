@@ -4,6 +4,9 @@ import ast
 import importlib
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -166,3 +169,46 @@ def test_the_program_of_the_readme_trains_and_generates(monkeypatch, tmp_path):
     exec(code, names)  # noqa: S102
     assert names["z_mean"].shape == (len(names["x"]), 2)
     assert names["new_x"].shape == (1000, 10)
+
+
+SHORTENED = {  # flags that make the commands of the README short, by script
+    "vae_main.py": "--n_epoch 1 --data_size 400",
+    "beta_vae_main.py": "--n_epoch 1 --data_size 400",
+    "beta_sweep.py": "--n_epoch 1 --data_size 400",
+    "vae_decoder_sample_generation.py": "--n_samples 50",
+    "beta_vae_after_training.py": "--n_samples 50",
+    "mnist_vae_main.py": "--n_epoch 1 --n_width 20 --data_path data/mnist_sample.npz",
+    "mnist_vae_after_training.py": "--n_importance 4 --n_images 20",
+}
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme_run_one_after_the_other(tmp_path, monkeypatch, plain_steps):
+    shutil.copytree(ROOT / "data", tmp_path / "data")
+    shutil.copytree(ROOT / "presets", tmp_path / "presets")
+    shutil.copy(ROOT / "data" / "input_data.dat", tmp_path / "table.dat")
+    monkeypatch.chdir(tmp_path)
+    text = read("README.md").replace("table.csv", "table.dat")
+    found = re.findall(r"^    python (\w+\.py)([^#\n]*)", text, re.MULTILINE)
+    runs = [("vae_main.py", ""), *found]
+    for script, flags in runs:
+        main = importlib.import_module(script.removesuffix(".py")).main
+        main([*shlex.split(flags), *SHORTENED[script].split()])
+    assert len(runs) >= 8
+    pictures = {path.name for path in (tmp_path / "results").rglob("*.png")}
+    assert pictures >= {"learning_curves.png", "decoder_data.png", "latent_traversal.png"}
+    assert pictures >= {"beta_sweep.png", "common_information.png", "generated_means.png"}
+
+
+def test_the_workflow_is_one_that_github_accepts():
+    check = shutil.which("check-jsonschema", path=str(Path(sys.executable).parent))
+    if check is None:
+        pytest.skip("check-jsonschema is not installed")
+    workflow = ROOT / ".github" / "workflows" / "tests.yml"
+    command = [check, "--builtin-schema", "vendor.github-workflows", str(workflow)]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    text = workflow.read_text(encoding="utf-8")
+    (commands_of_tests,) = re.findall(
+        r"^    (python3 -m venv .*pytest)$", read("README.md"), re.MULTILINE
+    )
+    assert commands_of_tests in text
