@@ -216,7 +216,8 @@ def training_size(n_rows, training_data_size):
         raise InputError(
             f"{n_rows} rows of data are too few: 2 for training, 2 held out are needed"
         )
-    n_train = training_data_size or min(n_rows * 4 // 5, n_rows - 2)
+    default = min(n_rows * 4 // 5, n_rows - 2)
+    n_train = default if training_data_size is None else training_data_size
     if not 2 <= n_train <= n_rows - 2:
         raise InputError(f"--training_data_size {n_train}: must be between 2 and {n_rows - 2}")
     return n_train

@@ -52,18 +52,23 @@ def test_the_known_gaussian_is_the_one_that_the_data_set_was_drawn_from():
     assert kstest(white.ravel(), "norm").pvalue > 1e-3
 
 
+def rows(data_path, data_size, data_dim=None, seed=0):
+    """get_rows with these settings, and no Gaussian given."""
+    settings = {"data_path": data_path, "data_size": data_size, "data_dim": data_dim, "seed": seed}
+    return data_processing.get_rows(settings | {"covariance_path": None, "mean_path": None})
+
+
 def test_rows_of_a_file_are_its_first_ones(tmp_path):
     np.savetxt(tmp_path / "x.dat", ROWS)
-    x, mean, covariance = data_processing.get_rows(tmp_path / "x.dat", 4, 3, seed=0)
+    x, mean, covariance = rows(tmp_path / "x.dat", 4, 3)
     np.testing.assert_array_equal(x, ROWS[:4])
     assert mean is covariance is None
-    x, _, _ = data_processing.get_rows(tmp_path / "x.dat", 400, 3, seed=0)
-    np.testing.assert_array_equal(x, ROWS)
+    np.testing.assert_array_equal(rows(tmp_path / "x.dat", 400)[0], ROWS)
 
 
 def test_rows_without_a_file_come_from_the_known_gaussian_and_the_seed():
-    x, mean, covariance = data_processing.get_rows(None, 7, 10, seed=0)
-    again, other = (data_processing.get_rows(None, 7, 10, seed)[0] for seed in (0, 1))
+    x, mean, covariance = rows(None, 7, 10)
+    again, other = (rows(None, 7, 10, seed)[0] for seed in (0, 1))
     assert x.shape == (7, 10)
     np.testing.assert_array_equal(x, again)
     assert not np.isin(x, other).any()
@@ -72,15 +77,8 @@ def test_rows_without_a_file_come_from_the_known_gaussian_and_the_seed():
 
 
 def test_another_dimension_than_the_known_gaussians_needs_a_file():
-    with pytest.raises(InputError, match="--data_dim 3: .*10 dimensions.*--data_path"):
-        data_processing.get_rows(None, 7, 3, seed=0)
-
-
-def test_the_rows_of_a_run_are_found_by_its_settings(tmp_path):
-    np.savetxt(tmp_path / "x.dat", ROWS)
-    settings = {"data_path": str(tmp_path / "x.dat"), "data_size": 4, "data_dim": 3, "seed": 0}
-    x, _, _ = data_processing.get_rows_of_run(settings)
-    np.testing.assert_array_equal(x, ROWS[:4])
+    with pytest.raises(InputError, match="--data_dim 3: .*10 dimensions"):
+        rows(None, 7, 3)
 
 
 def test_a_split_uses_every_row_once_and_the_seed_chooses_which():
@@ -93,18 +91,19 @@ def test_a_split_uses_every_row_once_and_the_seed_chooses_which():
 
 
 def test_four_fifths_of_the_rows_train_unless_told_otherwise():
-    assert [len(part) for part in data_processing.split(ROWS, None, seed=0)] == [8, 3]
+    assert data_processing.training_size(11, None) == 8
+    assert data_processing.training_size(11, 5) == 5
 
 
 @pytest.mark.parametrize("size", [0, 11, 12])
 def test_a_split_without_training_or_held_out_rows_is_refused(size):
-    with pytest.raises(InputError, match=f"--training_data_size {size}: of 11 rows"):
-        data_processing.split(ROWS, size, seed=0)
+    with pytest.raises(InputError, match=f"--training_data_size {size}: must be between 2 and 9"):
+        data_processing.training_size(11, size)
 
 
 def test_a_single_row_is_too_few_to_split():
     with pytest.raises(InputError, match="1 row"):
-        data_processing.split(ROWS[:1], None, seed=0)
+        data_processing.training_size(1, None)
 
 
 def test_the_reference_is_the_known_gaussian_or_that_of_the_training_rows():

@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+from helpers import history, weights
 
 import beta_vae_after_training
 import beta_vae_main
@@ -33,9 +34,10 @@ def gaussian_file(tmp_path_factory):
 
 def get_data(path, data_size, training_data_size, standardize=False):
     """The data of a run with these flags."""
-    settings = {"data_path": path, "data_size": data_size, "data_dim": 3, "seed": 0}
-    settings |= {"training_data_size": training_data_size, "standardize": standardize}
-    return data_processing.get_data(settings)
+    argv = ["--data_path", str(path), "--data_size", str(data_size), "--batch_size", "2"]
+    args = vae_main.parse_arguments([*argv, "--standardize" if standardize else "--no-standardize"])
+    args.training_data_size = training_data_size
+    return data_processing.get_data(args)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -73,7 +75,9 @@ def test_one_line_on_stderr_says_that_a_large_file_is_not_finite(tmp_path, refus
 
 def test_sizes_outside_the_rows_of_the_file_are_refused(numbered):
     for size in (0, 1, 10, 11):
-        with pytest.raises(InputError, match=f"--training_data_size {size}: of 11 rows"):
+        with pytest.raises(
+            InputError, match=f"--training_data_size {size}: must be between 2 and 9"
+        ):
             get_data(numbered(11).filename, 100, size)
     assert len(get_data(numbered(11).filename, 100, None).x_train) == 8
 
@@ -110,7 +114,7 @@ def quick(monkeypatch, plain_steps):
 
 
 def test_a_run_from_a_large_file_is_interrupted_and_resumed_to_the_same_bits(
-    quick, gaussian_file, tmp_path, monkeypatch, weights, history, ends
+    quick, gaussian_file, tmp_path, monkeypatch, ends
 ):
     monkeypatch.setattr(gaussian_report, "finish", lambda run, *_, **__: run.write_results("c.dat"))
     monkeypatch.setattr(gaussian_report, "print_report", lambda *_: None)
