@@ -16,6 +16,7 @@ from training.run_folder import atomic_write
 
 DATA_FOLDER = Path(__file__).resolve().parent / "data"
 BATCH_SIZE, N_EPOCH, STEPS = 250, 30, 9600  # where the flags leave them open; few rows: more epochs
+TEXT_ROWS = 1024  # written at once
 CHUNK_NUMBERS = 2**20  # about as many numbers of x go to one compiled call: 4 MB of float32
 
 
@@ -187,7 +188,15 @@ def save_blocks(path, blocks, shape):
             if Path(path).suffix == ".npy":
                 file.write(np.ascontiguousarray(x, "<f4"))
             else:
-                np.savetxt(file, x, fmt="%.9g")
+                write_text(file, x)
+
+
+def write_text(file, x):
+    """np.savetxt(file, x, fmt="%.9g") in half its time: many rows at once, not one."""
+    row_format = b" ".join([b"%.9g"] * x.shape[1]) + b"\n"
+    for start in range(0, len(x), TEXT_ROWS):
+        rows = x[start : start + TEXT_ROWS]
+        file.write(row_format * len(rows) % tuple(rows.ravel().tolist()))
 
 
 def check_output(path):
