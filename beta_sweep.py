@@ -12,12 +12,13 @@ import numpy as np
 
 import beta_vae_main
 import data_processing
-from analysis import figures, information
-from analysis.gaussian_report import best_linear
-from training import command_line, run_folder
+import vae_models
+from analysis import evaluation, figures, information, linear_vae
+from training import command_line, run_folder, saved_model
 from training.command_line import non_negative
 from training.errors import Stopped
 
+ENCODED_ROWS = 3000  # in the picture of the latent planes
 COLUMNS = (
     "beta cost cost_se cost_exact rate rate_exact distortion distortion_exact elbo active_units "
     "active_units_exact covariance_error"
@@ -71,29 +72,50 @@ def shown(value):
     return "none" if value is None else f"{value:.4f}"
 
 
-def draw(path, reports, covariance, n_dim, decoder_std):
-    """The rate-distortion plane and the staircase of active units, theory and trained models.
+def draw(folder, reports, data, args):
+    """Rate and distortion, information and dependence, and the latent planes, over beta.
 
-    covariance: of the data, or of their training rows where it is not known.
+    folder: of the sweep. data: a data_processing.Data. args: the flags of its runs.
     """
-    betas = np.array([report["beta"] for report in reports])
-    lowest = max(1.0, betas.min()) if decoder_std == "learned" else max(betas.min(), 1e-3) / 1.2
-    grid = np.geomspace(lowest, betas.max() * 1.2, 60)
-    optima = [best_linear(covariance, n_dim, beta, decoder_std) for beta in grid]
-    distortion = np.array([report["distortion"] for report in reports])
-    least = min(distortion.min(), min(o.distortion for o in optima))
-    bound_distortion = np.geomspace(0.1 * least, np.trace(covariance), 300)
+    mean, covariance = data.reference()
+    names = (
+        "beta rate rate_se distortion distortion_se active_units cost_gap cost_gap_se "
+        "mutual_information mutual_information_se conditional_total_correlation "
+        "conditional_total_correlation_se"
+    ).split()
+    trained = {name: np.array([report[name] for report in reports], float) for name in names}
+    thresholds = linear_vae.beta_thresholds(covariance, args.n_dim, args.decoder_std)
+    betas = trained["beta"][trained["beta"] > 0]
+    lowest = max(1.0, betas.min()) if args.decoder_std == "learned" else betas.min() / 1.2
+    last = max(betas.max() * 1.2, *thresholds[-1:])
+    optima = [
+        linear_vae.optimum(covariance, args.n_dim, beta, args.decoder_std, args.min_log_std)
+        for beta in lowest * (last / lowest) ** (np.linspace(0, 1, 60) ** 2)
+    ]
+    least = min(trained["distortion"].min(), min(o.distortion for o in optima))
+    distortion = np.geomspace(0.1 * least, np.trace(covariance), 300)
     figures.beta_sweep(
-        path,
-        bound=(bound_distortion, information.rate_distortion(covariance, bound_distortion)),
+        folder / "figures" / "beta_sweep.png",
+        bound=(distortion, information.rate_distortion(covariance, distortion)),
         linear=([o.distortion for o in optima], [o.kl for o in optima]),
-        trained=(betas, distortion, [report["rate"] for report in reports]),
-        staircase=(
-            grid,
-            [o.active_units for o in optima],
-            betas,
-            [report["active_units"] for report in reports],
-        ),
+        trained=trained,
+        thresholds=thresholds,
+    )
+    figures.common_information(
+        folder / "figures" / "common_information.png",
+        curve=([o.kl for o in optima], [o.conditional_total_correlation for o in optima]),
+        points=np.stack([trained[name] for name in ("beta", *names[-4:])], axis=1),
+        common_information=information.common_information(covariance).nats,
+        total_correlation=information.total_correlation(covariance),
+    )
+    x = data.x_held_out[:ENCODED_ROWS]
+    folders = [folder / f"beta_{report['beta']:g}" for report in reports]
+    models = [saved_model.load_model(path, vae_models.make_model)[0] for path in folders]
+    figures.latent_planes_over_beta(
+        folder / "figures" / "latent_planes.png",
+        trained["beta"],
+        [(m, np.exp(s)) for m, s in (evaluation.encode(model, x) for model in models)],
+        color=(x - mean) @ np.linalg.eigh(covariance)[1][:, -1],
     )
 
 
@@ -107,11 +129,10 @@ def main(argv=None):
         print(f"\nbeta {beta:g}: {len(reports) + 1} of {len(sweep.beta)}", flush=True)
         reports.append(train(beta, sweep, rest))
     rows = [{name: report.get(name) for name in COLUMNS} for report in reports]
+    run_folder.remove_temporaries(folder)  # of a sweep that was killed in writing
     run_folder.write_table(folder / "sweep.csv", rows)
     if any(report["cost_exact"] is not None for report in reports):
-        covariance = data_processing.get_data(args).reference()[1]
-        picture = folder / "figures" / "beta_sweep.png"
-        draw(picture, reports, covariance, args.n_dim, args.decoder_std)
+        draw(folder, reports, data_processing.get_data(args), args)
     print_table(reports, folder)
 
 

@@ -108,7 +108,9 @@ def main(argv=None):
     units, means = evaluation.latent_units(model, seen), traverse(model)
     write_units(folder, z_mean, np.exp(z_log_std), units, means.var(axis=1, dtype=float))
     samples = {"decoder": deco_data, "encoder-decoder": en_deco_data}
-    compared = comparison.print_comparison(samples, seen, mean, covariance)
+    compared = comparison.print_comparison(
+        samples, seen, mean, covariance, paired=["encoder-decoder"]
+    )
     pictures = folder / "figures"
     figures.latent_traversal(
         pictures / "latent_traversal.png", TRAVERSAL, means, np.arange(model.n_dim)

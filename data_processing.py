@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +10,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from training.errors import InputError, one_line
-from training.large_data import LargeTable, TrainingRows, get_table
+from training.errors import InputError, config_at_fault
+from training.large_data import SAMPLE_ROWS, TrainingRows
 from training.random_streams import stream
 from training.run_folder import atomic_write
+from training.tables import column_names, load_table
 
 DATA_FOLDER = Path(__file__).resolve().parent / "data"
 BATCH_SIZE, N_EPOCH, STEPS = 250, 30, 9600  # where the flags leave them open; few rows: more epochs
 TEXT_ROWS = 1024  # written at once
+FEW_VALUES, MAX_NAMES = 20, 8  # of a column that is hardly continuous; of columns in a warning
 CHUNK_NUMBERS = 2**20  # about as many numbers of x go to one compiled call: 4 MB of float32
 
 
@@ -40,15 +43,11 @@ class Data:
         """Mean and covariance of the data, or of its training rows where they are not known."""
         if self.covariance is not None:
             return self.mean, self.covariance
-        if isinstance(self.x_train, TrainingRows):
-            return self.x_train.mean, self.x_train.covariance
-        covariance = np.atleast_2d(np.cov(self.x_train, rowvar=False, dtype=np.float64))
-        return self.x_train.mean(axis=0, dtype=np.float64), covariance
+        return moments(self.x_train)
 
     def training_sample(self, size):
         """`size` of the training rows, drawn at random; fewer where there are not as many."""
-        large = isinstance(self.x_train, TrainingRows)
-        return (self.x_train.sample if large else self.x_train)[:size]
+        return getattr(self.x_train, "sample", self.x_train)[:size]
 
 
 def known_gaussian(covariance_path=None, mean_path=None):
@@ -57,27 +56,16 @@ def known_gaussian(covariance_path=None, mean_path=None):
     Text files; without any those of data/. A covariance alone has mean zero, a mean alone the
     covariance of data/. InputError: no sound covariance, or a mean of another size.
     """
-    covariance = read_numbers(covariance_path or DATA_FOLDER / "covariance.dat")
+    covariance = load_table(covariance_path or DATA_FOLDER / "covariance.dat", dtype=np.float64)
     check_covariance(covariance, covariance_path)
     if covariance_path and not mean_path:
         return np.zeros(len(covariance)), covariance
-    mean = read_numbers(mean_path or DATA_FOLDER / "mean.dat").ravel()
+    mean = load_table(mean_path or DATA_FOLDER / "mean.dat", dtype=np.float64).ravel()
     if len(mean) != len(covariance):
         raise InputError(
             f"--mean_path {mean_path}: has {len(mean)} numbers, the covariance {len(covariance)}"
         )
     return mean, covariance
-
-
-def read_numbers(path):
-    """A matrix of finite numbers from a text file, float64. InputError: it is not one."""
-    try:
-        values = np.loadtxt(path, ndmin=2)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: is not a text file of numbers ({one_line(error)})") from None
-    if not (values.size and np.isfinite(values).all()):
-        raise InputError(f"{path}: is empty, or holds NaN or infinity")
-    return values
 
 
 def check_covariance(covariance, path):
@@ -108,7 +96,7 @@ def get_rows(settings):
     """The rows of a file, or rows drawn from the known Gaussian.
 
     settings: the flags of a run, or its config.json, a dictionary. Returns x (N, data_dim), a
-    LargeTable where it is too large for memory, and mean and covariance where the distribution is
+    numpy.memmap where it is too large for memory, and mean and covariance where the distribution is
     known, else None. InputError: see load_table and known_gaussian, or another data_dim.
     """
     path, data_dim, mean, covariance = settings["data_path"], settings["data_dim"], None, None
@@ -119,19 +107,15 @@ def get_rows(settings):
             raise InputError(f"--data_dim {data_dim}: {where} has {len(mean)} dimensions")
         data_dim = len(mean)
     if path is not None:
-        return get_table(path, data_dim, settings["data_size"]), mean, covariance
+        return load_table(path, data_dim, settings["data_size"]), mean, covariance
     rng = stream(settings["seed"], "draw")
     return draw_gaussian(mean, covariance, settings["data_size"], rng), mean, covariance
 
 
 def get_rows_of_run(settings):
     """get_rows with the config.json of a run. InputError: also where that is damaged."""
-    try:
+    with config_at_fault():
         return get_rows(settings)
-    except InputError:
-        raise
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"config.json: damaged ({type(error).__name__}: {error})") from None
 
 
 def get_data(args):
@@ -143,11 +127,7 @@ def get_data(args):
     """
     x, mean, covariance = get_rows(vars(args))
     n_train = training_size(len(x), args.training_data_size)
-    if isinstance(x, LargeTable):
-        x_train = TrainingRows(x, n_train, args.seed)
-        x_held_out = x_train.held_out
-    else:
-        x_train, x_held_out = split(x, n_train, args.seed)
+    x_train, x_held_out = split(x, n_train, args.seed)
     args.data_dim, args.training_data_size = x.shape[1], n_train
     if args.standardize is None:
         args.standardize = args.data_path is not None
@@ -156,21 +136,46 @@ def get_data(args):
     if args.n_epoch is None:
         args.n_epoch = max(N_EPOCH, round(STEPS / -(-n_train // args.batch_size)))
     standardization = mean_and_std(x_train) if args.standardize else None
-    return Data(x_train, x_held_out, mean, covariance, standardization)
+    data = Data(x_train, x_held_out, mean, covariance, standardization)
+    if args.data_path is not None:
+        warn_of_columns(data.training_sample(SAMPLE_ROWS), column_names(args.data_path))
+    return data
+
+
+def warn_of_columns(x, names):
+    """Name on stderr the columns of x (N, data_dim) to which no density fits: of few values."""
+    names = names or [f"x{j + 1}" for j in range(x.shape[1])]
+    counts = {name: len(np.unique(column)) for name, column in zip(names, x.T, strict=True)}
+    few = [f"{name} ({n})" for name, n in counts.items() if 1 < n <= min(FEW_VALUES, len(x) // 10)]
+    constant = [name for name, n in counts.items() if n == 1]
+    for kind, found in [("constant", constant), ("of few distinct values", few)]:
+        if found:
+            more = f" and {len(found) - MAX_NAMES} more" if len(found) > MAX_NAMES else ""
+            print(
+                f"warning: columns that are {kind}: {', '.join(found[:MAX_NAMES])}{more}; their "
+                "density has no bound: leave them out, or set --min_log_std",
+                file=sys.stderr,
+            )
+
+
+def moments(x):
+    """Mean (data_dim,) and covariance (data_dim, data_dim) of the rows of x, in float64."""
+    if isinstance(x, TrainingRows):
+        return x.mean, x.covariance
+    covariance = np.atleast_2d(np.cov(x, rowvar=False, dtype=np.float64))
+    return x.mean(axis=0, dtype=np.float64), covariance
 
 
 def mean_and_std(x):
     """Mean and std of each column of x as a dictionary of lists; a constant column's std is 1."""
-    if isinstance(x, TrainingRows):
-        mean, std = x.mean, np.sqrt(np.diag(x.covariance))
-    else:
-        mean, std = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
+    mean, covariance = moments(x)
+    std = np.sqrt(np.diag(covariance) * (len(x) - 1) / len(x))
     return {"mean": mean.tolist(), "std": np.where(std > 0, std, 1.0).tolist()}
 
 
 def some_rows(x):
-    """x itself, or of a LargeTable rows drawn at random. InputError: a value of it isn't finite."""
-    return TrainingRows(x, len(x), seed=0).sample if isinstance(x, LargeTable) else x
+    """x itself, or random rows of a large table. InputError: a value in it is not finite."""
+    return TrainingRows(x, len(x), seed=0).sample if isinstance(x, np.memmap) else x
 
 
 def save_table(path, x):
@@ -209,7 +214,7 @@ def check_output(path):
 
 
 def training_size(n_rows, training_data_size):
-    """How many of n_rows rows train: as many as asked for, None: 80 %.
+    """How many of n_rows rows train: as many as asked for, None: 80 %, but for two at least.
 
     InputError: fewer than two train, or fewer than two are held out.
     """
@@ -217,14 +222,20 @@ def training_size(n_rows, training_data_size):
         raise InputError(
             f"{n_rows} rows of data are too few: 2 for training, 2 held out are needed"
         )
-    n_train = n_rows * 4 // 5 if training_data_size is None else training_data_size
+    n_train = training_data_size or min(n_rows * 4 // 5, n_rows - 2)
     if not 2 <= n_train <= n_rows - 2:
         raise InputError(f"--training_data_size {n_train}: must be between 2 and {n_rows - 2}")
     return n_train
 
 
 def split(x, n_train, seed):
-    """n_train training rows of x, chosen at random, and the others, held out."""
+    """n_train training rows of x, chosen at random, and the others, held out.
+
+    Of a large table the training rows stay in the file, and the held-out rows are some of them.
+    """
+    if isinstance(x, np.memmap):
+        x_train = TrainingRows(x, n_train, seed)
+        return x_train, x_train.held_out
     order = stream(seed, "split").permutation(len(x))
     return x[order[:n_train]], x[order[n_train:]]
 

@@ -19,7 +19,7 @@ from images import figures as image_figures
 from images import models as image_models
 from training import command_line, run_folder, saved_model
 from training.command_line import integer, seed
-from training.errors import InputError
+from training.errors import InputError, config_at_fault
 from training.random_streams import stream
 
 GENERATED = 25
@@ -95,20 +95,20 @@ def plane_of_means(mean, log_std):
         return np.concatenate([mean, log_std], axis=1), ("E[z1|x]", "log std of q(z1|x)")
     if mean.shape[1] == 2:
         return mean, ("E[z1|x]", "E[z2|x]")
-    centred = mean - mean.mean(axis=0)
-    squares, axes = np.linalg.eigh(np.float64(centred.T @ centred))  # the largest come last
+    centred = np.float64(mean) - mean.mean(axis=0, dtype=np.float64)
+    squares, axes = np.linalg.eigh(centred.T @ centred)  # the largest come last
     shares = 100 * squares[:-3:-1] / max(np.sum(squares), 1e-30)
     names = (f"component {k + 1} of E[z|x], {shares[k]:.0f} % of its variance" for k in (0, 1))
     return centred @ axes[:, :-3:-1], tuple(names)
 
 
-def log_likelihood(model, x, n_importance, seed):
+def log_likelihood(model, x, n_importance, seed, beta):
     """The evaluation.Evaluation of the images x (N, data_dim), its progress on the screen."""
     print(f"\nlog p(x) from {n_importance} draws of z for each image, nats")
     parts = []
     for start in range(0, len(x), SCORE_BATCH):
         block = x[start : start + SCORE_BATCH]
-        parts.append(evaluation.evaluate(model, block, n_importance, (seed, start)))
+        parts.append(evaluation.evaluate(model, block, n_importance, (seed, start), beta))
         log_px = np.concatenate([part.log_px for part in parts])
         se = evaluation.standard_error(log_px)
         print(f"{len(log_px):6d} of {len(x)} images {log_px.mean():10.3f} ± {se:.3f}", flush=True)
@@ -125,13 +125,14 @@ def write_table(path, columns):
 
 def images_to_show(model, x, labels, z_mean, units, seed):
     """The arrays of images.npz but for their last axis, data_dim instead of (H, W)."""
-    rng = stream(seed, "draw")
+    rng = stream(seed, "show")
     shown = rng.permutation(len(x))[:RECONSTRUCTED]
     first, second = pairs_of_images(labels, rng)
     arrays = generate(model, seed) | {
         "originals": np.float32(x[shown]),
         "reconstructions": sampling.reconstruct(model, x[shown], seed, mean_only=True),
         "interpolation": interpolate(model, x[first], x[second]),
+        "interpolation_ends": np.float32(np.stack([x[first], x[second]], axis=1)),
         "traversal": traverse(model, z_mean[shown[0]], units),
     }
     if model.n_dim == 2:
@@ -151,7 +152,9 @@ def draw_images(pictures, arrays, units):
     image_figures.image_pairs(
         pictures / "reconstructions.png", arrays["originals"], arrays["reconstructions"]
     )
-    image_figures.interpolation(pictures / "interpolation.png", arrays["interpolation"])
+    image_figures.interpolation(
+        pictures / "interpolation.png", arrays["interpolation"], arrays["interpolation_ends"]
+    )
     image_figures.image_traversal(
         pictures / "traversal.png", arrays["traversal"], UNIT_VALUES, units
     )
@@ -194,12 +197,14 @@ def main(argv=None):
     args = parse_arguments(argv)
     folder = Path(args.model_dir)
     model, settings = saved_model.load_model(folder, image_models.make_model, ("mnist_vae",))
-    data_path = args.data_path or settings["data_path"]
-    images = image_data.get_images(data_path, settings["binarization"], settings["seed"])
-    if list(images.image_shape) != settings["image_shape"]:
+    with config_at_fault():
+        data_path = args.data_path or settings["data_path"]
+        images = image_data.get_images(data_path, settings["binarization"], settings["seed"])
+        image_shape, beta = tuple(settings["image_shape"]), float(settings["beta"])
+    if images.image_shape != image_shape:
         raise InputError(
             f"{data_path}: images of shape {images.image_shape}; the model in {folder} was "
-            f"trained on {tuple(settings['image_shape'])}"
+            f"trained on {image_shape}"
         )
     units = write_pictures(folder, model, images, args.seed)
     print(f"active units: {units.active.sum()} of {model.n_dim}, variance of E[z|x] above 0.01")
@@ -207,7 +212,7 @@ def main(argv=None):
     print(f"open {pictures / 'generated_means.png'} first; arrays: {folder / 'images.npz'}")
 
     x = images.x_test[: args.n_images]
-    rows = log_likelihood(model, x, args.n_importance, args.seed)
+    rows = log_likelihood(model, x, args.n_importance, args.seed, beta)
     write_table(folder / "log_likelihood.csv", vars(rows))
     report = {"n_importance": args.n_importance, "images": len(x)}
     for name, values in [("log_px", rows.log_px), ("elbo", rows.elbo), ("kl", rows.kl)]:
@@ -216,10 +221,13 @@ def main(argv=None):
         print(f"{name:<8}{report[name]:10.3f} ± {report[f'{name}_se']:.3f}")
     # What a repetition with other draws of z would change, beside the choice of images above.
     report["log_px_se_of_draws"] = float(np.sqrt(np.sum(rows.log_px_se**2)) / len(rows.log_px))
-    report["effective_samples_median"] = float(np.median(rows.effective_samples))
+    effective = report["effective_samples_median"] = float(np.median(rows.effective_samples))
+    print(f"{effective:.1f} of {args.n_importance} draws of z are effective (median)", end="")
+    few = effective < evaluation.ENOUGH_EFFECTIVE * args.n_importance
+    print(": few, so log p(x) is a lower bound that more draws raise" if few else "")
     report["elbo_is"] = image_models.describe_bound(settings)
     print(f"the ELBO is {report['elbo_is']}")
-    run_folder.write_json(folder / "log_likelihood.json", report | units.figures())
+    run_folder.write_json(folder / "log_likelihood.json", report | units.metrics())
 
 
 if __name__ == "__main__":

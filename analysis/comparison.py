@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import solve_triangular
 from scipy.spatial.distance import cdist
-from scipy.stats import chi2, ks_2samp, norm
+from scipy.stats import ks_2samp, pearson3, skew
 
 TESTED_ROWS = 1000  # of each sample; the permutation test needs all pairs of distances
 PERMUTATIONS = 199
+SIMULATED_ROWS = 500  # of normal data for the null distribution of Mardia's statistics
+SIMULATED_TESTS = 50, 1000  # at least and at most so many simulations,
+SIMULATED_PRODUCTS = 2e9  # between them about as many products of numbers
 
 
 @dataclass(frozen=True)
@@ -29,20 +33,27 @@ class Comparison:
     energy_p: float
 
 
-def compare(samples, x, mean=None, covariance=None, seed=0):
+def compare(samples, x, mean=None, covariance=None, seed=0, paired=False):
     """Compare samples (M, data_dim) with data x (N, data_dim). Returns a Comparison.
 
     mean (data_dim,), covariance (data_dim, data_dim): the exact moments; None takes those of x.
+    paired: sample i was made from row i of x. The tests, which need independent samples, then take
+    the samples of one half of the rows, drawn at random, and the other half of x.
     """
     if covariance is None:
-        mean, covariance = x.mean(axis=0), np.atleast_2d(np.cov(x, rowvar=False))
+        mean = x.mean(axis=0, dtype=np.float64)
+        covariance = np.atleast_2d(np.cov(x, rowvar=False, dtype=np.float64))
     std = np.sqrt(np.diag(covariance))
-    error_of_mean = np.abs(samples.mean(axis=0) - mean)[std > 0] / std[std > 0]
+    error_of_mean = np.abs(samples.mean(axis=0, dtype=np.float64) - mean)[std > 0] / std[std > 0]
+    error_of_covariance = relative_error(np.cov(samples, rowvar=False), covariance)
+    if paired:
+        order = np.random.default_rng(seed).permutation(len(x))
+        samples, x = samples[order[: len(x) // 2]], x[order[len(x) // 2 :]]
     tests = [ks_2samp(a, b) for a, b in zip(samples.T, x.T, strict=True)]
     distance, p_value = energy_test(samples, x, seed)
     return Comparison(
         mean_error=np.max(error_of_mean, initial=0.0),
-        covariance_error=relative_error(np.cov(samples, rowvar=False), covariance),
+        covariance_error=error_of_covariance,
         ks=np.array([test.statistic for test in tests]),
         ks_p=np.array([test.pvalue for test in tests]),
         energy_distance=distance,
@@ -60,8 +71,9 @@ def energy_test(samples, x, seed=0):
 
     Szekely & Rizzo (2013): 2 E|X - Y| - E|X - X'| - E|Y - Y'|, zero only for equal distributions.
     At most TESTED_ROWS rows of each are used, drawn at random. The p-value counts how often
-    randomly exchanged rows are at least as far apart: a false alarm at level a has
-    probability a, whatever the distribution.
+    randomly exchanged rows are at least as far apart. For samples that are independent of each
+    other, a false alarm at level a has probability a, for every multiple a of 1/200 and whatever
+    the distribution.
     """
     rng = np.random.default_rng(seed)
     samples, x = (rng.permutation(rows)[:TESTED_ROWS] for rows in (samples, x))
@@ -78,37 +90,77 @@ def energy_test(samples, x, seed=0):
 def mardia_test(x):
     """The p-value of the hypothesis that the rows of x (N, data_dim) are Gaussian.
 
-    Mardia (1970, 1974): multivariate skewness, N/6 times of it chi-squared, and kurtosis, normal,
-    both with their corrections for small N; the smaller p-value times two. x has a covariance of
-    full rank. With no more than data_dim + 1 rows any data look alike: 1.
+    Mardia (1970, 1974): multivariate skewness and kurtosis; the smaller p-value times two. Under
+    the hypothesis neither depends on mean and covariance, and the means of both and the variance
+    of the kurtosis are known exactly. Their other moments come from simulated normal rows, as many
+    as there are, or SIMULATED_ROWS and the known rates in N. A gamma distribution of the same
+    mean, variance and skewness gives the p-values: of the skewness from above, of the kurtosis
+    from both sides. x has a covariance of full rank; with at most data_dim + 1 rows any data look
+    alike: 1.
     """
     n, d = x.shape
     if n <= d + 1:
         return 1.0
-    x = x - x.mean(axis=0, dtype=np.float64)
-    white = np.linalg.solve(np.linalg.cholesky(x.T @ x / n), x.T)
-    third_moments = np.einsum("in,jn,kn->ijk", white, white, white, optimize=True) / n
-    factor = (d + 1) * (n + 1) * (n + 3) / (n * ((n + 1) * (d + 1) - 6))
-    skewness = n / 6 * factor * np.sum(third_moments**2)
-    p_skewness = chi2.sf(skewness, d * (d + 1) * (d + 2) / 6)
-    kurtosis = np.mean(np.sum(white**2, axis=0) ** 2)
+    skewness, kurtosis = mardia_statistics(np.float64(x))
+    n_null = min(n, max(SIMULATED_ROWS, 5 * d))
+    n_tests = int(np.clip(SIMULATED_PRODUCTS / (n_null * d**3), *SIMULATED_TESTS))
+    rng = np.random.default_rng(0)
+    null = [mardia_statistics(rng.standard_normal((n_null, d))) for _ in range(n_tests)]
+    null_skewness, null_kurtosis = np.transpose(null)
+
+    expected = d * (d + 2) * ((n + 1) * (d + 1) - 6) / ((n + 1) * (n + 3))
+    limit = 2.0 * expected**2 / (d * (d + 1) * (d + 2) / 6)  # chi-squared but for its scale
+    variance, third = np.var(null_skewness), skew(null_skewness)
+    if n > n_null:
+        variance, third = limit, np.sqrt(8.0 / (d * (d + 1) * (d + 2) / 6))
+    p_skewness = gamma_tail(skewness, expected, variance, third)
+
     expected = d * (d + 2) * (n - 1) / (n + 1)
     variance = 8 * d * (d + 2) * (n - 3) * (n - d - 1) * (n - d + 1)
     variance /= (n + 1) ** 2 * (n + 3) * (n + 5)
-    p_kurtosis = 2 * norm.sf(abs(kurtosis - expected) / np.sqrt(variance))
-    return min(1.0, 2 * min(p_skewness, p_kurtosis))
+    third = skew(null_kurtosis) * np.sqrt(n_null / n)
+    above = gamma_tail(kurtosis, expected, variance, third)
+    below = gamma_tail(-kurtosis, -expected, variance, -third)
+    return min(1.0, 2.0 * min(p_skewness, 2.0 * above, 2.0 * below))
 
 
-def print_comparison(samples, x, mean, covariance):
+def mardia_statistics(x):
+    """Mardia's skewness, mean of (x_i' S^-1 x_j)^3 over all i, j, and kurtosis, of x_i' S^-1 x_i
+    squared over all i; x (N, data_dim) less its mean, S its covariance.
+    """
+    x = x - x.mean(axis=0)
+    white = solve_triangular(np.linalg.cholesky(x.T @ x / len(x)), x.T, lower=True)
+    # The skewness is the sum of the squares of all third moments (i, j, k): those with i <= j, k,
+    # times the number of orders of the indices.
+    skewness = 0.0
+    for i in range(len(white)):
+        squares = ((white[i:] * white[i]) @ white[i:].T / len(x)) ** 2
+        skewness += squares[0, 0] + 3.0 * (squares[0, 1:].sum() + squares[1:, 1:].sum())
+    return skewness, np.mean(np.sum(white**2, axis=0) ** 2)
+
+
+def gamma_tail(value, mean, variance, skewness):
+    """The probability of at least `value` under a shifted gamma distribution of these moments."""
+    if variance <= 1e-12 * mean**2:
+        return 1.0
+    return float(pearson3.sf((value - mean) / np.sqrt(variance), skewness))
+
+
+def print_comparison(samples, x, mean, covariance, paired=()):
     """Compare each of the samples with the data x and print a table.
 
     samples: dict name -> (M, data_dim). mean and covariance: of the data, where they are known,
-    else None. Returns a dict name -> Comparison, empty where there are too few rows to compare.
+    else None. paired: the names of samples whose row i was made from row i of x; see compare.
+    Returns a dict name -> Comparison, empty where there are too few rows to compare.
     """
-    if min(len(rows) for rows in [x, *samples.values()]) < 2:
+    least = 4 if paired else 2
+    if min(len(rows) for rows in [x, *samples.values()]) < least:
         print("too few rows to compare")
         return {}
-    results = {name: compare(rows, x, mean, covariance) for name, rows in samples.items()}
+    results = {
+        name: compare(rows, x, mean, covariance, paired=name in paired)
+        for name, rows in samples.items()
+    }
     print(f"\n{'compared with the data':<34}" + "".join(f"{name:>17}" for name in results))
     for label, name in [
         ("largest error of a mean (in std)", "mean_error"),
@@ -116,10 +168,12 @@ def print_comparison(samples, x, mean, covariance):
         ("energy distance", "energy_distance"),
         ("  p-value, same distribution", "energy_p"),
     ]:
-        figures = "".join(f"{getattr(result, name):17.4f}" for result in results.values())
-        print(f"{label:<34}{figures}")
+        values = "".join(f"{getattr(result, name):17.4f}" for result in results.values())
+        print(f"{label:<34}{values}")
     print("Kolmogorov-Smirnov distance of each marginal (p-value)")
     for j in range(x.shape[1]):
-        figures = "".join(f"{r.ks[j]:9.4f} ({r.ks_p[j]:.3f})" for r in results.values())
-        print(f"  {f'x{j + 1}':<32}{figures}")
+        values = "".join(f"{r.ks[j]:9.4f} ({r.ks_p[j]:.3f})" for r in results.values())
+        print(f"  {f'x{j + 1}':<32}{values}")
+    for name in paired:
+        print(f"{name}: tested with the rows of one half against the other half of the data")
     return results

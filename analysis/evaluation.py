@@ -1,12 +1,13 @@
-"""What a trained model is worth: held-out ELBO, log-likelihood, active units, sample comparison.
+"""What a trained model is worth: ELBO, log-likelihood, active units, and what z knows of x.
 
-All figures are in nats. One pass over the data gives the ELBO and the importance-sampled
-log-likelihood, because both are made of the same log-weights
+Everything is in nats. ELBO and log-likelihood are made of the same draws of z, with
 
-    log w = log p(x|z) + log p(z) - log q(z|x),    z ~ q(z|x):
+    log w = log p(x|z) + log p(z) - log r(z|x),    z ~ r(z|x).
 
-the ELBO is their mean (and the closer q(z|x) is to p(z|x), the less they scatter), log p(x) the
-logarithm of the mean of w.
+With r = q the ELBO is the mean of log w, and log p(x) the logarithm of the mean of w. The draws
+for log p(x) come from a mixture of q with the tempered encoder, proportional to
+q(z|x)^beta p(z)^(1 - beta): the encoder of least cost at beta is proportional to
+p(z) p(x|z)^(1/beta), so this is the posterior p(z|x) of a model at its optimum, whatever beta is.
 """
 
 import math
@@ -16,20 +17,25 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import logsumexp
 
+from analysis.linear_vae import ACTIVE_UNIT_VARIANCE
 from vae_models import kl_divergence, kl_divergence_per_dimension, reparameterize
 
-Z_AT_ONCE = 16_384  # values of z in one call, so that memory stays bounded
-ROWS_AT_ONCE = 256  # rows in one call when each has many values of z
-ACTIVE_UNIT_VARIANCE = 0.01  # Burda et al. (2015), Section 5.2
+Z_BATCH = 16_384  # values of z in one call, so that memory stays bounded
+ROW_BATCH = 256  # rows in one call when each has many values of z
+ENCODER_SHARE = 4  # one draw in so many comes from q itself, the others are tempered
+MAX_POWER = 100.0  # a larger beta tempers as this one: it would only multiply the encoder's errors
+ENOUGH_EFFECTIVE = 0.5  # share of the draws of z: with less, log p(x) is marked as doubtful
+AGGREGATE_ROWS = 2000  # rows whose z is scored under the aggregate posterior of all rows
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of each row of x, arrays (N,) in nats.
+    """Estimates for each row of x, arrays (N,) in nats.
 
-    kl: D_KL[q(z|x) || p(z)], closed form. elbo: mean of log w over the samples of z.
-    log_px: importance-sampled log p(x), Burda et al. (2015), Eq. (8), with its standard error
-    log_px_se (delta method). effective_samples: (sum w)^2 / sum w^2 of the samples of z.
+    kl: D_KL[q(z|x) || p(z)], closed form. elbo: unbiased, from the draws of q.
+    log_px: importance-sampled log p(x), Burda et al. (2015), Eq. (8): in expectation a lower bound.
+    log_px_se: its standard error over the draws of z (delta method).
+    effective_samples: (sum w)^2 / sum w^2 of the draws of z.
     """
 
     kl: np.ndarray
@@ -43,64 +49,109 @@ class Evaluation:
         """E_q[log p(x|z)] of each row, so that elbo = log_px_z - kl."""
         return self.elbo + self.kl
 
+    @property
+    def log_px_corrected(self):
+        """log_px without its bias of -log_px_se^2 / 2, the leading one where draws are many."""
+        return self.log_px + 0.5 * self.log_px_se**2
+
+
+def tempered(mean, log_std, power):
+    """Mean and log_std of the Gaussian proportional to q(z|x)^power p(z)^(1 - power).
+
+    Its precision power / std^2 + 1 - power is kept at 1 or more, as that of every posterior of a
+    log-concave p(x|z) is. q(z|x) = N(mean, diag(std^2)), (..., n_dim) each.
+    """
+    variance = tf.exp(2.0 * log_std)
+    shrinkage = tf.maximum(power + (1.0 - power) * variance, variance)  # variance times precision
+    return power * mean / shrinkage, log_std - 0.5 * tf.math.log(shrinkage)
+
 
 @tf.function(reduce_retracing=True)
-def log_weights(model, x, n_samples, seed):
-    """KL (B,) and log w (n_samples, B) of the rows of x (B, data_dim); seed: two integers."""
-    mean, log_std = model.encode(x)
+def draw_terms(model, x, n_samples, seed, power, from_tempered):
+    """The terms of log w for draws of z from q(z|x), or from the tempered encoder.
+
+    x: (B, data_dim). seed: two integers. Returns the KL (B,), and of each draw, (n_samples, B),
+    log p(x|z), log p(z) - log q(z|x) and log p(z) - log t(z|x), t being the tempered encoder.
+    """
+    encoder = model.encode(x)
+    proposals = encoder, tempered(*encoder, power)
+    mean, log_std = proposals[from_tempered]
     shape = tf.concat([[n_samples], tf.shape(mean)], axis=0)
     epsilon = tf.random.stateless_normal(shape, seed)
     z = reparameterize(mean, log_std, epsilon)
-    # log p(z) - log q(z|x); the constants of the two Gaussians cancel.
-    log_ratio = tf.reduce_sum(0.5 * (tf.square(epsilon) - tf.square(z)) + log_std, axis=-1)
-    return kl_divergence(mean, log_std), model.log_px_z(x, z) + log_ratio
+    # The constants of two Gaussians cancel.
+    log_ratios = [
+        tf.reduce_sum(0.5 * (tf.square((z - m) * tf.exp(-s)) - tf.square(z)) + s, axis=-1)
+        for m, s in proposals
+    ]
+    return kl_divergence(*encoder), model.log_px_z(x, z), *log_ratios
 
 
-def evaluate(model, x, n_samples, seed):
+def evaluate(model, x, n_samples, seed, beta=1.0):
     """ELBO and importance-sampled log-likelihood of each row of x (N, data_dim).
 
-    n_samples: draws of z from q(z|x) for each row. seed: a tuple of integers. Memory does not grow
-    with N or n_samples beyond one block of rows and its log-weights. Returns an Evaluation.
+    n_samples: draws of z for each row. beta: that of the training. At beta 1 all draws are from
+    q(z|x), else a quarter of them and the others from the tempered encoder. seed: a tuple of
+    integers. Memory does not grow with N or n_samples beyond one block of rows and its terms.
+
+    The ELBO is E_q[log w] with r = q. Since log p(x|z) + beta (log p(z) - log q(z|x)) does not
+    depend on z at a linear optimum, that is what the draws are averaged over; the rest,
+    (beta - 1) KL, has a closed form. So the cost beta * kl - log_px_z is exact at such an optimum.
+    Returns an Evaluation.
     """
-    n_rows = Z_AT_ONCE if n_samples == 1 else max(ROWS_AT_ONCE, Z_AT_ONCE // n_samples)
+    n_rows = Z_BATCH if n_samples == 1 else max(ROW_BATCH, Z_BATCH // n_samples)
     blocks = [
-        evaluate_block(model, x[i : i + n_rows], n_samples, (*seed, block))
+        evaluate_block(model, x[i : i + n_rows], n_samples, (*seed, block), beta)
         for block, i in enumerate(range(0, len(x), n_rows))
     ]
     return Evaluation(*map(np.concatenate, zip(*blocks, strict=True)))
 
 
-def evaluate_block(model, x, n_samples, seed):
-    """The arrays of an Evaluation for rows that fit in memory with all their log-weights."""
-    x = tf.constant(x, tf.float32)
-    at_once = max(1, Z_AT_ONCE // len(x))
-    log_w = []
-    for first in range(0, n_samples, at_once):
-        n = tf.constant(min(at_once, n_samples - first))
-        part_seed = np.random.SeedSequence([*seed, first]).generate_state(2).view(np.int32)
-        kl, part = log_weights(model, x, n, tf.constant(part_seed))
-        log_w.append(part.numpy())
-    log_w = np.concatenate(log_w).astype(np.float64)
+def evaluate_block(model, x, n_samples, seed, beta):
+    """The arrays of an Evaluation for rows that fit in memory with all their terms."""
+    x, power = tf.constant(x, tf.float32), min(float(beta), MAX_POWER)
+    n_encoder = n_samples if beta == 1.0 else -(-n_samples // ENCODER_SHARE)
+    shares = {False: n_encoder, True: n_samples - n_encoder}
+    batch = max(1, Z_BATCH // len(x))
+    parts = []
+    for from_tempered, n_draws in shares.items():
+        for first in range(0, n_draws, batch):
+            number = first + from_tempered * n_encoder
+            state = np.random.SeedSequence([*seed, number]).generate_state(2).view(np.int32)
+            n = tf.constant(min(batch, n_draws - first))
+            arguments = model, x, n, tf.constant(state), tf.constant(power, tf.float32)
+            parts.append(draw_terms(*arguments, from_tempered))
+    kl = np.float64(parts[0][0])
+    terms = [np.concatenate(term).astype(np.float64) for term in list(zip(*parts, strict=True))[1:]]
+    log_px_z, log_ratio, log_ratio_tempered = terms
+    elbo = np.mean((log_px_z + power * log_ratio)[:n_encoder], axis=0) + (power - 1.0) * kl
+    if n_encoder < n_samples:
+        share = n_encoder / n_samples
+        log_ratio = -np.logaddexp(np.log(share) - log_ratio, np.log1p(-share) - log_ratio_tempered)
+    log_w = log_px_z + log_ratio
     log_sum = logsumexp(log_w, axis=0)
-    effective = np.exp(2.0 * log_sum - logsumexp(2.0 * log_w, axis=0))
-    # The relative variance of the mean of w is 1 / effective - 1 / n_samples.
-    se = np.sqrt(np.maximum(0.0, 1.0 / effective - 1.0 / n_samples))
-    return kl.numpy(), log_w.mean(axis=0), log_sum - np.log(n_samples), se, effective
+    w = np.exp(log_w - log_sum)  # their sum is 1
+    strata = w[:n_encoder], w[n_encoder:]
+    variance = sum(len(s) * np.var(s, axis=0, ddof=1) for s in strata if len(s) > 1)
+    se = np.sqrt(variance) if n_samples > 1 else np.zeros(len(x))
+    return kl, elbo, log_sum - np.log(n_samples), se, 1.0 / np.sum(w**2, axis=0)
 
 
-def mean_elbo(model, x, seed):
+def mean_elbo(model, x, seed, beta=1.0):
     """The mean ELBO of the rows of x, a number: what is followed from epoch to epoch."""
-    return evaluate(model, x, 1, seed).elbo.mean()
+    return evaluate(model, x, 1, seed, beta).elbo.mean()
 
 
 def standard_error(values):
     """The standard error of the mean of independent values (N,); NaN for a single one."""
-    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else math.nan
+    if len(values) < 2:
+        return math.nan
+    return float(np.std(values, ddof=1, dtype=np.float64) / np.sqrt(len(values)))
 
 
 def encode(model, x):
     """Mean and log_std of q(z|x) for each row of x, two arrays (N, n_dim)."""
-    blocks = [x[i : i + Z_AT_ONCE] for i in range(0, len(x), Z_AT_ONCE)]
+    blocks = [x[i : i + Z_BATCH] for i in range(0, len(x), Z_BATCH)]
     parts = [model.encode(tf.constant(block, tf.float32)) for block in blocks]
     return tuple(np.concatenate(side) for side in zip(*parts, strict=True))
 
@@ -117,7 +168,7 @@ class LatentUnits:
         """Which units carry information on x: var_x(E[z|x]) > 0.01, Burda et al. (2015)."""
         return self.variance_of_mean > ACTIVE_UNIT_VARIANCE
 
-    def figures(self):
+    def metrics(self):
         """The keys of a report, a dictionary of plain numbers and lists."""
         return {
             "active_units": int(self.active.sum()),
@@ -129,5 +180,121 @@ class LatentUnits:
 def latent_units(model, x):
     """How much each latent unit is used on the rows of x (N, data_dim)."""
     mean, log_std = encode(model, x)
-    kl = kl_divergence_per_dimension(mean, log_std).numpy().mean(axis=0)
-    return LatentUnits(mean.var(axis=0), kl)
+    kl = kl_divergence_per_dimension(mean, log_std).numpy().mean(axis=0, dtype=np.float64)
+    return LatentUnits(mean.var(axis=0, dtype=np.float64), kl)
+
+
+@dataclass(frozen=True)
+class LatentInformation:
+    """The rate E_x KL[q(z|x) || p(z)] in its two parts, in nats, each with its standard error.
+
+    Hoffman & Johnson (2016): rate = I(x;z) + KL[q(z) || p(z)], q(z) = E_x q(z|x) the aggregate
+    posterior. mutual_information: I(x;z) under the joint of data and encoder. aggregate_kl: the
+    KL of the aggregate. lower_bound: I(x;z) is at least that, in expectation.
+    """
+
+    mutual_information: float
+    mutual_information_se: float
+    aggregate_kl: float
+    aggregate_kl_se: float
+    lower_bound: float
+    lower_bound_se: float
+
+    def metrics(self):
+        """The keys of a report, a dictionary of plain numbers."""
+        return {
+            "mutual_information": self.mutual_information,
+            "mutual_information_se": self.mutual_information_se,
+            "mutual_information_at_least": self.lower_bound,
+            "mutual_information_at_least_se": self.lower_bound_se,
+            "aggregate_kl": self.aggregate_kl,
+            "aggregate_kl_se": self.aggregate_kl_se,
+        }
+
+
+def latent_information(mean, log_std, seed):
+    """The LatentInformation of a model from the q(z|x) of N rows, mean and log_std (N, n_dim) each.
+
+    With g the Gaussian of the moments of q(z), KL[q(z)||p] = KL[g||p] + KL[q(z)||g]. The first
+    part has a closed form, and is all for a linear encoder on Gaussian data. The second is
+    estimated with z drawn from some rows, q(z) being the mean of q(z|x) over all *other* rows.
+    That is low in expectation, so aggregate_kl is too and mutual_information too high: by little
+    while exp(KL) is small beside N; beyond that the second part comes out negative and is taken
+    as 0. lower_bound takes q(z) over all rows and is never above log N (Poole et al. 2019).
+    """
+    mean, log_std = np.float64(mean), np.float64(log_std)
+    kl = np.sum(0.5 * (mean**2 + np.exp(2.0 * log_std) - 1.0) - log_std, axis=1)
+    covariance, of_rows = gaussian_aggregate_kl(mean, log_std)
+    bias = gaussian_aggregate_bias(mean, log_std, covariance)
+    rest, at_least = aggregate_beyond_gaussian(mean, log_std, covariance, seed)
+    excess = max(0.0, float(np.mean(rest)))
+    n_active = max(1, np.count_nonzero(np.var(mean, axis=0) > ACTIVE_UNIT_VARIANCE))
+    # The bias is half a sum of squares of n_active (n_active + 3) / 2 independent moments.
+    spread = bias / math.sqrt(n_active * (n_active + 3) / 4)
+    extra = math.hypot(spread, standard_error(rest) if excess > 0.0 else 0.0)
+    aggregate_kl = float(np.mean(of_rows)) - bias + excess
+    return LatentInformation(
+        mutual_information=float(np.mean(kl)) - aggregate_kl,
+        mutual_information_se=math.hypot(standard_error(kl - of_rows), extra),
+        aggregate_kl=aggregate_kl,
+        aggregate_kl_se=math.hypot(standard_error(of_rows), extra),
+        lower_bound=float(np.mean(at_least)),
+        lower_bound_se=standard_error(at_least),
+    )
+
+
+def gaussian_aggregate_kl(mean, log_std):
+    """Covariance (n_dim, n_dim) of q(z), and values (N,) whose mean is KL[g || p(z)].
+
+    Their standard error is that of the KL to first order in the moments of q(z).
+    """
+    variances, centered = np.exp(2.0 * log_std), mean - mean.mean(axis=0)
+    covariance = centered.T @ centered / len(mean) + np.diag(variances.mean(axis=0))
+    precision = np.linalg.inv(covariance)
+    distance = np.sum((centered @ precision) * centered, axis=1) + variances @ np.diag(precision)
+    log_det = np.linalg.slogdet(covariance)[1]
+    return covariance, 0.5 * (np.sum(mean**2 + variances, axis=1) - log_det - distance)
+
+
+def gaussian_aggregate_bias(mean, log_std, covariance):
+    """How much KL[g || p(z)] is too large in expectation since the moments are those of N rows.
+
+    To second order, E[tr (P D)^2 / 4 + d' P d / 2] / N with P the precision of q(z), d and D
+    what a row adds to mean and covariance.
+    """
+    variances, centered = np.exp(2.0 * log_std), mean - mean.mean(axis=0)
+    precision = np.linalg.inv(covariance)
+    whitened = centered @ precision
+    distance = np.sum(whitened * centered, axis=1)
+    trace = variances @ np.diag(precision)
+    squares = np.sum((variances @ precision**2) * variances, axis=1)
+    squares += 2.0 * np.sum(whitened**2 * variances, axis=1) + distance**2
+    squares += mean.shape[1] - 2.0 * (trace + distance)
+    return float(np.mean(squares / 4.0 + distance / 2.0) / len(mean))
+
+
+def aggregate_beyond_gaussian(mean, log_std, covariance, seed):
+    """Two arrays over draws of z from AGGREGATE_ROWS of the N rows, spread evenly over them.
+
+    log q(z) - log g(z) with q(z) the mean of q(z|x) over the other rows; and log q(z|x) - log q(z)
+    with q(z) that over all rows.
+    """
+    n_rows, n_dim = mean.shape
+    chosen = np.unique(np.linspace(0, n_rows - 1, min(n_rows, AGGREGATE_ROWS)).astype(int))
+    noise = np.random.default_rng([*seed]).standard_normal((len(chosen), n_dim))
+    z = mean[chosen] + np.exp(log_std[chosen]) * noise
+    precisions = np.exp(-2.0 * log_std)
+    constants = -np.sum(log_std + 0.5 * precisions * mean**2, axis=1)
+    rest, at_least = [], []
+    for first in range(0, len(z), 100):
+        block, own = z[first : first + 100], chosen[first : first + 100]
+        rows = np.arange(len(block))
+        log_q = block @ (precisions * mean).T - 0.5 * block**2 @ precisions.T + constants
+        of_own = log_q[rows, own]
+        at_least.append(of_own - logsumexp(log_q, axis=1) + np.log(n_rows))
+        log_q[rows, own] = -np.inf
+        rest.append(logsumexp(log_q, axis=1) - np.log(max(1, n_rows - 1)))
+    centered = z - mean.mean(axis=0)
+    distance = np.sum(np.linalg.solve(covariance, centered.T).T * centered, axis=1)
+    log_g = -0.5 * (distance + np.linalg.slogdet(covariance)[1])
+    return np.concatenate(rest) - log_g, np.concatenate(at_least)

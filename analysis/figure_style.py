@@ -60,7 +60,7 @@ def picture(path, height, width=WIDTH):
     """
     path = Path(path)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="compressed")
         yield figure
         path.parent.mkdir(exist_ok=True)
         with atomic_write(path) as temporary:
@@ -77,10 +77,10 @@ def panels(figure, count, columns, **options):
     return axes[:count]
 
 
-def legend_above(figure, axes):
-    """The legend of one panel, above all panels, in one row."""
+def legend_above(figure, axes, columns=None):
+    """The legend of one panel, above all panels; in one row, or in so many columns."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(handles))
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns or len(handles))
 
 
 def plot_history(axes, epochs, values, line, **options):
@@ -96,10 +96,14 @@ def plot_history(axes, epochs, values, line, **options):
         axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
 
 
-def show_late_range(axes, *histories):
-    """Set the y-range by all epochs but the first tenth, which may lie far outside."""
+def show_late_range(axes, *histories, span=0.0):
+    """Set the y-range by all epochs but the first tenth, which may lie far outside.
+
+    span: the least range, in the units of y, so that noise is not magnified to fill the panel.
+    """
     late = np.concatenate([np.asarray(h, dtype=float)[len(h) // 10 :] for h in histories])
     late = late[np.isfinite(late)]
     if late.size:
-        margin = 0.08 * np.ptp(late) or 0.05 * abs(late[0]) or 1.0
+        margin = max(0.08 * np.ptp(late), 0.5 * (span - np.ptp(late)))
+        margin = margin or 0.05 * abs(late[0]) or 1.0
         axes.set_ylim(late.min() - margin, late.max() + margin)

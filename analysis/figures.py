@@ -1,18 +1,18 @@
-"""Pictures of a run on Gaussian data: numpy arrays in, one PNG out; knows no model."""
+"""Pictures of a run on Gaussian data: numpy arrays in, one PNG out; independent of the model."""
 
-from itertools import pairwise
+from itertools import permutations
 
 import numpy as np
 from matplotlib.patches import Ellipse
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from scipy.ndimage import gaussian_filter
+from scipy.optimize import linear_sum_assignment
 from scipy.stats import norm
 
 from analysis.figure_style import (
     BLACK,
     BLUE,
     EXACT,
-    GREEN,
     HALO,
     HELD_OUT,
     LINES,
@@ -28,154 +28,239 @@ from analysis.figure_style import (
 )
 
 MAX_PANELS = 25
+DARK_RED = "#A02800"  # dark enough for a grey print of points of all colours
+LEAST_SPAN = 0.2  # nats: the least range of an axis of KL or log p(x|z)
+N_EXAMPLES = 8  # rows whose q(z|x) is drawn
+NATS = "nats per data point"
+# A theoretical limit below what a model reaches: the first stays visible where both coincide.
+LIMIT = {"color": "#A8A8A8", "linewidth": 5, "solid_capstyle": "butt"}
+LINEAR = {"color": BLACK, "linestyle": (0, (4, 2)), "linewidth": 1.4}
 
 
 def learning_curves(
-    path, epochs, kl, log_px_z, elbo, elbo_held_out, optimum=None, optimum_label="exact optimum"
+    path,
+    epochs,
+    kl,
+    log_px_z,
+    elbo,
+    elbo_held_out,
+    optima=None,
+    optimum_label="exact optimum",
+    best_linear=None,
+    final_gap=None,
 ):
     """ELBO, its gap to the optimum when that is known, and its two terms, all in nats, over epochs.
 
     epochs, kl, log_px_z, elbo, elbo_held_out: (E,) each; values that are not finite are left out.
-    optimum: the best possible ELBO in nats, a number.
+    optima: the best possible mean ELBO of the training rows and of the held-out rows.
+    best_linear: KL and log p(x|z) of the best linear VAE.
+    final_gap: the gap of the finished model's report and its standard error.
     """
-    top = ["elbo", "elbo" if optimum is None else "gap"]
-    references = [] if optimum is None else [[optimum]]
-    with picture(path, height=5.8) as figure:
+    top = ["elbo", "elbo" if optima is None else "gap"]
+    with picture(path, height=6.0) as figure:
         axes = figure.subplot_mosaic([top, ["kl", "log_px_z"]])
         plot_history(axes["elbo"], epochs, elbo, TRAINING, label="training")
         plot_history(axes["elbo"], epochs, elbo_held_out, HELD_OUT, label="held out")
-        plot_history(axes["kl"], epochs, kl, TRAINING)
-        plot_history(axes["log_px_z"], epochs, log_px_z, TRAINING)
-        show_late_range(axes["elbo"], elbo, elbo_held_out, *references)
-        show_late_range(axes["kl"], kl)
-        show_late_range(axes["log_px_z"], log_px_z)
-        axes["elbo"].set(title="ELBO", ylabel="nats per data point")
-        axes["kl"].set(title="KL divergence, training", ylabel="nats per data point")
+        show_late_range(axes["elbo"], elbo, elbo_held_out, *np.reshape(optima or [], (-1, 1)))
+        for name, values, best in zip(
+            ("kl", "log_px_z"), (kl, log_px_z), best_linear or (np.nan, np.nan), strict=True
+        ):
+            plot_history(axes[name], epochs, values, TRAINING)
+            show_late_range(axes[name], values, [best], span=LEAST_SPAN)
+            if best_linear is not None:
+                axes[name].axhline(best, label="best linear VAE", **EXACT)
+        axes["elbo"].set(title="ELBO", ylabel=NATS)
+        axes["kl"].set(title="KL divergence, training", ylabel=NATS)
         axes["log_px_z"].set(title="log-likelihood log p(x|z), training")
-        if optimum is not None:
-            axes["elbo"].axhline(optimum, label=optimum_label, **EXACT)
-            _plot_gap(axes["gap"], epochs, optimum - np.asarray(elbo_held_out))
-        legend_above(figure, axes["elbo"])
+        if optima is not None:
+            names, looks = ("training", "held-out"), (EXACT | {"linestyle": ":"}, EXACT)
+            for name, best, look in zip(names, optima, looks, strict=True):
+                axes["elbo"].axhline(best, label=f"{optimum_label}, {name} rows", **look)
+            _plot_gap(axes["gap"], epochs, optima[1] - np.asarray(elbo_held_out), final_gap)
+        legend_above(figure, axes["elbo"], columns=2)
+        if best_linear is not None:
+            axes["kl"].legend()
 
 
-def _plot_gap(axes, epochs, gap):
-    """The gap of the held-out rows, on which the optimum is taken."""
-    plot_history(axes, epochs, gap, HELD_OUT)
-    axes.set(title="gap to the optimum, held out", ylabel="nats per data point")
-    gaps = gap[np.isfinite(gap) & (gap != 0)]
-    if not gaps.size:
-        return
-    if gaps.min() > 0:
+def _plot_gap(axes, epochs, gaps, final_gap):
+    """The gap of the held-out rows; on a log scale where no noisy estimate passes the optimum."""
+    plot_history(axes, epochs, gaps, HELD_OUT)
+    axes.set(title="gap to the optimum, held-out rows", ylabel=NATS)
+    ends = gaps[np.isfinite(gaps)]
+    if final_gap is not None:
+        gap, se = final_gap
+        axes.errorbar(epochs[-1], gap, se, fmt="X", color=BLACK, markersize=7, zorder=3)
+        note = f"× after training, more draws of z:\n{gap:.4f} ± {se:.4f} nats"
+        axes.text(0.97, 0.95, note, ha="right", va="top", transform=axes.transAxes)
+        ends = np.append(ends, gap)
+    if ends.size and ends.min() > 0:
         # At least a decade, or the ticks of a nearly constant gap have no round number to stand at.
-        middle = np.sqrt(gaps.min() * gaps.max())
-        low, high = min(gaps.min() / 1.5, middle / 4), max(gaps.max() * 1.5, middle * 4)
+        middle = np.sqrt(ends.min() * ends.max())
+        low, high = min(ends.min() / 1.5, middle / 4), max(ends.max() * 1.5, middle * 4)
         axes.set(yscale="log", ylim=(low, high))
     else:
-        # A noisy estimate can pass the optimum: show that, and keep decades for the approach.
-        axes.set_yscale("symlog", linthresh=10 ** np.floor(np.log10(np.median(np.abs(gaps)))))
         axes.axhline(0, **EXACT)
-    note = f"at the end: {gap[np.isfinite(gap)][-1]:.2g} nats"
-    axes.text(0.97, 0.95, note, ha="right", va="top", transform=axes.transAxes, path_effects=HALO)
+        show_late_range(axes, gaps, [0.0])
 
 
-def latent_plane(path, z_mean, z_std, active=None):
+def latent_plane(path, z_mean, z_std, active=None, color=None, linear=None):
     """The encoded data beside the prior N(0, I), for the two most active units.
 
     z_mean, z_std: (N, n_dim) mean and standard deviation of q(z|x).
     active: (n_dim,) activity of each unit; None: the variance of its mean over the data (Burda et
     al., 2015).
+    color: (N,) a number of each data point that its colour shows: the first principal component.
+    linear: z_mean (N, n_dim), z_std (n_dim,) of the same data in the best linear VAE, drawn beside.
     With n_dim 1 the histogram of the means beside the prior's density.
     """
+    units = most_active(z_mean, active)
+    planes = {"trained": (z_mean[:, units], z_std[:, units])}
+    if linear is not None:
+        planes["best linear VAE, its exact posterior"] = matched(planes["trained"][0], *linear)
+    width, height = (6.4, 6.6) if linear is None else (8.0, 5.6)
+    with picture(path, height if len(units) == 2 else 3.6, width) as figure:
+        axes = figure.subplots(1, len(planes), squeeze=False, sharex=True, sharey=True)[0]
+        for ax, (name, (mean, std)) in zip(axes, planes.items(), strict=True):
+            points = _latent_points(ax, mean, std, color)
+            ax.set(title=name, xlabel=f"z{units[0] + 1}")
+        axes[0].set_ylabel(f"z{units[1] + 1}" if len(units) == 2 else "density")
+        legend_above(figure, axes[0])
+        if color is not None and points is not None:
+            bar = figure.colorbar(points, ax=axes, location="bottom", shrink=0.6, aspect=40)
+            bar.set_label("first principal component of x (its std)")
+
+
+def most_active(z_mean, active=None):
+    """The numbers of the two units (one where n_dim is 1) of largest activity, rising."""
     activity = np.var(z_mean, axis=0) if active is None else np.asarray(active, dtype=float)
-    units = np.sort(np.argsort(-activity, kind="stable")[:2])
-    mean, std = z_mean[:, units], np.median(z_std[:, units], axis=0)
-    labels = [
-        f"z{unit + 1}  (std of the means {spread:.2f}, of q(z|x) {s:.2f})"
-        for unit, spread, s in zip(units, mean.std(axis=0), std, strict=True)
-    ]
+    return np.sort(np.argsort(-activity, kind="stable")[:2])
+
+
+def matched(reference, z_mean, z_std):
+    """The units of z_mean (N, n_dim) that go with those of reference (N, U), with equal signs.
+
+    Order and sign of latent units are arbitrary; each unit of the reference gets another one, so
+    that their covariances are largest in sum. z_std: (n_dim,). Returns two arrays (N, U).
+    """
+    covariance = (reference - reference.mean(axis=0)).T @ z_mean
+    rows, units = linear_sum_assignment(-np.abs(covariance))
+    sign = np.where(covariance[rows, units] < 0, -1.0, 1.0)
+    mean = z_mean[:, units] * sign
+    return mean, np.broadcast_to(z_std[..., units], mean.shape)
+
+
+def _latent_points(axes, mean, std, color=None):
+    """Points, example ellipses and the prior's circles; a histogram where there is one unit."""
     reach = max(3.3, 1.05 * np.percentile(np.abs(mean), 99.9))
-    draw = _latent_line if len(units) == 1 else _latent_points
-    with picture(path, height=3.6 if len(units) == 1 else 6.0, width=6.4) as figure:
-        axes = figure.subplots()
-        draw(axes, mean, std, reach)
-        axes.set_xlabel(labels[0])
-        axes.set_ylabel(labels[-1] if len(units) == 2 else "density")
-        legend_above(figure, axes)
+    if mean.shape[1] == 1:
+        return _latent_line(axes, mean[:, 0], std[:, 0], reach)
+    shown = np.full(len(mean), 0.0) if color is None else color / np.std(color)
+    look = {"cmap": "viridis", "s": 7, "linewidth": 0, "alpha": 0.7}
+    points = axes.scatter(*mean[:MAX_POINTS].T, c=shown[:MAX_POINTS], vmin=-2.5, vmax=2.5, **look)
+    for radius in (1, 2, 3):
+        axes.add_patch(Ellipse((0, 0), 2 * radius, 2 * radius, fill=False, **EXACT))
+    for centre, sides in zip(mean[:N_EXAMPLES], 2 * std[:N_EXAMPLES], strict=True):
+        look = {"fill": False, "linewidth": 1.6, "edgecolor": DARK_RED, "zorder": 3}
+        axes.add_patch(Ellipse(centre, *sides, path_effects=HALO, **look))
+    axes.plot([], [], "o", color=points.cmap(0.5), label="means of q(z|x)")
+    axes.plot([], [], color=DARK_RED, label="q(z|x) of a few x, 1 std")
+    axes.plot([], [], label="prior, 1, 2, 3 std", **EXACT)
+    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    return points
 
 
 def _latent_line(axes, mean, std, reach):
     z = np.linspace(-reach, reach, 400)
-    bins = bins_of(mean[:, 0])
-    axes.hist(mean[:, 0], bins, density=True, color=SKY, label="means of q(z|x)")
-    axes.plot(z, norm.pdf(z, np.median(mean), std), color=VERMILLION, label="a typical q(z|x)")
+    axes.hist(mean, bins_of(mean), density=True, color=SKY, label="means of q(z|x)")
+    typical = norm.pdf(z, np.median(mean), np.median(std))
+    axes.plot(z, typical, color=VERMILLION, label="a typical q(z|x)")
     axes.plot(z, norm.pdf(z), label="prior", **EXACT)
 
 
-def _latent_points(axes, mean, std, reach):
-    axes.plot(*mean[:MAX_POINTS].T, ".", color=BLUE, alpha=0.45, markersize=5, mew=0)
-    for radius in (1, 2, 3):
-        axes.add_patch(Ellipse((0, 0), 2 * radius, 2 * radius, fill=False, **EXACT))
-        axes.text(0, radius, radius, ha="center", va="center", fontsize=9, path_effects=HALO)
-    centre = mean[np.argmin(np.sum(mean**2, axis=1))]
-    ellipse = {"fill": False, "linewidth": 2.2, "edgecolor": VERMILLION, "zorder": 3}
-    axes.add_patch(Ellipse(centre, *(2 * std), path_effects=HALO, **ellipse))
-    axes.plot([], [], "o", color=BLUE, label="means of q(z|x)")
-    axes.plot([], [], color=VERMILLION, linewidth=2.2, label="a typical q(z|x), 1 std")
-    axes.plot([], [], label="prior, 1, 2, 3 std", **EXACT)
-    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+def latent_planes_over_beta(path, betas, planes, color=None, samples=None, exact=None):
+    """The latent plane of each model of a sweep, and below it samples of its decoder.
+
+    betas: (K,), at most five of them drawn. planes: K pairs z_mean, z_std (N, n_dim) of q(z|x).
+    color: (N,) as for latent_plane. samples: K arrays (M, D), drawn in their first two dimensions
+    with the ellipses of the data's Gaussian, exact: mean (D,) and covariance (D, D).
+    """
+    shown = np.unique(np.linspace(0, len(betas) - 1, 5).round().astype(int))
+    rows, size = 1 if samples is None else 2, 7.2 / len(shown)
+    units = planes[shown[0]][0][:, most_active(planes[shown[0]][0])]
+    with picture(path, height=1.0 + rows * (0.5 + size)) as figure:
+        axes = figure.subplots(rows, len(shown), squeeze=False, sharex="row", sharey="row")
+        for column, index in zip(axes.T, shown, strict=True):
+            units, std = matched(units, *planes[index])
+            _latent_points(column[0], units, std, color)
+            column[0].set_title(f"β = {betas[index]:g}")
+            if samples is not None:
+                points = samples[index][:MAX_POINTS, :2]
+                column[1].plot(*points.T, ".", color="#7FB4D6", markersize=2.5, mew=0)
+                gaussian_ellipses(column[1], exact[0][:2], exact[1][:2, :2])
+                column[1].set_xlabel("x1")
+        axes[0, 0].set_ylabel("two units of z")
+        if samples is not None:
+            axes[1, 0].set_ylabel("samples, x2")
+            axes[0, 0].plot([], [], ".", color="#7FB4D6", label="samples; exact 1, 2 std")
+        legend_above(figure, axes[0, 0])
 
 
 def bins_of(*samples):
     """Common bin edges over the central 99.8 % of the samples; more bins for more points."""
     low, high = np.percentile(np.concatenate(samples), [0.1, 99.9])
-    count = int(np.clip(np.sqrt(min(map(len, samples))), 8, 60))
+    count = int(np.clip(2 * np.cbrt(min(map(len, samples))), 8, 60))
     return np.histogram_bin_edges([low, high], bins=count)
 
 
 def covariances(path, matrices):
-    """Covariance matrices side by side with one colour scale, in units of the data squared.
+    """A covariance matrix, and what others differ from it, in units of the data squared.
 
-    matrices: dict name -> (D, D), the first one the reference: the titles of the others name their
-    largest difference from it. The numbers, which carry the sign in a grey print, are written when
-    D <= 10.
+    matrices: dict name -> (D, D), the first one the reference. The differences have a colour scale
+    of their own. The numbers, which carry the sign in a grey print, are written when D <= 10.
     """
-    reference = next(iter(matrices.values()))
-    limit = max(np.abs(matrix).max() for matrix in matrices.values()) or 1.0
-    size, columns = len(reference), min(len(matrices), 3)
-    rows, panel = -(-len(matrices) // columns), min(3.0, 7.2 / columns)
-    ticks = np.arange(0, size, -(-size // 10))
-    with picture(path, 1.1 + rows * (panel + 0.8), max(4.5, columns * (panel + 0.26))) as figure:
-        axes = panels(figure, len(matrices), columns)
-        for ax, (name, matrix) in zip(axes, matrices.items(), strict=True):
+    (name, reference), *others = matrices.items()
+    shown = {name: reference} | {f"{other} − {name}": m - reference for other, m in others}
+    scales = [np.abs(reference).max(), *(np.abs(m).max() for m in list(shown.values())[1:])]
+    limits = [scales[0] or 1.0] + [max(scales[1:], default=0.0) or 1.0] * len(others)
+    columns = min(2, len(shown))
+    ticks = np.arange(0, len(reference), -(-len(reference) // 10))
+    with picture(path, 4.6 * -(-len(shown) // 2), 4.0 * columns) as figure:
+        axes = panels(figure, len(shown), columns)
+        for ax, limit, (title, matrix) in zip(axes, limits, shown.items(), strict=True):
             image = ax.imshow(matrix, cmap="RdBu_r", vmin=-limit, vmax=limit)
-            difference = f"{np.abs(matrix - reference).max():.2g}"
-            ax.set_title(name if matrix is reference else f"{name}\n(max difference {difference})")
+            ax.set(title=title, xlabel="data dimension")
             ax.set_xticks(ticks, ticks + 1)
             ax.set_yticks(ticks, ticks + 1)
-            ax.set_xlabel("data dimension")
             ax.grid(False)
-            if size <= 10:
-                _write_cells(ax, matrix, 0.6 * limit, fontsize=min(12, 200 / size / columns))
-        bar = figure.colorbar(image, ax=list(axes), location="bottom", shrink=0.6, aspect=35)
-        bar.set_label("covariance (units of the data²)")
+            bar = figure.colorbar(image, ax=ax, location="bottom", shrink=0.8, aspect=35)
+            bar.ax.tick_params(labelsize=8)
+            if len(reference) <= 10:
+                _write_cells(ax, bar, matrix, limit)
 
 
-def _write_cells(axes, matrix, strong, fontsize):
+def _write_cells(axes, bar, matrix, limit):
+    """The entries as short numbers: in units of a power of ten where they are far from 1."""
+    power = int(np.floor(np.log10(limit)))
+    unit = 10.0 ** (power - 1) if power else 1.0
+    if power:
+        bar.set_label(f"numbers in the cells in units of {unit:g}", fontsize=9)
     for (row, column), value in np.ndenumerate(matrix):
-        text = f"{value:.2f}".replace("0.", ".", 1) if abs(value) < 0.995 else f"{value:.1f}"
-        look = {"color": "white" if abs(value) > strong else "black", "fontsize": fontsize}
+        text = f"{value / unit:.0f}" if power else f"{value:.2f}".replace("0.", ".", 1)
+        look = {"color": "white" if abs(value) > 0.6 * limit else "black", "fontsize": 8}
         cell = axes.text(column, row, text, ha="center", va="center", **look)
         cell.set_in_layout(False)  # it lies inside the axes; the layout need not measure it
 
 
 def pairwise_marginals(path, samples, mean=None, covariance=None):
-    """Corner plot of the first five dimensions: histograms, and below them every pair.
+    """Corner plot of the first five dimensions: histograms, and beside them every pair.
 
-    samples: dict name -> (N, D); the first is drawn as points, the others as contours that hold
-    39 % and 86 % of the sample (1 and 2 std of a Gaussian).
+    samples: dict name -> (N, D), at most three; the first is drawn as points, the second as
+    contours below the diagonal, the third as contours above it, that hold 39 % and 86 % of the
+    sample (1 and 2 std of a Gaussian).
     mean (D,), covariance (D, D): the exact Gaussian, drawn in black when both are given.
     """
-    size = min(5, next(iter(samples.values())).shape[1])
+    names, (data, *others) = list(samples), samples.values()
+    size = min(5, data.shape[1])
     exact = mean is not None and covariance is not None
     with picture(path, height=min(8.0, 1.5 * size + 2.0)) as figure:
         grid = figure.subplots(size, size, squeeze=False, sharex="col")
@@ -188,18 +273,21 @@ def pairwise_marginals(path, samples, mean=None, covariance=None):
                 grid[i, i].plot(x, density, label="exact", **EXACT)
             grid[-1, i].set_xlabel(f"x{i + 1}")
             grid[i, 0].set_ylabel(f"x{i + 1}" if i else "density")
-        for row, column in zip(*np.tril_indices(size, -1), strict=True):
-            axes, pair = grid[row, column], [column, row]
-            _pair(axes, [sample[:, pair] for sample in samples.values()])
+        for row, column in permutations(range(size), 2):
+            axes, pair, upper = grid[row, column], [column, row], row < column
+            axes.plot(*data[:MAX_POINTS, pair].T, ".", color="#A6CBE3", markersize=2.5, mew=0)
+            if len(others) > upper:
+                mass_contours(axes, others[upper][:, pair], LINES[1 + upper]["color"])
             if exact:
                 gaussian_ellipses(axes, mean[pair], covariance[np.ix_(pair, pair)])
             axes.set_ylim(grid[row, row].get_xlim())
-            grid[column, row].remove()
-            if column:
-                axes.tick_params(labelleft=False)
+            axes.tick_params(labelleft=column == 0)
         legend_above(figure, grid[0, 0])
-        contours = "; contours hold 39 % and 86 %" if size > 1 else ""
-        figure.supxlabel(f"units of the data{contours}", fontsize=10)
+        sides = zip(names[1:], ("below", "above"), strict=False)
+        split = "; ".join(f"{name} {side} the diagonal" for name, side in sides)
+        contours = f"\ncontours hold 39 % and 86 %: {split}" if size > 1 else ""
+        title = f"{size} of {data.shape[1]} dimensions, in units of the data"
+        figure.supxlabel(title + contours, fontsize=10)
 
 
 def _histograms(axes, samples):
@@ -208,19 +296,13 @@ def _histograms(axes, samples):
     for index, (name, sample) in enumerate(samples.items()):
         look = {"histtype": "stepfilled", "color": "#A6CBE3"}
         if index > 0:
-            color, style = LINES[index]["color"], LINES[index - 1]["linestyle"]
+            color, style = LINES[index]["color"], LINES[index]["linestyle"]
             look = {"histtype": "step", "linewidth": 1.5, "color": color, "linestyle": style}
         axes.hist(sample, bins, density=True, label=name, **look)
     axes.set_xlim(bins[0], bins[-1])
 
 
-def _pair(axes, pairs):
-    axes.plot(*pairs[0][:MAX_POINTS].T, ".", color="#7FB4D6", markersize=2.5, mew=0)
-    for index, pair in enumerate(pairs[1:], start=1):
-        mass_contours(axes, pair, LINES[index]["color"], LINES[index - 1]["linestyle"])
-
-
-def mass_contours(axes, pair, color, linestyle):
+def mass_contours(axes, pair, color):
     """Contours that hold 39 % and 86 % of a sample (N, 2), after a little smoothing."""
     counts, *edges = np.histogram2d(*pair.T, bins=60)
     steps = np.array([np.diff(edge)[0] for edge in edges])
@@ -230,8 +312,7 @@ def mass_contours(axes, pair, color, linestyle):
     levels = descending[np.searchsorted(mass, [1 - np.exp(-2), 1 - np.exp(-0.5)])]
     if levels[0] < levels[1]:
         centres = [edge[:-1] + step / 2 for edge, step in zip(edges, steps, strict=True)]
-        look = {"colors": color, "linestyles": [linestyle], "linewidths": 1.7}
-        axes.contour(*centres, density.T, levels=levels, **look)
+        axes.contour(*centres, density.T, levels=levels, colors=color, linewidths=2.6)
 
 
 def gaussian_ellipses(axes, mean, covariance):
@@ -268,103 +349,196 @@ def latent_traversal(path, values, means, units):
     """How the decoder's mean of each data dimension moves while one latent unit runs.
 
     values: (T,) of the moving unit; means: (n_units, T, D); units: (n_units,) their indices from 0.
-    The dimensions that move most, at most seven, have a colour; panels name those that move there.
+    The dimensions that move most, at most seven, have a colour and a marker; the others are grey.
     """
     means = np.asarray(means)
-    move = np.ptp(means, axis=1)
-    leaders = np.argsort(-move.max(axis=0), kind="stable")[: len(LINES)]
-    low, high = means.min(), means.max()
-    margin = 0.06 * (high - low) or 1.0
-    with picture(path, height=0.6 + 3.0 * -(-len(units) // 2)) as figure:
+    move = np.ptp(means, axis=1).max(axis=0)
+    leaders = np.sort(np.argsort(-move, kind="stable")[: len(LINES)])
+    with picture(path, height=1.0 + 3.0 * -(-len(units) // 2)) as figure:
         axes = panels(figure, len(units), 2, sharey=True)
-        for ax, mean, moved, unit in zip(axes, means, move, units, strict=True):
-            ax.plot(values, mean, color="#BDBDBD", linewidth=0.9)
+        for ax, mean, unit in zip(axes, means, units, strict=True):
             for dim, line in zip(leaders, LINES, strict=False):
-                ax.plot(values, mean[:, dim], color=line["color"], linestyle=line["linestyle"])
-            named = leaders[moved[leaders] > 0.05 * move.max()]
-            for dim, y in zip(named, spread_apart(mean[-1, named], margin), strict=True):
-                look = {"va": "center", "fontsize": 9, "transform": ax.get_yaxis_transform()}
-                ax.text(1.01, y, f"x{dim + 1}", **look)
+                every = (dim % 3, max(1, len(values) // 6))  # not all markers above each other
+                ax.plot(values, mean[:, dim], label=f"x{dim + 1}", markevery=every, **line)
+            rest = np.delete(mean, leaders, axis=1)
+            ax.plot(values, rest, color="#BDBDBD", linewidth=0.9, zorder=1)
             ax.set(title=f"only z{unit + 1} moves", xlabel=f"z{unit + 1} (prior std)")
-            ax.set(xlim=(values[0], values[-1]), ylim=(low - margin, high + margin))
+            ax.set_xlim(values[0], values[-1])
         for ax in axes[::2]:
             ax.set_ylabel("mean of p(x|z) (data units)")
+        if len(leaders) < means.shape[2]:
+            axes[0].plot([], [], color="#BDBDBD", label="others")
+        legend_above(figure, axes[0])
 
 
-def spread_apart(positions, gap):
-    """The positions moved as little as needed to stand at least `gap` apart, in the same order."""
-    order = np.argsort(positions, kind="stable")
-    spread = np.array(positions, dtype=float)
-    for below, above in pairwise(order):
-        spread[above] = max(spread[above], spread[below] + gap)
-    return spread - np.sum(spread - positions) / max(1, len(spread))
-
-
-def beta_sweep(path, bound, linear, trained, staircase):
-    """The rate-distortion plane, and below it the number of active units over beta.
+def beta_sweep(path, bound, linear, trained, thresholds):
+    """The rate-distortion plane, and below it active units and cost over beta.
 
     bound: (distortion (P,), rate (P,)) of the Gaussian rate-distortion function.
-    linear: (distortion (L,), rate (L,)) of the best linear model over beta.
-    trained: (beta (K,), distortion (K,), rate (K,)) of the trained models.
-    staircase: (beta (B,), units (B,), beta (K,), units (K,)): predicted, then trained; beta > 0.
+    linear: (distortion (L,), rate (L,)) of the best linear VAE over beta.
+    trained: dict of arrays (K,) named as in report.json: beta, rate, distortion, active_units,
+    cost_gap (nats above the best linear VAE's cost, nan where that has no minimum), and standard
+    errors rate_se, distortion_se, cost_gap_se.
+    thresholds: the betas, rising, at each of which the best linear VAE gives up a unit.
     Distortion: squared error per data point, units of the data squared; rate: the KL term in nats.
     """
-    bound, linear, trained, staircase = (
-        [np.asarray(column, dtype=float) for column in columns]
-        for columns in (bound, linear, trained, staircase)
-    )
-    with picture(path, height=7.0) as figure:
-        plane, stairs = figure.subplots(2, height_ratios=[3, 2])
-        _rate_distortion(plane, bound, linear, *trained)
-        _staircase(stairs, *staircase)
+    trained = {name: np.asarray(column, dtype=float) for name, column in trained.items()}
+    with picture(path, height=7.6) as figure:
+        axes = figure.subplot_mosaic([["plane"] * 2, ["units", "cost"]], height_ratios=[5, 3])
+        _rate_distortion(axes["plane"], *np.asarray(bound), *np.asarray(linear), trained)
+        _plot_betas(axes["units"], trained, "beta", "active_units")
+        _plot_betas(axes["cost"], trained, "beta", "cost_gap")
+        _beta_axis(axes["units"], trained)
+        _beta_axis(axes["cost"], trained)
+        _staircase(axes["units"], thresholds)
+        axes["cost"].axhline(0, **LINEAR)
+        axes["cost"].set(title="cost above the best linear VAE's", ylabel=NATS)
+        columns = 1 + (len(trained["beta"]) > 10)
+        axes["plane"].legend(loc="upper right", ncols=columns, title="bars: ± 1 standard error")
 
 
-def _rate_distortion(axes, bound, linear, betas, distortion, rate):
-    bound_distortion, bound_rate = (values[np.argsort(bound[0])] for values in bound)
-    distortions = np.concatenate([distortion, linear[0], bound_distortion[-1:]])
-    right = 1.12 * np.nanmax(distortions)
+def _rate_distortion(axes, bound_distortion, bound_rate, distortion, rate, trained):
+    order = np.argsort(bound_distortion)
+    bound_distortion, bound_rate = bound_distortion[order], bound_rate[order]
+    distortions = np.concatenate([trained["distortion"], distortion, bound_distortion[-1:]])
+    right = 1.05 * np.nanmax(distortions)
     left = max(0.0, 1.2 * np.nanmin(distortions) - 0.2 * right)
-    top = 1.15 * np.nanmax(np.concatenate([rate, linear[1]])) or 1.0
+    top = 1.15 * np.nanmax(np.concatenate([trained["rate"], rate])) or 1.0
     # The bound falls: left of its first point no rate below that point's is possible either.
     edge = np.concatenate([[0.0], bound_distortion]), np.concatenate([bound_rate[:1], bound_rate])
-    axes.fill_between(*edge, color="#E4E4E4", linewidth=0, label="impossible for any model")
-    axes.plot(bound_distortion, bound_rate, color=BLACK, label="rate-distortion bound")
-    axes.plot(*linear, color=GREEN, linestyle="--", label="best linear model over β")
-    axes.plot(distortion, rate, "o", color=VERMILLION, label="trained")
-    shown = np.isfinite(distortion) & np.isfinite(rate)
-    scaled = (distortion[shown] - left) / (right - left), rate[shown] / top
-    for names, x, y in merged_labels(betas[shown], *scaled):
-        text = "β = " + ", ".join(f"{beta:g}" for beta in names)
-        look = {"fontsize": 9, "path_effects": HALO, "textcoords": "offset points"}
-        axes.annotate(text, (left + x * (right - left), y * top), (7, 5), **look)
+    axes.fill_between(*edge, color="#EEEEEE", linewidth=0, label="impossible for any model")
+    axes.plot(bound_distortion, bound_rate, label="rate-distortion bound", **LIMIT)
+    axes.plot(distortion, rate, label="best linear VAE over β", **LINEAR)
+    _plot_betas(axes, trained, "distortion", "rate")
     axes.set(xlim=(left, right), ylim=(-0.02 * top, top))
     axes.set_xlabel("distortion: squared error per data point (units of the data²)")
     axes.set_ylabel("rate: KL (nats per data point)")
-    axes.legend(loc="upper right")
 
 
-def _staircase(axes, betas, units, trained_betas, trained_units):
-    order = np.argsort(betas)
-    line = {"color": GREEN, "linestyle": "--", "drawstyle": "steps-mid"}
-    axes.plot(betas[order], units[order], label="best linear model", **line)
-    axes.plot(trained_betas, trained_units, "o", color=VERMILLION, label="trained")
-    axes.set(xscale="log", xlabel="β", ylabel="active units")
-    axes.set_ylim(-0.3, np.nanmax(np.concatenate([units, trained_units])) + 0.5)
-    axes.xaxis.set_major_locator(LogLocator(subs=[1, 2, 5]))
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter(NullFormatter())
+def _plot_betas(axes, columns, x, y):
+    """Points with error bars of 1 standard error, a marker for each beta, the same everywhere."""
+    betas = np.unique(columns["beta"])
+    for index, beta in enumerate(betas):
+        line = LINES[index % len(LINES)]
+        shown = columns["beta"] == beta
+        bars = [
+            columns[f"{name}_se"][shown] if f"{name}_se" in columns else None for name in (x, y)
+        ]
+        look = {"fmt": line["marker"], "color": line["color"], "markersize": 6.5, "capsize": 2.5}
+        if index >= len(LINES):
+            look["markerfacecolor"] = "none"
+        label = f"trained, β = {beta:g}"
+        axes.errorbar(columns[x][shown], columns[y][shown], *bars[::-1], label=label, **look)
+
+
+def _beta_axis(axes, trained):
+    """A scale of beta, logarithmic where it spans enough; what has no minimum is marked."""
+    low, high = trained["beta"].min(), trained["beta"].max()
+    wide = high > 4 * low
+    margin = 1.25 if wide else 1 + 0.1 * max(high / low - 1, 0.1)
+    axes.set(xlabel="β", xlim=(low / margin, high * margin))
+    if wide:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=[1, 2, 5]))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    if np.any((trained["beta"] < 1) & np.isnan(trained["cost_gap"])):
+        axes.axvspan(low / margin, 1, facecolor="white", edgecolor="#BBBBBB", hatch="///", zorder=0)
+        look = {"rotation": 90, "ha": "center", "va": "center", "path_effects": HALO}
+        x = np.sqrt(low / margin)
+        axes.text(x, 0.5, "no minimum", transform=axes.get_xaxis_transform(), **look)
+
+
+def _staircase(axes, thresholds):
+    """The active units of the best linear VAE: one fewer right of each threshold."""
+    left, right = axes.get_xlim()
+    edges = np.array([left, *thresholds, right])
+    units = np.arange(len(thresholds), -1, -1)
+    axes.stairs(units, np.maximum.accumulate(edges), baseline=None, **LINEAR)
+    for threshold, count in zip(thresholds, units, strict=False):
+        if left < threshold < right:
+            axes.text(threshold, count - 0.5, f" {threshold:.4g}", va="center", fontsize=9)
+    axes.set(title="active units", xlim=(left, right))
+    axes.set_ylim(-0.3, max(axes.get_ylim()[1], len(thresholds) + 0.3))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(loc="upper right")
 
 
-def merged_labels(names, x, y, reach=0.03):
-    """One (names, x, y) for each group of points closer than `reach` to its first point."""
-    groups = []
-    for name, *point in zip(names, x, y, strict=True):
-        near = (g for g in groups if np.hypot(g[1] - point[0], g[2] - point[1]) < reach)
-        group = next(near, None)
-        if group is None:
-            groups.append(([name], *point))
-        else:
-            group[0].append(name)
-    return groups
+def common_information(
+    path, curve, points, common_information, total_correlation, closed_form=None
+):
+    """What z leaves of the dependence, TC(x|z), against what it tells of x, I(x;z), in nats.
+
+    curve: (I (P,), TC (P,)) of the best linear VAE over beta; closed_form: the same where it is
+    known exactly. points: (beta, I, I_se, TC, TC_se) of each trained network.
+    common_information: Wyner's, the least I with TC 0. total_correlation: TC where I is 0.
+    """
+    names = ("beta", "information", "information_se", "dependence", "dependence_se")
+    columns = dict(zip(names, np.reshape(points, (-1, 5)).T, strict=True))
+    with picture(path, height=5.0) as figure:
+        axes = figure.subplots()
+        if closed_form is not None:
+            axes.plot(*closed_form, label="closed form", **LIMIT)
+        axes.plot(*curve, label="best linear VAE over β", **LINEAR)
+        ends = {"color": BLACK, "clip_on": False, "markersize": 11, "zorder": 4}
+        name = f"Wyner's common information, {common_information:.4g} nats"
+        axes.plot(common_information, 0, "*", label=name, **ends)
+        name = f"total correlation, {total_correlation:.4g} nats"
+        axes.plot(0, total_correlation, "*", markerfacecolor="white", label=name, **ends)
+        _plot_betas(axes, columns, "information", "dependence")
+        axes.set(xlim=(0, None), ylim=(0, None))
+        axes.set_xlabel("I(x;z): information of z on x (nats)")
+        axes.set_ylabel("TC(x|z): dependence that z leaves (nats)")
+        axes.legend(loc="upper right", title="bars: ± 1 standard error")
+
+
+def runs(path, groups, ylabel):
+    """Learning curves of several runs; runs that differ in the seed alone are one group.
+
+    groups: dict label -> (epochs (E,), values (n_runs, E)), drawn as median and range.
+    """
+    with picture(path, height=4.2) as figure:
+        axes = figure.subplots()
+        for index, (label, (epochs, values)) in enumerate(groups.items()):
+            line, count = LINES[index % len(LINES)], len(values)
+            label = f"{label} ({count} seeds: median, range)" if count > 1 else label
+            plot_history(axes, epochs, np.median(values, axis=0), line, label=label)
+            low, high = np.min(values, axis=0), np.max(values, axis=0)
+            axes.fill_between(epochs, low, high, color=line["color"], alpha=0.2, linewidth=0)
+        show_late_range(axes, *(np.ravel(v) for _, values in groups.values() for v in values))
+        axes.set_ylabel(ylabel)
+        legend_above(figure, axes, columns=1)
+
+
+def model_diagram(path):
+    """The model from the data to its cost: networks, distributions, and the terms of the ELBO."""
+    nodes = {  # column, row from below, text; the networks stand in grey
+        "x": (0.0, 1, "data x"),
+        "encoder": (1.4, 1, "encoder\nnetwork"),
+        "q": (3.1, 1, "q(z|x)\nmean, log std"),
+        "z": (4.9, 1, "z = mean\n+ std · ε"),
+        "decoder": (6.4, 1, "decoder\nnetwork"),
+        "p": (8.0, 1, "p(x|z)\nmean, log std"),
+        "epsilon": (4.9, 2, "ε ~ N(0, I)"),
+        "prior": (0.7, 0, "prior p(z)\nN(0, I)"),
+        "kl": (3.1, 0, "KL divergence\nKL[q(z|x) || p(z)]"),
+        "cost": (5.6, 0, "cost = β KL − log p(x|z)\nVAE: β = 1"),
+        "log_px_z": (8.0, 0, "log p(x|z)\nof the data x"),
+    }
+    arrows = (
+        "x encoder, encoder q, q z, epsilon z, z decoder, decoder p, q kl, prior kl, p log_px_z, "
+        "kl cost, log_px_z cost"
+    )
+    with picture(path, height=2.6) as figure:
+        axes = figure.subplots()
+        boxes = {}
+        for name, (x, y, text) in nodes.items():
+            fill = "#DDDDDD" if "network" in text else "white"
+            box = {"boxstyle": "round,pad=0.5", "facecolor": fill, "edgecolor": BLUE}
+            boxes[name] = axes.text(x, y, text, ha="center", va="center", fontsize=9, bbox=box)
+        for arrow in arrows.split(", "):
+            start, end = (boxes[name] for name in arrow.split())
+            look = {"arrowstyle": "-|>", "color": BLACK, "shrinkA": 0, "shrinkB": 1}
+            look |= {"patchA": start.get_bbox_patch(), "patchB": end.get_bbox_patch()}
+            axes.annotate("", end.get_position(), start.get_position(), arrowprops=look)
+        axes.set(xlim=(-0.6, 8.8), ylim=(-0.4, 2.4))
+        axes.axis("off")

@@ -1,9 +1,13 @@
-"""The final report of a run on Gaussian data: every figure beside its exact optimum, in nats.
+"""The final report of a run on Gaussian data: every number beside its reference, in nats.
 
 docs/report.md explains each key of report.json.
 """
 
+import dataclasses
+import math
+
 import numpy as np
+import tensorflow as tf
 
 from analysis import evaluation, figures, information, linear_vae, sampling
 from analysis.comparison import mardia_test, relative_error
@@ -12,11 +16,21 @@ from training import run_folder
 REPORT_ROWS = 20_000  # at most so many rows are evaluated, of each kind
 REPORT_Z = 2**20  # about so many draws of z for each kind
 COVARIANCE_SAMPLES = 100_000
+OPTIMUM_ROWS = 1_000_000  # at most so many training rows are drawn an optimum for
 CLEARLY_NOT_GAUSSIAN = 0.001  # a p-value of Mardia's test below this
-ROW_FIGURES = (  # means over rows, each with its standard error
-    "elbo_train elbo_held_out optimum gap gap_model gap_encoder log_px rate log_px_z distortion "
-    "cost_held_out cost_gap"
+ROW_METRICS = (  # means over rows, each with its standard error
+    "elbo_train elbo_held_out optimum gap gap_model gap_encoder log_px linear_log_px rate log_px_z "
+    "distortion cost_held_out cost_gap"
 ).split()
+EXACT = {  # key of the best linear VAE -> field of linear_vae.Optimum
+    "cost_exact": "cost",
+    "rate_exact": "kl",
+    "distortion_exact": "distortion",
+    "active_units_exact": "active_units",
+    "gap_model_exact": "gap_model",
+    "gap_encoder_exact": "gap_encoder",
+    "covariance_error_exact": "covariance_error",
+}
 
 
 def held_out_elbo(model, data, seed, epoch):
@@ -24,76 +38,81 @@ def held_out_elbo(model, data, seed, epoch):
     return evaluation.mean_elbo(model, data.x_held_out[:REPORT_ROWS], (seed, epoch))
 
 
-def best_linear(covariance, n_dim, beta, decoder_std):
-    """The best linear beta-VAE for data of this covariance; None where the cost has no minimum."""
-    if decoder_std == "learned" and beta >= 1:
-        return linear_vae.linear_optimum(covariance, n_dim, beta)
-    if decoder_std == "shared" and (beta >= 1 or (beta > 0 and n_dim < len(covariance))):
-        return linear_vae.shared_std_optimum(covariance, n_dim, beta)
-    if isinstance(decoder_std, float) and beta > 0:
-        return linear_vae.fixed_std_optimum(covariance, n_dim, beta, decoder_std)
-    return None
-
-
 def finish(run, data, beta):
     """Write everything a finished run leaves, report.json last; return the report."""
     args = run.args
     run.write_results(f"cost_function_{args.model}.dat")
-    report = make_report(run.model, data, beta, args.decoder_std, args.seed)
+    report = make_report(run.model, data, args, beta)
     report["seconds"] = round(sum(row["seconds"] for row in run.position.history), 3)
-    draw_figures(run.folder / "figures", run.position.history, run.model, data, report, args.seed)
+    draw_figures(run, data, report)
     run.log.add_pictures(args.n_epoch)
     run_folder.write_json(run.folder / "report.json", report)
     return report
 
 
-def make_report(model, data, beta, decoder_std, seed):
-    """The figures of a trained model, a dictionary. data: a data_processing.Data.
+def make_report(model, data, args, beta):
+    """The metrics of a trained model, a dictionary.
 
-    Without a known distribution the reference is the Gaussian fitted to the training rows; where
-    their covariance is singular there is none, and its figures are None.
+    data: a data_processing.Data. args: the flags of the run, of which data_path, decoder_std,
+    min_log_std and seed count. Without a known distribution the reference is the Gaussian fitted to
+    the training rows; where their covariance is singular there is none, and its metrics are None.
     """
-    x = data.x_held_out[:REPORT_ROWS]
-    train = evaluate(model, data.training_sample(REPORT_ROWS), (seed, 1))
-    held_out = evaluate(model, x, (seed, 2))
+    x, seed = data.x_held_out[:REPORT_ROWS], args.seed
+    decoder_std = args.decoder_std
+    train = evaluate(model, data.training_sample(REPORT_ROWS), (seed, 1), beta)
+    held_out = evaluate(model, x, (seed, 2), beta)
+    mean_z, log_std_z = evaluation.encode(model, x)
+    latent = evaluation.latent_information(mean_z, log_std_z, (seed, 3))
     rows = {
         "elbo_train": train.elbo,
         "elbo_held_out": held_out.elbo,
-        "log_px": held_out.log_px,
+        "log_px": held_out.log_px_corrected,
         "rate": held_out.kl,
         "log_px_z": held_out.log_px_z,
-        "gap_encoder": held_out.log_px - held_out.elbo,
+        "gap_encoder": held_out.log_px_corrected - held_out.elbo,
         "distortion": np.sum((x - sampling.reconstruct(model, x, seed, True)) ** 2, axis=1),
         "cost_held_out": beta * held_out.kl - held_out.log_px_z,
     }
-    report = {"beta": beta, **evaluation.latent_units(model, x).figures()}
     mean, covariance = data.reference()
-    report |= reference_figures(data, covariance)
-    best = None
-    if report["optimum_is"] is not None:
+    known = reference_metrics(data, covariance)
+    best, rest = None, {name: None for name in NEED_A_REFERENCE}
+    if known["optimum_is"] is not None:
         rows["optimum"] = information.log_density(x, mean, covariance)
         rows["gap"] = rows["optimum"] - held_out.elbo
-        rows["gap_model"] = rows["optimum"] - held_out.log_px
-        best = best_linear(covariance, model.n_dim, beta, decoder_std)
+        rows["gap_model"] = rows["optimum"] - rows["log_px"]
+        best = linear_vae.optimum(covariance, model.n_dim, beta, decoder_std, args.min_log_std)
+        rest = dependence_metrics(x, mean, covariance, mean_z, log_std_z, held_out.log_px_z)
+        rest |= covariance_metrics(model, covariance, seed)
+        common = information.common_information(covariance)
+        thresholds = linear_vae.beta_thresholds(covariance, model.n_dim, decoder_std)
+        rest["common_information"], rest["common_information_units"] = common.nats, common.units
+        rest["beta_thresholds"] = [float(beta) for beta in thresholds]
     if best is not None:
-        exact = linear_vae.cost_of_rows(best, beta, x, mean, covariance)
-        rows["cost_gap"] = rows["cost_held_out"] - exact
-    for name in ROW_FIGURES:
+        of_rows = linear_vae.cost_of_rows(best, beta, x, mean, covariance)
+        rows["cost_gap"] = rows["cost_held_out"] - of_rows
+    if args.data_path is not None:
+        rows["linear_log_px"] = linear_log_px(data, x, model.n_dim, decoder_std)
+
+    report = {"beta": beta, **evaluation.latent_units(model, x).metrics(), **known}
+    for name in ROW_METRICS:
         values = rows.get(name)
-        report[name] = None if values is None else float(np.mean(values))
+        report[name] = None if values is None else float(np.mean(values, dtype=np.float64))
         report[f"{name}_se"] = None if values is None else evaluation.standard_error(values)
+    # The next order of the bias of log p(x), after the first has been taken out.
+    bias = float(np.mean(held_out.log_px_se**4))
+    for name in ("log_px", "gap_model", "gap_encoder"):
+        if report[name] is not None:
+            report[f"{name}_se"] = math.hypot(report[f"{name}_se"], bias)
+    report["effective_samples"] = float(np.median(held_out.effective_samples))
+    report["log_px_draws"] = draws_of_z(len(x))
     report["elbo"] = report["elbo_held_out"]
     report["cost"] = best.cost + report["cost_gap"] if best else report["cost_held_out"]
-    report["cost_exact"] = best and best.cost
-    report["rate_exact"] = best and best.kl
-    report["distortion_exact"] = best and best.distortion
-    report["active_units_exact"] = best and best.active_units
-    generated = sampling.generate(model, COVARIANCE_SAMPLES, seed)
-    report["covariance_error"] = relative_error(np.cov(generated, rowvar=False), covariance)
-    return report
+    report["cost_se"] = report["cost_gap_se"] if best else report["cost_held_out_se"]
+    report |= {name: best and getattr(best, field) for name, field in EXACT.items()}
+    return report | latent.metrics() | rest
 
 
-def reference_figures(data, covariance):
+def reference_metrics(data, covariance):
     """What the Gaussian reference is, and for data of unknown distribution whether it applies."""
     if data.covariance is not None:
         return {"optimum_is": "exact", "gaussian_p": None, "gaussian_applies": True}
@@ -111,81 +130,213 @@ def reference_figures(data, covariance):
     return {"optimum_is": "estimate", "gaussian_p": p_value, "gaussian_applies": applies}
 
 
-def evaluate(model, x, seed):
-    n_samples = int(np.clip(REPORT_Z // len(x), 16, 1024))
-    return evaluation.evaluate(model, x, n_samples, seed)
+def linear_log_px(data, x, n_dim, decoder_std):
+    """log p(x) of the rows of x under the best linear VAE for the training rows, (N,), or None.
+
+    The linear VAE of highest likelihood: factor analysis for a learned std, probabilistic PCA for a
+    shared one. None: the training rows have a singular covariance.
+    """
+    mean, covariance = dataclasses.replace(data, mean=None, covariance=None).reference()
+    try:
+        best = linear_vae.optimum(covariance, n_dim, 1.0, decoder_std)
+    except ValueError:
+        return None
+    return information.log_density(x, mean, best.model_covariance)
+
+
+def draws_of_z(n_rows):
+    return int(np.clip(REPORT_Z // n_rows, 16, 1024))
+
+
+def evaluate(model, x, seed, beta):
+    return evaluation.evaluate(model, x, draws_of_z(len(x)), seed, beta)
+
+
+NEED_A_REFERENCE = (
+    "conditional_total_correlation conditional_total_correlation_se decoder_mismatch "
+    "decoder_mismatch_se covariance_error covariance_error_se common_information "
+    "common_information_units beta_thresholds"
+).split()
+
+
+def regress(inputs, outputs):
+    """Weights (a, b) and residuals (N, b) of the linear regression of outputs (N, b) on (N, a).
+
+    With them a covariance of the outputs follows from the known one of the inputs, without the
+    noise of which inputs were drawn: weights' C weights + that of the residuals.
+    """
+    inputs, outputs = inputs - inputs.mean(axis=0), outputs - outputs.mean(axis=0)
+    weights = np.linalg.lstsq(inputs, outputs, rcond=None)[0]
+    return weights, outputs - inputs @ weights
+
+
+def dependence_metrics(x, mean, covariance, mean_z, log_std_z, log_px_z):
+    """What z leaves of the dependence among the coordinates, and what the decoder costs beyond it.
+
+    TC(x|z) is that of the Gaussian with the second moments of the joint of data and encoder; data of
+    N(mean, covariance), with a linear encoder, have no other. decoder_mismatch is -log_px_z less
+    the sum of the conditional entropies h(x_j|z) of that Gaussian.
+    x: (N, data_dim). mean_z, log_std_z: of q(z|x), (N, n_dim). log_px_z: (N,).
+    """
+    x, mean_z, variances = np.float64(x) - mean, np.float64(mean_z), np.exp(2.0 * log_std_z)
+    weights, residuals = regress(x, mean_z)
+    noise = np.diag(variances.mean(axis=0, dtype=np.float64)) + residuals.T @ residuals / len(x)
+    cross = covariance @ weights
+    decoder = np.linalg.solve(weights.T @ cross + noise, cross.T)  # z -> E[x|z], (n_dim, data_dim)
+    left = covariance - cross @ decoder  # the covariance of x given z
+    # What each row adds to `left`, apart from what is known of x.
+    of_x, of_residuals = x - x @ weights @ decoder, residuals @ decoder
+    metric = np.diag(1.0 / np.diag(left)) - np.linalg.inv(left)
+    changes = np.sum(((of_residuals - 2.0 * of_x) @ metric) * of_residuals, axis=1)
+    changes += variances @ np.sum((decoder @ metric) * decoder, axis=1)
+
+    squares = (of_x - of_residuals) ** 2 + variances @ decoder**2
+    code = 0.5 * np.sum(np.log(2.0 * np.pi * np.diag(left)) + squares / np.diag(left), axis=1)
+    return {
+        "conditional_total_correlation": information.total_correlation(left),
+        "conditional_total_correlation_se": evaluation.standard_error(0.5 * changes),
+        "decoder_mismatch": float(np.mean(-log_px_z - code)),
+        "decoder_mismatch_se": evaluation.standard_error(-log_px_z - code),
+    }
+
+
+def covariance_metrics(model, covariance, seed):
+    """How far the covariance of the model's x is from the given one, relative, Frobenius norms.
+
+    z is drawn from the prior, whose moments are known; E[x|z] and Var(x|z) need no draws of x.
+    """
+    z = np.random.default_rng([seed, 4]).standard_normal((COVARIANCE_SAMPLES, model.n_dim))
+    blocks = np.array_split(z.astype(np.float32), -(-len(z) // evaluation.Z_BATCH))
+    parts = [model.decode(tf.constant(block)) for block in blocks]
+    means, log_stds = (np.concatenate(side).astype(np.float64) for side in zip(*parts, strict=True))
+    variances = np.exp(2.0 * log_stds)
+    weights, residuals = regress(z, means)
+    of_model = weights.T @ weights + residuals.T @ residuals / len(z)
+    of_model += np.diag(variances.mean(axis=0))
+    error = relative_error(of_model, covariance)
+    difference = of_model - covariance
+    slope = difference / max(np.linalg.norm(difference), 1e-300) / np.linalg.norm(covariance)
+    changes = np.sum(((2.0 * z @ weights + residuals) @ slope) * residuals, axis=1)
+    changes += variances @ np.diag(slope)
+    se = evaluation.standard_error(changes)
+    return {"covariance_error": float(error), "covariance_error_se": se}
 
 
 def print_report(report, folder):
     """The report of the run in `folder` on the screen."""
-    reference = reference_name(report)
+    reference, gap = reference_names(report)
     lines = [
         ("ELBO, training rows", "elbo_train"),
         ("ELBO, held-out rows", "elbo_held_out"),
-        (f"{reference} optimum, same rows", "optimum"),
-        ("gap to the optimum", "gap"),
+        (f"{reference}, same rows", "optimum"),
+        (gap, "gap"),
         ("  of the model", "gap_model"),
         ("  of the encoder", "gap_encoder"),
+        ("log p(x), held-out rows", "log_px"),
     ]
     if report["beta"] != 1:
-        lines.append((f"cost at beta {report['beta']:g}", "cost_held_out"))
-        lines.append(("gap to the best linear one", "cost_gap"))
-    print("\nnats per data point               mean   std. error")
+        lines.append((f"cost at beta {report['beta']:g}", "cost"))
+    lines += [
+        ("information of z on x", "mutual_information"),
+        ("dependence that z leaves", "conditional_total_correlation"),
+    ]
+    exact = {**report, "mutual_information_exact": report["rate_exact"]}
+    if report["gap_model_exact"] is not None:
+        exact["gap_exact"] = report["gap_model_exact"] + report["gap_encoder_exact"]
+    print("\nnats per data point               mean   std. error   best linear VAE")
     for label, name in lines:
         if report[name] is not None:
-            print(f"{label:<28}{report[name]:10.4f}{report[name + '_se']:13.4f}")
+            best = exact.get(f"{name}_exact")
+            best = "" if best is None else f"{best:18.4f}"
+            print(f"{label:<28}{report[name]:10.4f}{report[name + '_se']:13.4f}{best}")
     variances = report["variance_of_mean"]
     n_active = f"{report['active_units']} of {len(variances)}"
     print(f"active units: {n_active}, variance of E[z|x]", end=" ")
     print(*(f"{v:.3f}" for v in variances))
+    if report["common_information"] is not None:
+        nats, units = report["common_information"], report["common_information_units"]
+        print(f"common information: {nats:.4f} nats in {units} {'unit' if units == 1 else 'units'}")
     for remark in remarks(report):
         print(remark)
-    print(f"written to {folder}")
+    print(f"written to {folder}; open {folder / 'figures' / 'learning_curves.png'} first")
 
 
-def reference_name(report):
-    return "exact" if report["optimum_is"] == "exact" else "estimated"
+def reference_names(report):
+    """What the reference and the distance from it are called on the screen."""
+    if report["optimum_is"] == "exact":
+        return "exact optimum", "gap to the optimum"
+    if report["gaussian_applies"]:
+        return "estimated optimum", "gap to the estimate"
+    return "fitted Gaussian", "distance to the fit"
 
 
 def remarks(report):
-    """What a reader of the figures must know, a line each."""
+    """What a reader of the numbers must know, a line each."""
     if report["active_units"] == 0 and report["active_units_exact"] == 0:
-        yield "the posterior has collapsed to the prior; the best linear model does the same: right"
+        yield "the posterior has collapsed to the prior; the best linear VAE collapses too, as expected"
     elif report["active_units"] == 0:
-        yield "z carries nothing: the posterior is still the prior"
+        yield "z carries no information about x: the posterior is still the prior"
+    effective, draws = report["effective_samples"], report["log_px_draws"]
+    yield f"log p(x): {effective:.0f} of {draws} draws of z are effective (median)"
+    if effective < evaluation.ENOUGH_EFFECTIVE * draws:
+        yield "  too few: log p(x) may be too low, and the model's gap too large, by more than the error"
     if report["optimum_is"] is None:
         yield f"no Gaussian reference: {report['why']}"
     elif not report["gaussian_applies"]:
         yield "the data are clearly not Gaussian (Mardia's test, p " + (
-            f"{report['gaussian_p']:.1g}): the optimum above does not apply"
+            f"{report['gaussian_p']:.1g}): a good model exceeds the fitted Gaussian"
         )
     elif report["optimum_is"] == "estimate":
         yield "the optimum is an estimate: the Gaussian fitted to the training rows"
+    if report["linear_log_px"] is not None:
+        lead = report["log_px"] - report["linear_log_px"]
+        than = "above" if lead >= 0 else "below"
+        yield f"log p(x) is {abs(lead):.4f} nats {than} that of the best linear VAE (beta 1), " + (
+            f"{report['linear_log_px']:.4f} with the same n_dim"
+        )
 
 
-def draw_figures(folder, history, model, data, report, seed):
-    """The pictures of a finished run, into `folder`."""
+def draw_figures(run, data, report):
+    """The pictures of a finished run, into its folder figures/."""
+    folder, history, model, args = run.folder / "figures", run.position.history, run.model, run.args
     columns = ("epoch", "kl", "log_px_z", "elbo", "elbo_held_out")
+    x, (mean, covariance) = data.x_held_out[:REPORT_ROWS], data.reference()
+    optima = best = linear = None
+    if report["optimum"] is not None:
+        x_train = data.training_sample(OPTIMUM_ROWS)
+        optima = np.mean(information.log_density(x_train, mean, covariance)), report["optimum"]
+        best = linear_vae.optimum(
+            covariance, model.n_dim, report["beta"], args.decoder_std, args.min_log_std
+        )
+    if best is not None:
+        posterior = best.posterior_covariance
+        encoder = posterior @ best.weights.T / (report["beta"] * best.noise_variances)
+        linear = (x - mean) @ encoder.T, np.sqrt(np.diag(posterior))
     figures.learning_curves(
         folder / "learning_curves.png",
         *(np.array([row[name] for row in history]) for name in columns),
-        optimum=report["optimum"],
-        optimum_label=f"{reference_name(report)} optimum, held-out rows",
+        optima=optima,
+        optimum_label=reference_names(report)[0],
+        best_linear=best and (best.kl, best.log_px_z),
+        final_gap=(report["gap"], report["gap_se"]) if optima else None,
     )
-    x = data.x_held_out[:REPORT_ROWS]
     z_mean, z_log_std = evaluation.encode(model, x)
     figures.latent_plane(
-        folder / "latent_plane.png", z_mean, np.exp(z_log_std), report["variance_of_mean"]
+        folder / "latent_plane.png",
+        z_mean,
+        np.exp(z_log_std),
+        report["variance_of_mean"],
+        color=(x - mean) @ np.linalg.eigh(covariance)[1][:, -1],
+        linear=linear,
     )
     samples = {
         "data": x,
-        "decoder": sampling.generate(model, REPORT_ROWS, seed),
-        "encoder-decoder": sampling.reconstruct(model, x, seed),
+        "decoder": sampling.generate(model, REPORT_ROWS, args.seed),
+        "encoder-decoder": sampling.reconstruct(model, x, args.seed),
     }
     covariances = {name: np.atleast_2d(np.cov(s, rowvar=False)) for name, s in samples.items()}
     if data.covariance is not None:
         covariances = {"true": data.covariance} | covariances
-        del covariances["data"]
     figures.covariances(folder / "covariances.png", covariances)
     figures.pairwise_marginals(
         folder / "pairwise_marginals.png", samples, data.mean, data.covariance

@@ -1,11 +1,18 @@
-"""What is known exactly of Gaussian data: entropy, log-density, rate-distortion function.
+"""What is known exactly of Gaussian data: entropy, rate-distortion, Wyner's common information.
 
 Everything is in nats. A covariance is (data_dim, data_dim), symmetric and positive definite; a
-ValueError says what is wrong with one that is not.
+ValueError says what is wrong with one that is not. Derivations are in docs/theory.md.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import solve_triangular
+
+# A unit whose mean has a variance below this is none: such a rank is numerical. Where a unit
+# is just about to appear, the barrier leaves a variance of about the root of BARRIER_END.
+UNIT_VARIANCE = 1e-4
+BARRIER_END = 1e-10  # the duality gap left is data_dim / 2 times this
 
 
 def check_covariance(covariance):
@@ -77,3 +84,116 @@ def rate_distortion(covariance, distortion):
     corners = np.minimum(eigenvalues, eigenvalues[:, None]).sum(axis=1)
     level = np.interp(distortion, np.append(0.0, corners), np.append(0.0, eigenvalues))[..., None]
     return 0.5 * np.sum(np.log(np.maximum(eigenvalues, level) / level), axis=-1)
+
+
+def total_correlation(covariance):
+    """Total correlation of N(m, covariance): the sum of the entropies of its parts less its own.
+
+    The dependence among the coordinates (Watanabe 1960); 0 only where they are independent.
+    """
+    covariance = check_covariance(covariance)
+    return 0.5 * float(np.sum(np.log(np.diag(covariance))) - np.linalg.slogdet(covariance)[1])
+
+
+@dataclass(frozen=True, eq=False)
+class CommonInformation:
+    """Wyner's common information of N(m, C) and the proof that it is that.
+
+    nats: 1/2 log(det C / prod psi), the information of z on x. It lies at most duality_gap above
+        the common information, since psi is feasible for the problem and M for its dual.
+    units: the rank of C - Psi, the number of latent units that the solution takes.
+    noise_variances: psi, the diagonal of Psi, (data_dim,); C - Psi is positive definite, barely.
+    dual: M, (data_dim, data_dim), positive definite; at the exact solution M (C - Psi) = 0 and
+        M_jj = 1 / psi_j (the KKT conditions).
+    duality_gap: 1/2 [tr M C - data_dim - sum log(psi_j M_jj)] >= 0, with an allowance for rounding.
+    """
+
+    nats: float
+    units: int
+    noise_variances: np.ndarray
+    dual: np.ndarray
+    duality_gap: float
+
+
+def common_information(covariance):
+    """Wyner's common information of a Gaussian vector: how many nats explain its dependence.
+
+    The least I(x; z) of any z given which the coordinates of x are independent (Wyner 1975; Xu, Liu
+    & Chen 2013 for vectors). For N(m, C) it is the maximum-determinant problem
+
+        min 1/2 log(det C / prod psi_j)  over Psi = diag(psi) with C - Psi positive semi-definite,
+
+    convex in psi (docs/theory.md, section 6), solved by Newton's method on the barrier
+    log det(C - Psi) until duality_gap is data_dim * 5e-11. No best psi is ever 0, so there are no
+    Heywood cases; where C is so close to singular that rounding ends the search earlier (the
+    smallest eigenvalue of the correlations below about 1e-9) duality_gap says what is left.
+
+    Returns a CommonInformation.
+    """
+    covariance = check_covariance(covariance)
+    root = np.linalg.cholesky(covariance)
+    std = np.sqrt(np.diag(covariance))
+    smallest = np.linalg.eigvalsh(covariance / np.outer(std, std))[0]
+    psi, barrier, dual = 0.5 * smallest * std**2, 1.0, None
+    while barrier > BARRIER_END:
+        point = _central_point(root, psi, barrier)
+        if point is None:
+            break
+        psi, dual, barrier = *point, barrier / 10.0
+    excess, _ = _excess(root, psi)
+    terms = dual * (covariance - np.diag(psi))
+    rounding = np.finfo(float).eps * np.sum(np.abs(terms))
+    ratios = np.diag(dual) * psi  # 1 where M_jj = 1 / psi_j
+    return CommonInformation(
+        nats=float(np.sum(np.log(np.diag(root))) - 0.5 * np.sum(np.log(psi))),
+        units=int(np.sum(excess / (1.0 + excess) > UNIT_VARIANCE)),
+        noise_variances=psi,
+        dual=dual,
+        duality_gap=0.5 * float(np.sum(terms) + np.sum(ratios - 1.0 - np.log(ratios)) + rounding),
+    )
+
+
+def _excess(root, psi):
+    """Eigenvalues (falling) and vectors of Psi^-1/2 (C - Psi) Psi^-1/2; root is a root of C.
+
+    By singular values, which keep the digits of an eigenvalue near 0 beside those of large ones.
+    """
+    u, singular_values, _ = np.linalg.svd(root / np.sqrt(psi)[:, None])
+    return (singular_values - 1.0) * (singular_values + 1.0), u
+
+
+def _central_point(root, psi, barrier):
+    """psi that maximizes sum(log psi) + barrier * log det(C - Psi), by Newton's method.
+
+    psi: a start with C - Psi positive definite. Returns psi and the dual matrix M that its last
+    step implies; None where rounding spoils the steps.
+    """
+    for _ in range(100):
+        excess, u = _excess(root, psi)
+        if excess[-1] <= 0.0:
+            return None
+        inverse = (u / excess) @ u.T
+        slope = 1.0 - barrier * np.diag(inverse)
+        step = np.linalg.solve(np.eye(len(psi)) + barrier * inverse**2, slope)
+        decrement = np.sqrt(max(0.0, slope @ step) / barrier)
+        if decrement < 0.01:
+            dual = barrier * (inverse + inverse * step @ inverse)
+            return psi, dual / np.sqrt(np.outer(psi, psi))
+        # The damped step of a self-concordant function stays feasible; a full one is quicker.
+        psi = psi * (1.0 + step / (1.0 if decrement < 0.25 else 1.0 + decrement))
+    return None
+
+
+def pair_relaxed_common_information(rho, gamma):
+    """The least I(x; z) that leaves a Gaussian pair of correlation rho at most gamma of dependence.
+
+    Sula & Gastpar (arXiv:1912.07083), for any z, Gaussian or not: the relaxed common
+    information, Wyner's at gamma 0. rho in (-1, 1), gamma >= 0: numbers or arrays. In nats.
+    """
+    rho, gamma = np.abs(np.asarray(rho, np.float64)), np.asarray(gamma, np.float64)
+    if not np.all(rho < 1.0):
+        raise ValueError("rho must lie between -1 and 1")
+    if not np.all(gamma >= 0.0):
+        raise ValueError("gamma must be at least 0")
+    s = np.sqrt(-np.expm1(-2.0 * gamma))  # the correlation left, since gamma = -1/2 log(1 - s^2)
+    return np.maximum(0.0, np.arctanh(rho) - np.arctanh(s))

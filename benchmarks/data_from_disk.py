@@ -1,13 +1,14 @@
-"""Training from a file too large for memory against training in memory: rows a second, memory.
+"""Training from a file too large for memory against training in memory: rows per second, memory.
 
     python benchmarks/data_from_disk.py --folder FOLDER --table docs/large_data.md
 
 Makes a .npy file of known Gaussian rows in FOLDER (kept, and used again if it is there) and trains
 vae_main.py for one epoch at batch 1000, once with the rows left in the file and once with all of
-them in memory, each in a process of its own. 20 000 rows are held out. Memory is resident memory
-at its highest, above that after the imports. The figures of the file are those of a whole run with
-its report; in memory the run ends after the epoch, because its report would take several times the
-memory of the data.
+them in memory, each in a process of its own. 20 000 rows are held out. Memory is the process's own
+(RssAnon) at its highest, above that after the imports: the pages of the mapped file, which the
+system takes back when it needs them, do not count. The numbers of the file are those of a whole
+run with its report; in memory the run ends after the epoch, because its report would take several
+times the memory of the data.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -31,10 +33,10 @@ import tensorflow as tf
 import data_processing
 import vae_main
 from analysis import gaussian_report
-from training import large_data
+from training import tables
 
 HELD_OUT = 20_000
-ROWS_AT_ONCE = 10**6
+ROWS_PER_BLOCK = 10**6
 HEADING = "## What it costs"  # in the file of the table; what stands above it stays
 WAYS = {"file": 0, "memory": sys.maxsize}  # the rows' bytes from which on they stay in the file
 
@@ -44,31 +46,40 @@ def make_file(path, n_rows):
     mean, covariance = data_processing.known_gaussian()
     blocks = (
         data_processing.draw_gaussian(
-            mean, covariance, min(ROWS_AT_ONCE, n_rows - first), np.random.default_rng(first)
+            mean, covariance, min(ROWS_PER_BLOCK, n_rows - first), np.random.default_rng(first)
         )
-        for first in range(0, n_rows, ROWS_AT_ONCE)
+        for first in range(0, n_rows, ROWS_PER_BLOCK)
     )
     data_processing.save_blocks(path, blocks, (n_rows, len(mean)))
 
 
-def resident(kind):
-    """VmRSS (now) or VmHWM (the highest so far) of this process in MB."""
+def own_memory():
+    """The memory of this process without mapped files, in MB (Linux)."""
     for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(kind):
+        if line.startswith("RssAnon"):
             return int(line.split()[1]) * 1024 / 1e6
-    raise RuntimeError(f"/proc/self/status has no {kind}")
+    raise RuntimeError("/proc/self/status has no RssAnon")
+
+
+def watch(highest):
+    """Keeps the highest own_memory in highest[0], in a thread."""
+    while True:
+        highest[0] = max(highest[0], own_memory())
+        time.sleep(0.05)
 
 
 def train(way, path, n_rows, folder):
-    """One run in this process; prints its figures as JSON on the last line."""
-    large_data.LARGE_BYTES = WAYS[way]
-    figures = {"start": resident("VmRSS")}
+    """One run in this process; prints its results as JSON on the last line."""
+    tables.LARGE_BYTES = WAYS[way]
+    results = {"start": own_memory()}
+    highest = [results["start"]]
+    threading.Thread(target=watch, args=(highest,), daemon=True).start()
     whole_finish, began = gaussian_report.finish, time.monotonic()
 
     def finish(run, *args, **names):
         (epoch,) = run.position.history
-        figures["rows_per_second"] = (n_rows - HELD_OUT) / epoch["seconds"]
-        figures["loading"] = time.monotonic() - began - epoch["seconds"]
+        results["rows_per_second"] = (n_rows - HELD_OUT) / epoch["seconds"]
+        results["loading"] = time.monotonic() - began - epoch["seconds"]
         if way == "memory":
             raise SystemExit
         return whole_finish(run, *args, **names)
@@ -81,12 +92,12 @@ def train(way, path, n_rows, folder):
         )
     except SystemExit:
         pass
-    figures["memory"] = resident("VmHWM") - figures["start"]
-    print(json.dumps(figures))
+    results["memory"] = highest[0] - results["start"]
+    print(json.dumps(results))
 
 
-def figures_of(way, path, n_rows):
-    """The figures of `train` in a new process."""
+def results_of(way, path, n_rows):
+    """The results of `train` in a new process."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, "--way", way, "--folder", folder]
         command += ["--n_rows", str(n_rows), "--file", str(path)]
@@ -111,21 +122,21 @@ def main():
     if not path.exists():
         make_file(path, args.n_rows)
     lines = [
-        "| rows in | rows a second | memory above start-up, MB | before the first step, s |",
+        "| rows in | rows per second | memory above start-up, MB | before the first step, s |",
         "|---|---|---|---|",
     ]
     speeds = {way: [] for way in WAYS}
     for _ in range(args.rounds):
         for way in WAYS:
-            figures = figures_of(way, path, args.n_rows)
-            speeds[way].append(figures["rows_per_second"])
+            results = results_of(way, path, args.n_rows)
+            speeds[way].append(results["rows_per_second"])
             lines.append(
-                f"| {way} | {figures['rows_per_second']:.0f} | {figures['memory']:.0f} | "
-                f"{figures['loading']:.1f} |"
+                f"| {way} | {results['rows_per_second']:.0f} | {results['memory']:.0f} | "
+                f"{results['loading']:.1f} |"
             )
             print(lines[-1], flush=True)
     ratio = np.median(speeds["file"]) / np.median(speeds["memory"])
-    lines += ["", f"Rows a second from the file over those in memory (medians): {ratio:.3f}"]
+    lines += ["", f"Rows per second from the file over those in memory (medians): {ratio:.3f}"]
     print(lines[-1])
     if args.table:
         machine = f"{os.cpu_count()} CPUs, {platform.machine()}, TensorFlow {tf.__version__}"

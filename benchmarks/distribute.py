@@ -23,7 +23,7 @@ import quiet_tensorflow  # noqa: F401 - before TensorFlow is imported
 # isort: split
 import data_processing
 import vae_main
-from training import loop, random_streams
+from training import distribute, loop, random_streams
 from vae_models import VAE
 
 SIZES = {"data_dim": 10, "n_dim": 2, "hidden_widths": (128, 128)}  # of the default run
@@ -67,9 +67,9 @@ def paper():
         print(f"| {n} | {' | '.join(cells)} |")
 
 
-def measure_here(distribute, batch_size, rounds):
+def measure_here(kind, batch_size, rounds):
     """Median seconds of a step and of its drawing, printed as JSON by the chief."""
-    args = {"distribute": distribute, "batch_size": batch_size, "output_dir": "", "resume": False}
+    args = {"distribute": kind, "batch_size": batch_size, "output_dir": "", "resume": False}
     distribute.start(argparse.Namespace(**args))
     mean, covariance = data_processing.known_gaussian()
     rng = random_streams.stream(0, "draw")
@@ -90,7 +90,7 @@ def measure_here(distribute, batch_size, rounds):
     print(json.dumps([statistics.median(steps[1:]), statistics.median(draws[1:])]))
 
 
-def start(n, distribute, arguments):
+def start(n, kind, arguments):
     """The figures of measure_here in n processes on the loopback interface."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
     cluster = {"worker": [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]}
@@ -102,7 +102,7 @@ def start(n, distribute, arguments):
         config = {"cluster": cluster, "task": {"type": "worker", "index": i}}
         processes.append(
             subprocess.Popen(
-                [sys.executable, __file__, "here", "--distribute", distribute, *arguments],
+                [sys.executable, __file__, "here", "--distribute", kind, *arguments],
                 env={**environment, "TF_CONFIG": json.dumps(config)},
                 stdout=subprocess.PIPE,
                 text=True,
@@ -118,10 +118,10 @@ def measure(batch_sizes, rounds):
     for batch_size in batch_sizes:
         arguments = ["--batch_size", str(batch_size), "--rounds", str(rounds)]
         one = None
-        for n, distribute in [(1, "none"), (1, "multi_worker"), (2, "multi_worker")]:
-            step, draw = start(n, distribute, arguments)
+        for n, kind in [(1, "none"), (1, "multi_worker"), (2, "multi_worker")]:
+            step, draw = start(n, kind, arguments)
             one = one or step
-            name = f"{n}, no flag" if distribute == "none" else str(n)
+            name = f"{n}, no flag" if kind == "none" else str(n)
             print(
                 f"| {batch_size} | {name} | {step * 1000:.3f} | {step / one:.2f} | "
                 f"{draw * 1000:.3f} |",
@@ -141,8 +141,8 @@ def main():
     elif args.what == "measure":
         measure(args.batch_size, args.rounds)
     else:
-        distribute = None if args.distribute == "none" else args.distribute
-        measure_here(distribute, args.batch_size[0], args.rounds)
+        kind = None if args.distribute == "none" else args.distribute
+        measure_here(kind, args.batch_size[0], args.rounds)
 
 
 if __name__ == "__main__":

@@ -15,12 +15,12 @@ from analysis.figure_style import (
     show_late_range,
 )
 
-# Tol's "muted" scheme and a grey, told apart by colour-blind readers; in an order that gives
-# digits of like form (3 5 8, 4 7 9) colours far apart.
+# Tol's "muted" scheme, its two palest darkened, and a grey: told apart by colour-blind readers; in
+# an order that gives digits of like form (3 5 8, 4 7 9) colours far apart.
 TEN_COLORS = np.array(
     [
-        "#88CCEE",
-        "#DDCC77",
+        "#56A9DC",
+        "#C7A62C",
         "#AA4499",
         "#117733",
         "#332288",
@@ -42,13 +42,28 @@ def image_pairs(path, originals, reconstructions):
     """Originals (N, H, W), each with its reconstruction (N, H, W) below it, ten in a row."""
     pairs = np.stack([_in_rows(originals, 10), _in_rows(reconstructions, 10)], axis=1)
     tiles = pairs.reshape(-1, *pairs.shape[2:])
-    _tiles(path, tiles, rows=["data", "reconstruction"] * len(pairs))
+    _tiles(path, tiles, rows=[_name_of(originals), "reconstruction"] * len(pairs))
 
 
-def interpolation(path, images):
-    """Decoded images (pairs, steps, H, W) between two latent points, one way in each row."""
+def interpolation(path, images, ends):
+    """Decoded images (pairs, steps, H, W) between the latent points of two images, a pair per row.
+
+    ends: (pairs, 2, H, W), the two original images, drawn at the ends of each row.
+    """
     steps = [f"{step:.2g}" for step in np.linspace(0, 1, images.shape[1])]
-    _tiles(path, images, columns=steps, x_label="share of the way from the first z to the second")
+    name = _name_of(ends).replace(" ", "\n")
+    rows = np.concatenate([ends[:, :1], images, ends[:, 1:]], axis=1)
+    _tiles(
+        path,
+        rows,
+        columns=[name, *steps, name],
+        x_label="E[x|z], interpolation weight between the two E[z|x]",
+    )
+
+
+def _name_of(images):
+    """What data are called: a reader of a grey-scale data set wonders at black and white alone."""
+    return "binarized data" if np.isin(images, (0, 1)).all() else "data"
 
 
 def manifold(path, images, z_rows, z_columns):
@@ -108,43 +123,27 @@ def _tiles(path, images, rows=(), columns=(), x_label=None, y_label=None, title=
 
 
 def latent_scatter(path, z, labels, axis_labels):
-    """The plane of two latent units, each point and the name of its class in the class's colour.
+    """The plane of two latent units, each point drawn as the name of its class, in its colour.
 
     z: (N, 2); labels: (N,) class of each point, ten colours in turn; axis_labels: two strings.
     """
     z = np.asarray(z)
-    classes, index = np.unique(labels, return_inverse=True)
-    centres = np.array([np.median(z[index == number], axis=0) for number in range(len(classes))])
-    centres = pushed_apart(centres, 0.06 * np.ptp(z, axis=0).max())
-    with picture(path, height=6.4, width=6.8) as figure:
+    with picture(path, height=6.6, width=7.4) as figure:
         axes = figure.subplots()
-        axes.scatter(*z.T, s=7, c=TEN_COLORS[index % 10], alpha=0.6, linewidth=0)
-        for number, (name, centre) in enumerate(zip(classes, centres, strict=True)):
-            box = {"boxstyle": "circle,pad=0.15", "facecolor": "white", "linewidth": 2.5}
-            box["edgecolor"] = TEN_COLORS[number % 10]
-            look = {"ha": "center", "va": "center", "fontsize": 13, "weight": "bold"}
-            axes.text(*centre, str(name), bbox=box, **look)
+        for number, name in enumerate(np.unique(labels)):
+            look = {"color": TEN_COLORS[number % 10], "marker": f"${name}$", "linewidth": 0.4}
+            axes.scatter(*z[labels == name].T, s=32, label=f"class {name}", **look)
         axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1], aspect="equal")
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=1.5)
 
 
-def pushed_apart(points, distance):
-    """The points (C, 2) moved until each pair stands about `distance` apart, to read the names."""
-    angle = np.arange(len(points))
-    points = points + 1e-3 * distance * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    for _ in range(50):
-        between = points[:, None] - points[None]
-        length = np.linalg.norm(between, axis=-1, keepdims=True) + np.eye(len(points))[..., None]
-        overlap = np.maximum(distance - length, 0.0)
-        points = points + 0.5 * np.sum(between / length * overlap, axis=1)
-    return points
-
-
-def elbo_per_epoch(path, epochs, elbo_train, elbo_test):
-    """Training and test ELBO (E,) each, in nats per image, over epochs; nan where not evaluated."""
+def elbo_per_epoch(path, epochs, elbo_train, elbo_test, image="image"):
+    """Training and test ELBO (E,) each, in nats per `image`, over epochs; nan: not evaluated."""
     with picture(path, height=3.8) as figure:
         axes = figure.subplots()
-        plot_history(axes, epochs, elbo_train, TRAINING, label="training")
-        plot_history(axes, epochs, elbo_test, HELD_OUT, label="test")
+        name = "training: mean over the epoch, while the weights improve"
+        plot_history(axes, epochs, elbo_train, TRAINING, label=name)
+        plot_history(axes, epochs, elbo_test, HELD_OUT, label="test: after it, so ahead at first")
         show_late_range(axes, elbo_train, elbo_test)
-        axes.set(ylabel="ELBO (nats per image)")
+        axes.set(ylabel=f"ELBO (nats per {image})")
         legend_above(figure, axes)

@@ -28,6 +28,7 @@ def finish(run, images):
     image_figures.elbo_per_epoch(
         run.folder / "figures" / "elbo_per_epoch.png",
         *([row[name] for row in history] for name in ("epoch", "elbo", "elbo_held_out")),
+        image="image" if args.binarization == "none" else "binarized image",
     )
     run.log.add_pictures(args.n_epoch)
     run_folder.write_json(run.folder / "report.json", report)
@@ -35,12 +36,13 @@ def finish(run, images):
 
 
 def make_report(model, images, args):
-    """The figures of a trained model, a dictionary, each mean with its standard error `_se`."""
+    """The metrics of a trained model, a dictionary, each mean with its standard error `_se`."""
     x_train, x = images.x_train[:REPORT_ROWS], images.x_test
     if args.binarization == "dynamic":
-        x_train = image_data.binarize(x_train, stream(args.seed, "held_out", 1))
-    train = evaluation.evaluate(model, x_train, REPORT_Z, (args.seed, 1))
-    held_out = evaluation.evaluate(model, x, REPORT_Z, (args.seed, 2))
+        x_train = image_data.binarize(x_train, stream(args.seed, "binarize", 2))
+    train = evaluation.evaluate(model, x_train, REPORT_Z, (args.seed, 1), args.beta)
+    held_out = evaluation.evaluate(model, x, REPORT_Z, (args.seed, 2), args.beta)
+    latent = evaluation.latent_information(*evaluation.encode(model, x), (args.seed, 3))
     rows = {
         "elbo_train": train.elbo,
         "elbo_held_out": held_out.elbo,
@@ -52,10 +54,10 @@ def make_report(model, images, args):
     settings = {**vars(args), "data_dim": model.data_dim}
     report = {"beta": args.beta, "elbo_is": image_models.describe_bound(settings)}
     for name, values in rows.items():
-        report[name] = float(np.mean(values))
+        report[name] = float(np.mean(values, dtype=np.float64))
         report[f"{name}_se"] = evaluation.standard_error(values)
     report["elbo"] = report["elbo_held_out"]
-    return report | evaluation.latent_units(model, x).figures()
+    return report | latent.metrics() | evaluation.latent_units(model, x).metrics()
 
 
 def print_report(report, folder):
@@ -64,6 +66,8 @@ def print_report(report, folder):
         ("ELBO, training images", "elbo_train"),
         ("ELBO, test images", "elbo_held_out"),
         ("  KL", "rate"),
+        ("    information on x", "mutual_information"),
+        ("    aggregate from prior", "aggregate_kl"),
         ("  log p(x|z)", "log_px_z"),
     ]
     if report["beta"] != 1:
@@ -73,4 +77,8 @@ def print_report(report, folder):
         print(f"{label:<26}{report[name]:10.3f}{report[name + '_se']:13.3f}")
     print(f"the ELBO is {report['elbo_is']}")
     print(f"active units: {report['active_units']} of {len(report['variance_of_mean'])}")
-    print(f"written to {folder}")
+    least, most = report["mutual_information_at_least"], report["mutual_information"]
+    print(
+        f"the information of z on x lies between {least:.2f} and {most:.2f} nats (docs/report.md)"
+    )
+    print(f"written to {folder}; open {folder / 'figures' / 'elbo_per_epoch.png'} first")

@@ -1,6 +1,5 @@
 """Small runs of the Gaussian mains, made once and shared, and a model whose answers are exact."""
 
-import csv
 import os
 import shutil
 import warnings
@@ -8,13 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import SMALL, contents
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
-
-SMALL = (
-    "--data_dim 3 --n_dim 2 --n_width 5 --batch_size 4 --training_data_size 38 --n_epoch 3 "
-    "--lr 0.02 --seed 7"
-).split()  # 38 rows: nine batches of 4 and one of 2
 
 
 @pytest.fixture(scope="session")
@@ -66,53 +61,18 @@ def environment():
     return {name: value for name, value in os.environ.items() if not name.startswith("TF_CPP")}
 
 
-@pytest.fixture(scope="session")
-def contents():
-    """contents(folder): every file under it with its bytes, every folder with None."""
-
-    def call(folder):
-        return {
-            str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
-            for path in sorted(folder.rglob("*"))
-        }
-
-    return call
-
-
-@pytest.fixture(scope="session")
-def weights():
-    """weights(folder): the bytes of the weight files of a run, by name."""
-
-    def call(folder):
-        paths = [*folder.glob("Encoder_*.dat"), *folder.glob("Decoder_*.dat")]
-        return {path.name: path.read_bytes() for path in sorted(paths)}
-
-    return call
-
-
-@pytest.fixture(scope="session")
-def history():
-    """history(folder): the rows of history.csv as text, without the times."""
-
-    def call(folder):
-        with open(folder / "history.csv", newline="") as file:
-            rows = list(csv.DictReader(file))
-        return [{name: text for name, text in row.items() if name != "seconds"} for row in rows]
-
-    return call
-
-
 @pytest.fixture
 def plain_steps(monkeypatch):
     """Training runs without compiling, which would take longer than the steps of a small run."""
     from training import loop
 
     def compile_steps(training_step, model, optimizer):
-        def run_steps(x, epsilon, n_steps):
+        def iterate(chunk):
+            x, epsilon, n_steps = chunk
             pairs = zip(x[:n_steps], epsilon[:n_steps], strict=True)
             return np.array([training_step(model, optimizer, *pair) for pair in pairs])
 
-        return run_steps
+        return iterate
 
     monkeypatch.setattr(loop, "compile_steps", compile_steps)
 
@@ -120,22 +80,21 @@ def plain_steps(monkeypatch):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Every .npy file is large; blocks of 4 rows of 3 numbers, 5 blocks in a buffer."""
-    from training import large_data
+    from training import large_data, tables
 
-    monkeypatch.setattr(large_data, "LARGE_BYTES", 0)
+    monkeypatch.setattr(tables, "LARGE_BYTES", 0)
     monkeypatch.setattr(large_data, "BLOCK_BYTES", 50)
     monkeypatch.setattr(large_data, "BUFFER_BLOCKS", 5)
 
 
 @pytest.fixture
 def numbered(tmp_path):
-    """numbered(n): a LargeTable of the rows (k, -k, 0.5), k from 0 to n - 1."""
-    from training.large_data import LargeTable
+    """numbered(n): a mapped file of the rows (k, -k, 0.5), k from 0 to n - 1."""
 
     def call(n_rows):
         k = np.arange(n_rows, dtype=np.float32)
         np.save(tmp_path / "x.npy", np.stack([k, -k, np.full_like(k, 0.5)], axis=1))
-        return LargeTable(tmp_path / "x.npy")
+        return np.load(tmp_path / "x.npy", mmap_mode="r")
 
     return call
 
@@ -163,7 +122,7 @@ def ends(capsys):
 
 
 @pytest.fixture
-def refused(ends, contents, tmp_path, monkeypatch):
+def refused(ends, tmp_path, monkeypatch):
     """refused(main, argv): asserts the contract of wrong input; returns the line on stderr.
 
     The script runs in `tmp_path`, and no file under it may be made or changed.
@@ -182,14 +141,12 @@ def refused(ends, contents, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def run_copy(beta_run, vae_run, tmp_path):
-    """run_copy(script): a copy of the run folder that an after-training script works on."""
-    import beta_vae_after_training
+def run_copy(vae_run, tmp_path):
+    """run_copy(): a copy of a run's folder, without its checkpoints and pictures, to be changed."""
 
-    def call(script):
-        run = beta_run if script is beta_vae_after_training else vae_run
+    def call():
         unused = shutil.ignore_patterns("checkpoint", "figures")
-        return Path(shutil.copytree(run, tmp_path / "run", ignore=unused))
+        return Path(shutil.copytree(vae_run, tmp_path / "run", ignore=unused))
 
     return call
 

@@ -16,15 +16,13 @@ import signal
 import sys
 from pathlib import Path
 
-from benchmarks import kill_and_resume
-
-# isort: split
 import beta_vae_after_training
 import data_processing
 import mnist_vae_after_training
 import vae_decoder_sample_generation
 import vae_main
 from analysis import figure_style
+from tests import kill_and_resume
 from training import command_line, loop, run_folder
 
 MODULES = (
@@ -32,8 +30,6 @@ MODULES = (
     mnist_vae_after_training,
 )
 MAINS = {module.__name__: module.main for module in MODULES}
-
-
 FAULTS = {  # each with the run's folder
     "disk full": lambda _: resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10)),
     "folder removed": shutil.rmtree,
@@ -43,21 +39,21 @@ FAULTS = {  # each with the run's folder
 
 def let_happen(fault, place, folder):
     """Let a fault come just before the checkpoint or the file named by `place` is written."""
-    save, written_whole, numbers = loop.Run.save, run_folder.written_whole, itertools.count(1)
+    save, atomic_write, numbers = loop.Run.save, run_folder.atomic_write, itertools.count(1)
 
     def interrupted_save(run):
         if next(numbers) == place:
             FAULTS[fault](folder)
         save(run)
 
-    def interrupted_written_whole(path):
+    def interrupted_atomic_write(path):
         if Path(path).name == place:
             FAULTS[fault](folder)
-        return written_whole(path)
+        return atomic_write(path)
 
     loop.Run.save = interrupted_save
     for module in (run_folder, figure_style, data_processing):
-        module.written_whole = interrupted_written_whole
+        module.atomic_write = interrupted_atomic_write
 
 
 def answer(script, argv, fault):

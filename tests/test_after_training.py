@@ -5,13 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import contents, rows_of
 
 import beta_vae_after_training
 import vae_decoder_sample_generation
 import vae_main
-from analysis import evaluation
-from data_processing import get_data
-from training.run_folder import read_json
 from training.saved_model import load_model
 from vae_models import make_model
 
@@ -39,15 +37,8 @@ def test_the_seed_repeats_decoder_samples_and_draw_chooses_their_mean(copy_of, t
     folder = copy_of(vae_run)
 
     def samples(*flags):
-        argv = [
-            "--model_dir",
-            str(folder),
-            "--output",
-            str(tmp_path / "x.npy"),
-            "--n_samples",
-            "50",
-        ]
-        vae_decoder_sample_generation.main([*argv, *flags])
+        argv = ["--model_dir", folder, "--output", tmp_path / "x.npy", "--n_samples", "50", *flags]
+        vae_decoder_sample_generation.main([str(arg) for arg in argv])
         return np.load(tmp_path / "x.npy")
 
     first = samples("--seed", "3")
@@ -57,18 +48,60 @@ def test_the_seed_repeats_decoder_samples_and_draw_chooses_their_mean(copy_of, t
     assert (means.std(axis=0) < first.std(axis=0)).all()
 
 
-def test_after_training_writes_both_kinds_of_data_and_the_active_units(copy_of, beta_run, capsys):
+def test_without_an_output_the_samples_go_to_the_folder_of_the_model(copy_of, vae_run):
+    folder = copy_of(vae_run)
+    before = contents(folder)
+    vae_decoder_sample_generation.main(["--model_dir", str(folder), "--n_samples", "40"])
+    assert np.loadtxt(folder / "decoder_data.dat").shape == (40, 3)
+    after = contents(folder)
+    new = {"decoder_data.dat", str(Path("figures", "decoder_data.png"))}
+    assert after.keys() - before.keys() == new
+    assert {name: after[name] for name in before} == before
+
+
+@pytest.mark.parametrize("script", [vae_decoder_sample_generation, beta_vae_after_training])
+def test_the_scripts_take_the_runs_of_either_main(copy_of, vae_run, beta_run, script):
+    other = vae_run if script is beta_vae_after_training else beta_run
+    folder = copy_of(other)
+    script.main(["--model_dir", str(folder), "--n_samples", "30"])
+    name = "deco" if script is beta_vae_after_training else "decoder"
+    assert np.loadtxt(folder / f"{name}_data.dat").shape == (30, 3)
+
+
+def test_after_training_writes_both_kinds_of_data_and_tables_of_the_units(
+    copy_of, beta_run, data_file, capsys
+):
     folder = copy_of(beta_run)
     beta_vae_after_training.main(["--model_dir", str(folder), "--n_samples", "60"])
     assert np.loadtxt(folder / "deco_data.dat").shape == (60, 3)
     assert np.loadtxt(folder / "en_deco_data.dat").shape == (50, 3)
     shown = capsys.readouterr().out
-    data = get_data(read_json(folder / "config.json"))
-    x = np.concatenate([data.x_train, data.x_held_out])
-    units = evaluation.latent_units(load_model(folder, make_model)[0], x)
-    assert f"active units: {units.active.sum()} of 2" in shown
-    for variance in units.variance_of_mean:
-        assert f"{variance:.4f}" in shown
+    x = np.loadtxt(data_file, dtype=np.float32)
+    model, _ = load_model(folder, make_model)
+    mean, std = (part.numpy() for part in model.encode(x))
+    std = np.exp(std)
+
+    latent = rows_of(folder / "latent.csv")
+    assert list(latent[0]) == ["z1", "z2", "std1", "std2"]
+    found = [[float(text) for text in row.values()] for row in latent]
+    np.testing.assert_allclose(found, np.hstack([mean, std]), rtol=1e-4, atol=1e-5)
+
+    units = rows_of(folder / "active_units.csv")
+    assert [row["unit"] for row in units] == ["1", "2"]
+    kl = 0.5 * (mean**2 + std**2 - 1) - np.log(std)
+    expected = {"variance_of_mean": mean.var(axis=0), "kl": kl.mean(axis=0)}
+    expected |= {"variance_of_std": std.var(axis=0), "active": mean.var(axis=0) > 0.01}
+    for name, values in expected.items():
+        np.testing.assert_allclose([float(u[name]) for u in units], values, rtol=1e-3, atol=1e-6)
+    assert f"active units: {expected['active'].sum()} of 2" in shown
+
+    dimensions = rows_of(folder / "active_dimensions.csv")
+    assert [list(row) for row in dimensions] == 2 * [["unit", "x1", "x2", "x3"]]
+    z = np.random.default_rng(0).normal(size=(20_000, 1)).astype(np.float32)
+    for unit, row in enumerate(dimensions):  # the variance over its prior, by Monte Carlo
+        moved = model.decoder_mean(z * np.eye(2, dtype=np.float32)[unit]).numpy().var(axis=0)
+        found = [float(row[name]) for name in ("x1", "x2", "x3")]
+        np.testing.assert_allclose(found, moved, rtol=0.1, atol=1e-6)
     pictures = {path.name for path in (folder / "figures").iterdir()}
     assert pictures >= {"latent_traversal.png", "generated_data.png"}
 
@@ -78,11 +111,12 @@ def test_after_training_encodes_a_given_file_into_a_given_folder(copy_of, beta_r
     out.mkdir()
     x = 3.0 * np.random.default_rng(0).normal(size=(7, 3))
     np.savetxt(tmp_path / "mine.csv", x, delimiter=",")
-    before = sorted(path.name for path in folder.iterdir())
+    before = contents(folder)
     argv = ["--model_dir", folder, "--data_path", tmp_path / "mine.csv", "--output_dir", out]
     argv += ["--format", "npy", "--draw", "mean", "--n_samples", "20"]
     beta_vae_after_training.main([str(arg) for arg in argv])
-    assert sorted(path.name for path in folder.iterdir()) == before
+    assert contents(folder) == before
+    assert len(rows_of(out / "latent.csv")) == 7
     assert np.load(out / "deco_data.npy").shape == (20, 3)
     reconstructed = np.load(out / "en_deco_data.npy")
     model, _ = load_model(folder, make_model)

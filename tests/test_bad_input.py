@@ -4,148 +4,65 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
+import numpy as np
 import pytest
+from conftest import random_covariance
+from helpers import ROOT, SMALL, change_config, contents, read_json
 
+import beta_sweep
 import beta_vae_main
-import vae_decoder_sample_generation
 import vae_main
+from training import run_folder
 
-ROOT = Path(vae_main.__file__).parent
-MAINS = [vae_main, beta_vae_main]
-RUNS = {
-    "vae": (vae_main.main, []),
-    "beta_vae": (beta_vae_main.main, []),
-    "sweep": (beta_vae_main.main, ["--beta", "1", "2"]),
-}
+# The flags of the two mains are the same lines of code: see test_house.py.
+SCRIPTS = {"vae_main": vae_main.main, "beta_sweep": beta_sweep.main}
 
 
-def text_file(folder, text):
-    (folder / "x.dat").write_text(text)
-    return ["--data_path", folder / "x.dat", "--data_dim", "3", "--output_dir", folder / "out"]
+def text_file(folder, text, name="x.dat"):
+    (folder / name).write_text(text)
+    return str(folder / name)
 
 
-@pytest.mark.parametrize("main", [m.main for m in MAINS], ids=["vae_main", "beta_vae_main"])
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("", "no row"),
         ("# only a comment\n", "no row"),
-        ("1 2 3\n4 five 6\n", "line 2, column 2: 'five' is not a number"),
-        ("1 2 3\n4 5 6\n7 8 nan\n", "line 3, column 3"),
-        ("1 2 3\ninf 5 6\n", "line 2, column 1"),
-        ("1 2 3\n4 5\n", "line 2: has 2 columns"),
+        ("1 2 3\n4 five 6\n", "line 2"),
+        ("1 2 3\n4 5 6\n7 8 nan\n", "3, column 3"),
+        ("1 2 3\ninf 5 6\n", "2, column 1"),
+        ("1 2 3\n4 5\n", "line 2"),
         ("1 2\n3 4\n", "has 2 columns, --data_dim is 3"),
         ("1 2 3\n", "1 row"),
     ],
 )
-def test_a_data_file_that_is_no_table_is_refused_with_its_place(
-    refused, tmp_path, main, text, said
-):
-    line = refused(main, text_file(tmp_path, text))
+def test_a_data_file_that_is_no_table_is_refused_with_its_place(refused, tmp_path, text, said):
+    argv = ["--data_path", text_file(tmp_path, text), "--data_dim", "3"]
+    line = refused(vae_main.main, [*argv, "--output_dir", tmp_path / "out"])
     assert said in line
-    assert "x.dat" in line or "--" in line
+    assert "x.dat" in line or said == "1 row"
 
 
-@pytest.mark.parametrize("main", [m.main for m in MAINS], ids=["vae_main", "beta_vae_main"])
-def test_a_missing_data_file_is_refused(refused, tmp_path, main):
-    line = refused(main, ["--data_path", tmp_path / "no.dat", "--output_dir", tmp_path / "out"])
+def test_a_missing_data_file_is_refused(refused, tmp_path):
+    line = refused(vae_main.main, ["--data_path", tmp_path / "no.dat"])
     assert str(tmp_path / "no.dat") in line
 
 
-@pytest.mark.parametrize(("main", "beta"), RUNS.values(), ids=RUNS)
+@pytest.mark.parametrize("main", SCRIPTS.values(), ids=SCRIPTS)
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--training_data_size", "50"], "--training_data_size 50: of 50 rows"),
-        (["--training_data_size", "60"], "--training_data_size 60: of 50 rows"),
-        (["--data_size", "20", "--training_data_size", "30"], "of 20 rows"),
+        (["--training_data_size", "49"], "--training_data_size 49: must be between 2 and 48"),
+        (["--data_size", "20", "--training_data_size", "30"], "between 2 and 18"),
         (["--batch_size", "41"], "--batch_size 41: is above the 40 training rows"),
     ],
 )
 def test_sizes_that_the_data_cannot_give_are_refused(
-    refused, tmp_path, data_file, main, beta, flags, said
+    refused, tmp_path, data_file, main, flags, said
 ):
-    base = ["--data_path", data_file, "--data_dim", "3", "--output_dir", tmp_path / "out"]
-    assert said in refused(main, [*base, *flags, *beta])
-
-
-def test_another_data_dim_without_a_file_is_refused(refused, tmp_path):
-    argv = ["--data_dim", "3", "--data_size", "20", "--output_dir", tmp_path / "out"]
-    assert "--data_dim 3" in refused(vae_main.main, argv)
-
-
-SIZES = "--data_size --training_data_size --data_dim --n_dim --n_width --n_epoch --batch_size"
-WRONG = [(flag, value) for flag in SIZES.split() for value in ("0", "-3", "2.5", "many", "")]
-WRONG += [
-    (flag, value)
-    for flag in ("--lr", "--decoder_std", "--clip_norm")
-    for value in ("0", "-0.1", "nan", "inf", "-inf", "1e999", "small")
-]
-WRONG += [("--min_log_std", value) for value in ("-41", "nan", "low")]
-WRONG += [("--seed", value) for value in ("-1", "1.5", "2147483648", "x")]
-WRONG += [("--lr_schedule", "linear"), ("--optimizer", "lbfgs"), ("--data_size", "1")]
-WRONG += [("--lrr", "1"), ("--n_epo", "3"), ("--resume", "yes"), ("--n_dim", None)]
-
-
-@pytest.mark.parametrize("script", MAINS, ids=["vae_main", "beta_vae_main"])
-@pytest.mark.parametrize(("flag", "value"), WRONG)
-def test_a_wrong_flag_is_refused_by_name(refused, script, flag, value):
-    line = refused(script.main, [flag] if value is None else [f"{flag}={value}"])
-    assert "error: " in line
-    assert flag in line
-
-
-@pytest.mark.parametrize(
-    "beta", [["-1"], ["-0.5"], ["nan"], ["inf"], ["1", "-2"], ["2", "2.0"], ["big"], []]
-)
-def test_a_wrong_beta_is_refused(refused, beta):
-    assert "--beta" in refused(beta_vae_main.main, ["--beta", *beta])
-
-
-@pytest.mark.parametrize("content", [None, b'--output_dir "open', b"\xff\xfe\x00--lr", b"--lrr 1"])
-def test_a_file_of_flags_that_cannot_be_read_is_refused(refused, tmp_path, content):
-    if content is not None:
-        (tmp_path / "my.args").write_bytes(content)
-    line = refused(vae_main.main, [f"@{tmp_path / 'my.args'}"])
-    assert any(named in line for named in ("my.args", "--lrr", "--output_dir"))
-
-
-@pytest.mark.parametrize(("main", "beta"), RUNS.values(), ids=RUNS)
-@pytest.mark.parametrize("place", ["file", "file/out", "file/deep/out"])
-def test_an_output_folder_that_cannot_be_made_is_refused(
-    refused, tmp_path, data_file, main, beta, place
-):
-    (tmp_path / "file").write_text("mine")
-    argv = ["--data_path", data_file, "--data_dim", "3", "--batch_size", "4", *beta]
-    line = refused(main, [*argv, "--output_dir", tmp_path / place])
-    assert f"--output_dir {tmp_path / place}" in line
-
-
-@pytest.mark.parametrize(("main", "beta"), RUNS.values(), ids=RUNS)
-def test_a_folder_that_holds_results_is_left_as_it_is(refused, run_copy, data_file, main, beta):
-    folder = run_copy(vae_decoder_sample_generation)
-    argv = ["--data_path", data_file, "--data_dim", "3", "--batch_size", "4", *beta]
-    line = refused(main, [*argv, "--output_dir", folder])
-    assert str(folder) in line
-    assert "holds results already" in line
-
-
-def test_resuming_the_run_of_another_script_is_refused(refused, run_copy, data_file):
-    folder = run_copy(vae_decoder_sample_generation)
-    argv = ["--data_path", data_file, "--data_dim", "3", "--output_dir", folder, "--resume"]
-    assert "model vae, now beta_vae" in refused(beta_vae_main.main, [*argv, "--batch_size", "4"])
-
-
-@pytest.mark.parametrize("change", [{"n_epoch": None}, {"n_epoch": "3"}, {"n_epoch": [1]}])
-def test_resuming_from_a_damaged_config_is_refused(refused, run_copy, data_file, change):
-    folder = run_copy(vae_decoder_sample_generation)
-    config = json.loads((folder / "config.json").read_text()) | change
-    (folder / "config.json").write_text(json.dumps({k: v for k, v in config.items() if v}))
-    flags = "--data_dim 3 --n_width 5 --batch_size 4 --training_data_size 38 --lr 0.02 --seed 7"
-    argv = [*flags.split(), "--data_path", data_file, "--output_dir", folder, "--resume"]
-    assert "n_epoch" in refused(vae_main.main, [*argv, "--n_epoch", "3"])
+    base = ["--data_path", data_file, "--output_dir", tmp_path / "out"]
+    assert said in refused(main, [*base, *flags])
 
 
 def test_a_batch_larger_than_the_drawn_training_rows_is_refused(refused, tmp_path):
@@ -153,26 +70,151 @@ def test_a_batch_larger_than_the_drawn_training_rows_is_refused(refused, tmp_pat
     assert "--batch_size 9: is above the 8" in refused(vae_main.main, argv)
 
 
-def test_the_command_line_ends_with_its_status_and_one_line(
-    beta_run, contents, environment, tmp_path
+def test_another_data_dim_than_that_of_the_known_gaussian_is_refused(refused):
+    line = refused(vae_main.main, ["--data_dim", "3", "--data_size", "20"])
+    assert "--data_dim 3" in line
+    assert "covariance.dat has 10 dimensions" in line
+
+
+COVARIANCES = {
+    "not square": ("1 0 0\n0 1 0\n", "square"),
+    "not symmetric": ("1 0.5\n0.2 1\n", "symmetric"),
+    "indefinite": ("1 2\n2 1\n", "positive definite"),
+    "singular": ("1 1\n1 1\n", "positive definite"),
+    "a variance of zero": ("1 0\n0 0\n", "variance of 0"),
+    "a negative variance": ("1 0\n0 -2\n", "variance of -2"),
+    "not a number": ("1 nan\nnan 1\n", "NaN"),
+    "a word": ("1 0\n0 one\n", "line 2"),
+    "empty": ("", "no row"),
+    "another size than --data_dim": ("2 1\n1 2\n", "--data_dim 3"),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), COVARIANCES.values(), ids=COVARIANCES)
+def test_a_covariance_that_is_none_is_refused(refused, tmp_path, text, said):
+    argv = ["--covariance_path", text_file(tmp_path, text, "c.dat"), "--data_dim", "3"]
+    line = refused(vae_main.main, argv)
+    assert said in line
+    assert "c.dat" in line
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--mean_path", "m.dat"], "m.dat: has 2 numbers, the covariance 10"),
+        (["--mean_path", "m.dat", "--covariance_path", "c3.dat"], "has 2 numbers, the covariance"),
+        (["--mean_path", "no.dat"], "no.dat"),
+        (["--covariance_path", "no.dat"], "no.dat"),
+        (["--covariance_path", "c2.dat", "--data_path", "x.dat"], "has 3 columns"),
+    ],
+)
+def test_a_gaussian_of_another_size_than_the_data_or_missing_is_refused(
+    refused, tmp_path, flags, said
 ):
+    text_file(tmp_path, "1\n2\n", "m.dat")
+    for size in (2, 3):
+        np.savetxt(tmp_path / f"c{size}.dat", random_covariance(0, size))
+    text_file(tmp_path, 5 * "1 2 3\n")
+    assert said in refused(vae_main.main, flags)
+
+
+SIZES = "--data_size --training_data_size --data_dim --n_width --n_epoch --batch_size"
+WRONG = [("--n_dim", value) for value in ("0", "-3", "2.5", "many", "")]
+WRONG += [(flag, "0") for flag in SIZES.split()]
+WRONG += [("--lr", value) for value in ("0", "-0.1", "nan", "inf", "1e999", "small")]
+WRONG += [("--decoder_std", value) for value in ("-0.1", "inf", "1e-170", "small")]
+WRONG += [("--clip_norm", "0"), ("--min_log_std", "-41"), ("--min_log_std", "nan")]
+WRONG += [("--seed", value) for value in ("-1", "1.5", "2147483648")]
+WRONG += [("--lr_schedule", "linear"), ("--optimizer", "lbfgs"), ("--activation", "step")]
+WRONG += [("--lrr", "1"), ("--n_epo", "3"), ("--resume", "yes"), ("--n_dim", None)]
+WRONG += [("--n_width", None), ("--n_layers", "2")]
+
+
+@pytest.mark.parametrize(("flag", "value"), WRONG)
+def test_a_wrong_flag_is_refused_by_name(refused, flag, value):
+    line = refused(vae_main.main, [flag] if value is None else [f"{flag}={value}"])
+    assert "error: " in line
+    assert flag in line
+
+
+def test_one_wrong_width_of_several_is_refused(refused):
+    assert "--n_width" in refused(vae_main.main, ["--n_width", "5", "0"])
+
+
+@pytest.mark.parametrize("beta", [["-0.5"], ["nan"], ["inf"], ["1", "-2"], ["2", "2.0"], []])
+def test_a_wrong_beta_is_refused(refused, beta):
+    assert "--beta" in refused(beta_sweep.main, ["--beta", *beta])
+    if len(beta) < 2:
+        assert "--beta" in refused(beta_vae_main.main, ["--beta", *beta])
+
+
+def test_a_wrong_flag_of_a_sweep_is_refused_by_name(refused):
+    assert "--n_dim" in refused(beta_sweep.main, ["--beta", "1", "2", "--n_dim", "0"])
+    assert "--lrr" in refused(beta_sweep.main, ["--lrr", "1"])
+
+
+@pytest.mark.parametrize("content", [None, b'--output_dir "open', b"\xff\xfe\x00--lr", b"--lrr 1"])
+def test_a_file_of_flags_that_cannot_be_read_is_refused(refused, tmp_path, content):
+    if content is not None:
+        (tmp_path / "my.args").write_bytes(content)
+    line = refused(vae_main.main, [f"@{tmp_path / 'my.args'}"])
+    assert any(named in line for named in ("my.args", "--lrr", "--output_dir", "flag file"))
+
+
+@pytest.mark.parametrize("main", SCRIPTS.values(), ids=SCRIPTS)
+@pytest.mark.parametrize("place", ["file", "file/deep/out"])
+def test_an_output_folder_that_cannot_be_made_is_refused(refused, tmp_path, data_file, main, place):
+    (tmp_path / "file").write_text("mine")
+    argv = ["--data_path", data_file, *SMALL, "--output_dir", tmp_path / place]
+    assert f"--output_dir {tmp_path / place}" in refused(main, argv)
+
+
+@pytest.mark.parametrize("main", SCRIPTS.values(), ids=SCRIPTS)
+def test_a_folder_that_holds_results_is_left_as_it_is(refused, run_copy, data_file, main):
+    line = refused(main, ["--data_path", data_file, *SMALL, "--output_dir", run_copy()])
+    assert "holds results already" in line
+
+
+def test_resuming_the_run_of_another_script_is_refused(refused, run_copy, data_file):
+    argv = [*SMALL, "--data_path", data_file, "--output_dir", run_copy(), "--resume"]
+    assert "model vae, now beta_vae" in refused(beta_vae_main.main, argv)
+
+
+@pytest.mark.parametrize("n_epoch", [..., None, "3", [1]])
+def test_resuming_from_a_damaged_config_is_refused(refused, run_copy, data_file, n_epoch):
+    folder = run_copy()
+    change_config(folder, n_epoch=n_epoch)
+    argv = [*SMALL, "--data_path", data_file, "--output_dir", folder, "--resume"]
+    assert "n_epoch" in refused(vae_main.main, argv)
+
+
+def test_json_that_is_damaged_or_no_object_is_refused_by_name(tmp_path):
+    path = tmp_path / "config.json"
+    for damaged in ('{"a": 0.', "[1]", "null", "", "\ufeff{}", "\0\1", "[" * 100_000):
+        path.write_text(damaged, encoding="utf-8")
+        with pytest.raises(run_folder.InputError, match=r"config\.json: .*damaged"):
+            run_folder.read_json(path)
+
+
+def test_the_command_line_ends_with_its_status_and_one_line(vae_run, environment, tmp_path):
     """Real scripts in a real process; one process for all, because importing TensorFlow is slow."""
-    (Path(shutil.copytree(beta_run, tmp_path / "run")) / "Encoder_b2.dat").write_text("0.5\n")
-    (tmp_path / "x.dat").write_text("1 2\n3 x\n")
+    (shutil.copytree(vae_run, tmp_path / "run") / "Encoder_b2.dat").write_text("0.5\n")
+    text_file(tmp_path, "1 2\n3 x\n")
     cases = [
-        ("vae_main.py", ["--data_path", "no.dat"], 2, "vae_main.py: error: no.dat"),
-        ("vae_main.py", ["--data_path", "x.dat"], 2, "x.dat, line 2, column 2"),
-        ("beta_vae_main.py", ["--beta", "-1"], 2, "beta_vae_main.py: error: argument --beta"),
-        ("vae_decoder_sample_generation.py", ["--model_dir", "none"], 2, "none/config.json"),
-        ("beta_vae_after_training.py", ["--model_dir", "run"], 2, "Encoder_b2.dat: has shape"),
+        ("vae_main.py", ["--data_path", "no.dat"], 2, "no.dat"),
+        ("vae_main.py", ["--data_path", "x.dat"], 2, "line 2"),
+        ("beta_vae_main.py", ["--beta", "-1"], 2, "argument --beta"),
+        ("beta_sweep.py", ["--beta", "1", "1"], 2, "argument --beta"),
+        ("vae_decoder_sample_generation.py", ["--model_dir", "none"], 2, "none"),
+        ("beta_vae_after_training.py", ["--model_dir", "run"], 2, "Encoder_b2.dat"),
         ("beta_vae_main.py", ["--help"], 0, None),
     ]
     before = contents(tmp_path)
     code = """
-import json, runpy, sys
+import json, pathlib, runpy, sys
 for script, argv, *_ in json.loads(sys.argv[1]):
     sys.argv = [script, *argv]
-    sys.path[0] = script.rpartition("/")[0]
+    sys.path[0] = str(pathlib.Path(script).parent)
     try:
         runpy.run_path(script, run_name="__main__")
     except SystemExit as left:
@@ -187,9 +229,10 @@ for script, argv, *_ in json.loads(sys.argv[1]):
     for script, _, status, said in cases:
         if said is not None:
             line = next(lines)
+            assert line.startswith(f"{script}: error: ")
             assert said in line
-            assert script in line
         assert next(lines) == f"status {status}"
     assert list(lines) == []
     assert "usage: beta_vae_main.py" in result.stdout
     assert contents(tmp_path) == before
+    assert read_json(tmp_path / "run" / "config.json")["model"] == "vae"

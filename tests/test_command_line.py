@@ -1,65 +1,80 @@
 """Flags, their defaults, files of flags, and how a script leaves."""
 
-from pathlib import Path
-
+import numpy as np
 import pytest
+from helpers import ROOT
 
+import beta_sweep
 import beta_vae_after_training
 import beta_vae_main
+import data_processing
 import mnist_vae_after_training
 import mnist_vae_main
 import vae_decoder_sample_generation
 import vae_main
 from training import errors
 
-ROOT = Path(vae_main.__file__).parent
-RUN_FLAGS = (
-    "--data_path --data_size --training_data_size --data_dim --n_dim --n_width --n_epoch "
-    "--batch_size --lr --lr_schedule --optimizer --decoder_std --seed --output_dir --resume"
+GAUSSIAN_FLAGS = (
+    "--data_path --covariance_path --mean_path --data_size --training_data_size --data_dim "
+    "--standardize --no-standardize --n_dim --n_width --activation --decoder_std --min_log_std "
+    "--n_epoch --batch_size --lr --lr_schedule --optimizer --clip_norm --seed --output_dir "
+    "--resume --tensorboard --distribute"
 ).split()
+AFTER_FLAGS = "--model_dir --n_samples --draw --seed".split()
 SCRIPTS = {
-    vae_main: RUN_FLAGS,
-    beta_vae_main: [*RUN_FLAGS, "--beta"],
-    vae_decoder_sample_generation: ["--model_dir", "--n_samples", "--output", "--seed"],
-    beta_vae_after_training: ["--model_dir", "--n_samples", "--data_path", "--seed"],
+    vae_main: GAUSSIAN_FLAGS,
+    beta_vae_main: [*GAUSSIAN_FLAGS, "--beta"],
+    beta_sweep: "--beta --output_dir --resume".split(),
+    vae_decoder_sample_generation: [*AFTER_FLAGS, "--output"],
+    beta_vae_after_training: [*AFTER_FLAGS, "--data_path", "--output_dir", "--format"],
     mnist_vae_main: (
         "--data_path --n_dim --n_width --batch_size --n_epoch --lr --output_dir --beta --seed "
-        "--resume"
+        "--resume --activation --tensorboard --distribute"
     ).split(),
     mnist_vae_after_training: ["--model_dir", "--data_path", "--n_importance"],
 }
+GUIDELINES = {  # the guidelines' own settings
+    vae_main: {
+        "data_path": "data/input_data.dat", "training_data_size": 80, "standardize": False,
+        "batch_size": 5,
+    },
+    beta_vae_main: {
+        "covariance_path": "data/star_3_dominant.dat", "data_size": 1_000_000,
+        "training_data_size": 300_000, "data_dim": 3, "beta": 1.02, "batch_size": 1000,
+    },
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
-def test_help_names_every_flag_of_the_contract_with_its_default(script, capsys):
+def test_help_names_every_flag_of_the_contract_and_its_default(script, capsys):
     with pytest.raises(SystemExit) as left:
-        script.main(["--help"])
+        script.parse_arguments(["--help"])
     assert left.value.code == 0
     shown = capsys.readouterr().out
     for flag in SCRIPTS[script]:
         assert flag in shown
-    assert shown.count("(default:") >= len(SCRIPTS[script])
+    without = {"--resume", "--tensorboard", "--distribute"}
+    assert shown.count("default") >= len({*SCRIPTS[script]} - without) // 2
+    assert "(default: None)" not in shown
 
 
 def test_defaults_of_the_two_mains_are_the_same_and_those_of_the_contract():
     vae, beta_vae = (vars(main.parse_arguments([])) for main in (vae_main, beta_vae_main))
-    assert (vae.pop("output_dir"), beta_vae.pop("output_dir")) == (
-        "results/vae",
-        "results/beta_vae",
-    )
-    beta_vae.pop("beta")
+    for name in ("output_dir", "model"):
+        del vae[name], beta_vae[name]
+    assert beta_vae.pop("beta") == 4.0
     assert vae == beta_vae
-    expected = {"data_path": None, "data_size": 100_000, "data_dim": 10, "n_dim": 2, "n_width": 128}
-    expected |= {"decoder_std": None, "seed": 0, "resume": False}
+    expected = {"data_path": None, "data_size": 100_000, "data_dim": None, "n_dim": 2}
+    expected |= {"n_width": [128], "decoder_std": "learned", "seed": 0, "resume": False}
     assert {name: vae[name] for name in expected} == expected
 
 
-@pytest.mark.parametrize("script", [vae_main, beta_vae_main], ids=lambda script: script.__name__)
+@pytest.mark.parametrize("script", GUIDELINES, ids=lambda script: script.__name__)
 def test_the_guidelines_own_settings_can_be_read_from_a_file(script):
-    args = script.parse_arguments([f"@{ROOT / 'presets' / 'vae_guideline.args'}"])
-    expected = {"data_path": "data/input_data.dat", "training_data_size": 80}
-    expected |= {"batch_size": 5, "n_epoch": 2}
-    expected |= {"n_width": 128, "optimizer": "sgd", "lr": 0.001, "lr_schedule": "constant"}
+    preset = script.__name__.replace("_main", "_guideline.args")
+    args = script.parse_arguments([f"@{ROOT / 'presets' / preset}"])
+    expected = {"n_epoch": 2, "n_width": [128], "optimizer": "sgd", "lr": 0.001}
+    expected |= {"lr_schedule": "constant"} | GUIDELINES[script]
     assert {name: vars(args)[name] for name in expected} == expected
 
 
@@ -68,6 +83,44 @@ def test_flag_files_hold_comments_and_quotes_and_later_flags_win(tmp_path):
     path.write_text("# don't\n--lr 0.5 --n_dim 3  # a half\n\n--output_dir 'a b'\n")
     args = vae_main.parse_arguments([f"@{path}", "--n_dim", "4"])
     assert (args.lr, args.n_dim, args.output_dir) == (0.5, 4, "a b")
+
+
+def completed(n_rows, tmp_path, *flags):
+    """The flags of a run on a file of so many rows of 3 numbers, completed by its data."""
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(n_rows, 3)))
+    args = vae_main.parse_arguments(["--data_path", str(tmp_path / "x.npy"), *flags])
+    data_processing.get_data(args)
+    return args
+
+
+@pytest.mark.parametrize("n_rows", [4, 30, 100, 1700, 4000])
+def test_few_rows_train_in_small_batches_for_about_ten_thousand_steps(tmp_path, n_rows):
+    args = completed(n_rows, tmp_path)
+    n_train = min(n_rows * 8 // 10, n_rows - 2)
+    assert args.training_data_size == n_train
+    assert 1 <= args.batch_size <= max(1, n_train / 10)
+    assert args.batch_size <= 250
+    n_steps = args.n_epoch * -(-n_train // args.batch_size)
+    assert 9000 <= n_steps <= 11_000
+    given = completed(n_rows, tmp_path, "--batch_size", "2", "--n_epoch", "3")
+    assert (given.batch_size, given.n_epoch) == (2, 3)
+
+
+def test_the_default_data_train_in_batches_of_250_for_30_epochs_as_they_are():
+    args = vae_main.parse_arguments([])
+    data = data_processing.get_data(args)
+    assert (args.batch_size, args.n_epoch, args.training_data_size) == (250, 30, 80_000)
+    assert (args.data_dim, args.standardize, data.standardization) == (10, False, None)
+
+
+def test_files_are_standardized_unless_the_flag_says_no(tmp_path):
+    args = completed(30, tmp_path)
+    assert (args.data_dim, args.standardize) == (3, True)
+    assert completed(30, tmp_path, "--no-standardize").standardize is False
+    drawn = vae_main.parse_arguments(["--data_size", "30", "--standardize"])
+    data = data_processing.get_data(drawn)
+    np.testing.assert_allclose(data.standardization["mean"], data.x_train.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(data.standardization["std"], data.x_train.std(axis=0), rtol=1e-5)
 
 
 def test_a_script_that_is_stopped_leaves_by_its_own_status(ends):

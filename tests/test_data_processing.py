@@ -8,7 +8,7 @@ from scipy.stats import kstest
 
 import data_processing
 from data_processing import Batches, Data, InputError, prefetched
-from training.table_files import load_table
+from training.tables import load_table
 
 ROWS = np.arange(33, dtype=np.float32).reshape(11, 3)  # each row known by its first number
 

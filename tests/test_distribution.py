@@ -1,7 +1,7 @@
 """One run on several devices: the weights of one process, and clear ends."""
 
+import argparse
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -15,21 +15,24 @@ import beta_vae_main
 import mnist_vae_main
 import vae_main
 from training import distribute
+from training.errors import InputError
 
 ROOT = Path(vae_main.__file__).parent
 BATCH = ["--batch_size", "5"]  # of 38 rows on two replicas: 2 and 3 rows, of the last batch 1 and 2
-PARTS = (("train", 22), ("test", 6))  # images; the last batch has one: one device has none
-TWO_CPUS = """
+PARTS = (("train", 22), ("test", 6))  # images; the last batch has one: two devices of 3 have none
+THREE_CPUS = """
 import sys
 sys.path.insert(0, {root!r})
 import quiet_tensorflow
 import tensorflow as tf
 tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 3
 )
-import gaussian_report, image_figures
 import beta_vae_main, mnist_vae_main, vae_main
-gaussian_report.draw_figures = image_figures.elbo_per_epoch = lambda *_, **__: None
+from analysis import gaussian_report
+from images import figures
+from training import command_line
+gaussian_report.draw_figures = figures.elbo_per_epoch = lambda *_, **__: None
 gaussian_report.COVARIANCE_SAMPLES = 2000
 """
 
@@ -98,25 +101,28 @@ def test_two_workers_go_on_as_one_process_would_and_the_chief_alone_writes(
         )
 
 
-def test_a_dead_worker_ends_the_chief_in_one_line_and_one_process_goes_on(
-    start_workers, train, history, data_file, tmp_path
+@pytest.mark.parametrize(
+    ("act", "statuses", "said"),
+    [("kill", (1, -9), "a worker is lost"), ("terminate", (143, 143), "all work is")],
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="signals between processes are POSIX's")
+def test_a_worker_that_ends_ends_the_chief_in_one_line_and_one_process_goes_on(
+    start_workers, train, history, data_file, tmp_path, act, statuses, said
 ):
-    long = [*SMALL, *BATCH, "--lr_schedule", "constant", "--lr", "1e-5"]
-    flags = [*long, "--n_epoch", "60", "--data_path", data_file]
-    flags += ["--output_dir", str(tmp_path / "run")]
+    long = [*SMALL, *BATCH, "--lr_schedule", "constant", "--lr", "1e-5", "--n_epoch", "60"]
+    flags = [*long, "--data_path", data_file, "--output_dir", str(tmp_path / "run")]
     chief, worker = start_workers(flags, flags)
     assert any(line.startswith("    3 ") for line in chief.stdout)  # epoch 3 is over
-    worker.kill()
-    said = chief.communicate(timeout=60)[1]
-    assert chief.returncode == 1
-    (line,) = said.splitlines()
-    assert "a worker is lost" in line and "--resume" in line
-    train(vae_main.main, *long, "--n_epoch", "60", "--resume", folder=tmp_path / "run")
-    rows = history(tmp_path / "run")
-    assert [int(row["epoch"]) for row in rows] == list(range(1, 61))
+    getattr(worker, act)()
+    (line,) = chief.communicate(timeout=60)[1].splitlines()
+    worker.communicate(timeout=60)
+    assert (chief.returncode, worker.returncode) == statuses
+    assert said in line and "--resume" in line
+    train(vae_main.main, *long, "--resume", folder=tmp_path / "run")
+    assert [int(row["epoch"]) for row in history(tmp_path / "run")] == list(range(1, 61))
 
 
-def test_two_devices_of_one_machine_train_as_one_and_clip_the_averaged_gradient(
+def test_three_devices_of_one_machine_train_as_one_and_clip_the_averaged_gradient(
     environment, data_file, tmp_path
 ):
     gaussian = [*SMALL, *BATCH, "--data_path", data_file, "--clip_norm", "0.8"]
@@ -128,27 +134,21 @@ def test_two_devices_of_one_machine_train_as_one_and_clip_the_averaged_gradient(
     images += ["--data_path", str(tmp_path / "images.npz")]
     runs = {"vae": (vae_main, gaussian), "beta": (beta_vae_main, [*gaussian, "--beta", "3"])}
     runs["mnist"] = (mnist_vae_main, images)
-    code = TWO_CPUS.format(root=str(ROOT))
+    code = THREE_CPUS.format(root=str(ROOT))
     for name, (main, flags) in runs.items():
         for how in ([], ["--distribute", "mirrored"]):
             folder = str(tmp_path / "_".join([name, *how]))
             code += f"{main.__name__}.main({[*flags, '--output_dir', folder, *how]!r})\n"
+    small_batch = ["--batch_size", "2", "--distribute", "mirrored"]
+    code += f"command_line.run(lambda: vae_main.main({small_batch!r}))"
     command = [sys.executable, "-c", code]
-    subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
+    ended = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 2 and "3 replicas" in ended.stderr.splitlines()[-1], ended.stderr
     for name in runs:
-        two = tmp_path / f"{name}_--distribute_mirrored"
-        assert largest_difference(tmp_path / name, two) < 1e-5
+        three = tmp_path / f"{name}_--distribute_mirrored"
+        assert largest_difference(tmp_path / name, three) < 1e-5
     config = json.loads((tmp_path / "vae_--distribute_mirrored" / "config.json").read_text())
     assert config["distribute"] == "mirrored"
-
-
-@pytest.mark.parametrize("batch_size", [1, 2, 5, 7])
-def test_every_row_belongs_to_one_replica(batch_size):
-    parts = [distribute.rows_of_replica(batch_size, r, 3) for r in range(3)]
-    rows = [row for part, share in parts if share for row in range(batch_size)[part]]
-    assert rows == list(range(batch_size))
-    assert sum(share for _, share in parts) == pytest.approx(1.0)
-    assert all(len(range(batch_size)[part]) for part, _ in parts)  # none computes on nothing
 
 
 TASK = {"type": "worker", "index": 0}
@@ -160,11 +160,9 @@ TASK = {"type": "worker", "index": 0}
         None,
         "",
         "{",
-        [],
         {"cluster": {}},
         {"cluster": {"worker": ["a:1"]}},
         {"cluster": {"worker": "a:1"}, "task": TASK},
-        {"cluster": {"worker": ["a"]}, "task": TASK},
         {"cluster": {"worker": ["a:0"]}, "task": TASK},
         {"cluster": {"worker": ["a:1", "a:1"]}, "task": TASK},
         {"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": TASK},
@@ -182,19 +180,19 @@ def test_a_missing_or_damaged_tf_config_is_refused(refused, monkeypatch, config)
     assert "TF_CONFIG" in line and '"index": 0' in line
 
 
-def test_a_chief_may_stand_beside_the_workers():
+def test_a_chief_may_stand_beside_the_workers(monkeypatch):
     cluster = {"worker": ["b:2", "c:3"], "chief": ["a:1"]}
     config = {"cluster": cluster, "task": {"type": "worker", "index": 1}}
-    addresses, number = distribute.read_tf_config(json.dumps(config))
-    assert (addresses, number) == ([("a", 1), ("b", 2), ("c", 3)], 2)
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    assert distribute.read_tf_config() == (3, 2)
 
 
-def test_a_worker_that_never_comes_is_named(ends, monkeypatch):
-    monkeypatch.setenv("TF_CONFIG", tf_configs(2)[0])
-    monkeypatch.setattr(distribute, "SECONDS_TO_WAIT", 0.0)
-    missing = json.loads(os.environ["TF_CONFIG"])["cluster"]["worker"][1]
-    status, (line,) = ends(vae_main.main, ["--distribute", "multi_worker"])
-    assert status == 1 and f"{missing}: not there" in line
+def test_a_flag_that_is_not_the_chiefs_is_refused(monkeypatch):
+    flags = {"lr": 0.1, "n_width": [3, 5], "output_dir": "a"}
+    monkeypatch.setattr(distribute, "text_from_chief", lambda own: json.dumps(flags))
+    distribute.check_agreement(argparse.Namespace(**flags | {"output_dir": "b"}))
+    with pytest.raises(InputError, match=r"--lr 0.2: the chief has 0.1"):
+        distribute.check_agreement(argparse.Namespace(**flags | {"lr": 0.2}))
 
 
 def test_what_several_devices_do_not_do_is_refused(refused):

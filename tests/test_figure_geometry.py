@@ -1,11 +1,28 @@
 """Ranges, contours, ellipses and labels of the pictures lie where they should."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.patches import StepPatch
 
-from analysis import figures
+from analysis import figure_style, figures
 from images import figures as image_figures
+
+
+@pytest.fixture
+def drawn(monkeypatch, tmp_path):
+    """drawn(function, *arguments): the matplotlib Figure that the function would save."""
+    kept = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: kept.append(figure))
+    monkeypatch.setattr(figure_style, "written_whole", nullcontext)
+
+    def call(function, *arguments, **options):
+        function(tmp_path / "figure.png", *arguments, **options)
+        return kept.pop()
+
+    return call
 
 
 def test_late_range_holds_all_epochs_but_the_first_tenth():
@@ -20,7 +37,7 @@ def test_mass_contours_of_a_gaussian_sample_lie_at_one_and_two_std():
     axes = Figure().subplots()
     covariance = np.array([[2.0, 0.6], [0.6, 0.5]])
     sample = np.random.default_rng(0).multivariate_normal([0, 0], covariance, 100_000)
-    figures.mass_contours(axes, sample, "black", "-")
+    figures.mass_contours(axes, sample, "black")
     outer, inner = (path.vertices for path in axes.collections[0].get_paths())
     for radius, vertices in ((2, outer), (1, inner)):
         squared = np.sum(vertices @ np.linalg.inv(covariance) * vertices, axis=1)
@@ -45,22 +62,87 @@ def test_gaussian_ellipses_lie_at_one_and_two_std():
         np.testing.assert_allclose(squared, radius**2)
 
 
-def test_spread_apart_keeps_the_order_and_the_distance():
-    positions = np.array([0.3, 0.0, 0.31, 5.0])
-    spread = figures.spread_apart(positions, 0.2)
-    assert list(np.argsort(spread)) == list(np.argsort(positions))
-    assert np.diff(np.sort(spread)).min() >= 0.2 - 1e-12
-    np.testing.assert_array_equal(figures.spread_apart([0.0, 1.0], 0.2), [0.0, 1.0])
+def test_the_least_span_keeps_noise_small():
+    axes = Figure().subplots()
+    figures.show_late_range(axes, 3.0 + 0.01 * np.sin(np.arange(20)), [3.005], span=0.2)
+    low, high = axes.get_ylim()
+    assert high - low == pytest.approx(0.2)
+    assert low < 2.99 and high > 3.01
 
 
-def test_merged_labels_join_the_names_of_near_points():
-    groups = figures.merged_labels([1, 2, 4, 8], [0.0, 0.5, 0.501, 0.5], [1.0, 0.2, 0.2, 0.9])
-    assert groups == [([1], 0.0, 1.0), ([2, 4], 0.5, 0.2), ([8], 0.5, 0.9)]
+@pytest.mark.parametrize("betas", [[0.8, 9.0], [1.4, 2.3]])  # a logarithmic and a linear axis
+def test_the_staircase_jumps_at_the_thresholds(betas, drawn):
+    columns = {name: [0.5, 0.2] for name in "rate distortion active_units cost_gap".split()}
+    thresholds = [1.5, 2.0, 2.0, 7.0]
+    figure = drawn(
+        figures.beta_sweep,
+        ([1, 2], [1, 0]),
+        ([1, 2], [1, 0]),
+        columns | {"beta": betas},
+        thresholds,
+    )
+    axes = next(ax for ax in figure.axes if ax.get_title() == "active units")
+    stairs = next(patch for patch in axes.patches if isinstance(patch, StepPatch))
+    values, edges, _ = stairs.get_data()
+    left, right = axes.get_xlim()
+    for beta in np.random.default_rng(0).uniform(left, right, size=50):
+        shown = values[np.searchsorted(edges, beta) - 1]
+        assert shown == sum(beta < threshold for threshold in thresholds)
+    labels = {text.get_text().strip() for text in axes.texts}
+    assert labels == {f"{t:g}" for t in thresholds if left < t < right}
 
 
-def test_pushed_apart_points_do_not_cover_each_other():
-    points = np.array([[0.0, 0.0], [0.0, 0.0], [0.1, 0.0], [9.0, 9.0]])
-    pushed = image_figures.pushed_apart(points, 1.0)
-    between = np.linalg.norm(pushed[:, None] - pushed[None], axis=-1)
-    assert between[np.triu_indices(4, 1)].min() > 0.95
-    np.testing.assert_allclose(pushed[3], points[3], atol=2e-3)
+def test_runs_are_drawn_as_their_median_and_range(drawn):
+    values = np.array([[1.0, 5.0, 2.0], [3.0, 4.0, 9.0], [2.0, 6.0, 0.0]])
+    figure = drawn(figures.runs, {"n_dim 2": (np.array([1, 2, 3]), values)}, "ELBO")
+    (axes,) = figure.axes
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), [2.0, 5.0, 2.0])
+    corners = axes.collections[0].get_paths()[0].vertices
+    for epoch, low, high in [(1, 1.0, 3.0), (2, 4.0, 6.0), (3, 0.0, 9.0)]:
+        band = corners[corners[:, 0] == epoch, 1]
+        assert (band.min(), band.max()) == (low, high)
+
+
+def test_matched_units_undo_a_permutation_and_signs():
+    rng = np.random.default_rng(0)
+    reference = rng.normal(size=(40, 2))
+    hidden = np.column_stack([-reference[:, 1], rng.normal(size=40), reference[:, 0]])
+    mean, std = figures.matched(reference, hidden, np.array([0.1, 0.2, 0.3]))
+    np.testing.assert_array_equal(mean, reference)
+    np.testing.assert_array_equal(std, np.tile([0.3, 0.1], (40, 1)))
+
+
+def test_panels_of_covariances_are_differences_from_the_first(drawn):
+    true = np.array([[2.0, 0.5], [0.5, 1.0]])
+    figure = drawn(figures.covariances, {"true": true, "decoder": true + 0.01 * np.eye(2)})
+    reference, difference = (ax.images[0] for ax in figure.axes if ax.images)
+    np.testing.assert_array_equal(reference.get_array(), true)
+    np.testing.assert_allclose(difference.get_array(), 0.01 * np.eye(2), atol=1e-12)
+    assert difference.get_clim()[1] == pytest.approx(0.01)
+
+
+def test_the_final_gap_of_the_report_is_the_one_in_the_picture(drawn):
+    epochs, elbo = np.arange(1, 5), np.array([-5.0, -4.0, -3.5, -3.2])
+    figure = drawn(
+        figures.learning_curves,
+        epochs,
+        elbo,
+        elbo,
+        elbo,
+        elbo,
+        (-3.0, -3.1),
+        final_gap=(0.0987, 0.002),
+    )
+    axes = next(ax for ax in figure.axes if "gap" in ax.get_title())
+    assert "0.0987 ± 0.0020 nats" in axes.texts[0].get_text()
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), -3.1 - elbo)
+
+
+def test_an_interpolation_ends_at_its_two_images(drawn):
+    images, ends = np.full((1, 3, 4, 4), 0.5), np.stack([np.zeros((4, 4)), np.ones((4, 4))])
+    figure = drawn(image_figures.interpolation, images, ends[None])
+    sheet = figure.axes[0].images[0].get_array()
+    np.testing.assert_array_equal(sheet[:4, :4], ends[0])
+    np.testing.assert_array_equal(sheet[:4, -4:], ends[1])
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert labels == ["binarized\ndata", "0", "0.5", "1", "binarized\ndata"]

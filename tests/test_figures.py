@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -19,6 +20,9 @@ def coarse_pixels(monkeypatch):
     monkeypatch.setitem(figure_style.STYLE, "figure.dpi", 50)
 
 
+OPTIMA = (-11.9, -12.0)
+
+
 def history(seed, n_epoch=12):
     rng = np.random.default_rng(seed)
     epochs = np.arange(1, n_epoch + 1)
@@ -34,12 +38,23 @@ def history(seed, n_epoch=12):
 
 
 def draw_learning_curves(path, seed):
-    figures.learning_curves(path, **history(seed), optimum=-12.0)
+    known = {"optima": OPTIMA, "best_linear": (2.1, -9.9), "final_gap": (0.02, 0.003)}
+    figures.learning_curves(path, **history(seed), **known)
 
 
 def draw_latent_plane(path, seed):
     rng = np.random.default_rng(seed)
-    figures.latent_plane(path, rng.normal(size=(50, 3)), np.full((50, 3), 0.3))
+    linear = rng.normal(size=(50, 3)), np.array([0.3, 0.4, 0.5])
+    color = rng.normal(size=50)
+    z_mean = rng.normal(size=(50, 3))
+    figures.latent_plane(path, z_mean, np.full((50, 3), 0.3), color=color, linear=linear)
+
+
+def draw_latent_planes_over_beta(path, seed):
+    rng = np.random.default_rng(seed)
+    planes = [(rng.normal(size=(50, 3)), np.full((50, 3), 0.3)) for _ in range(7)]
+    samples, exact = rng.normal(size=(7, 40, 4)), (np.zeros(4), np.eye(4))
+    figures.latent_planes_over_beta(path, np.arange(7), planes, planes[0][0][:, 0], samples, exact)
 
 
 def draw_covariances(path, seed):
@@ -64,14 +79,41 @@ def draw_latent_traversal(path, seed):
     figures.latent_traversal(path, values, slopes * values[:, None], [0, 3])
 
 
-def draw_beta_sweep(path, seed):
-    beta = np.array([1.0, 2.0, 4.0])
+def sweep(seed=0, **columns):
+    """The columns of a sweep over three betas, the first without minimum."""
     rate = np.array([2.0, 1.0, 0.0]) + 0.1 * np.random.default_rng(seed).random(3)
-    distortion = np.array([1.0, 2.0, 3.0])
-    units = np.array([2, 1, 0])
-    bound = (np.array([0.5, 1.5, 3.0]), np.array([3.0, 1.0, 0.0]))
-    trained = (beta, distortion, rate)
-    figures.beta_sweep(path, bound, (distortion, rate), trained, (beta, units, beta, units))
+    columns = {
+        "beta": [0.5, 2.0, 4.0],
+        "rate": rate,
+        "distortion": [1.0, 2.0, 3.0],
+        "active_units": [2, 1, 0],
+        "cost_gap": [np.nan, 0.01, 0.002],
+    } | columns
+    errors = {f"{name}_se": np.full(len(rate), 0.1) for name in ("rate", "distortion", "cost_gap")}
+    return columns | {name: se[: len(columns["beta"])] for name, se in errors.items()}
+
+
+BOUND, LINEAR = ([0.5, 1.5, 3.0], [3.0, 1.0, 0.0]), ([1.0, 3.0], [2.0, 0.0])
+
+
+def draw_beta_sweep(path, seed):
+    figures.beta_sweep(path, BOUND, LINEAR, sweep(seed), [1.5, 3.0])
+
+
+def draw_common_information(path, seed):
+    curve = np.array([0.0, 0.5, 1.1]), np.array([0.7, 0.1, 0.0])
+    points = [(1.02, 1.0, 0.02, 0.02, 0.01), (1.5, 0.4 + 0.1 * seed, 0.03, 0.2, 0.01)]
+    figures.common_information(path, curve, points, 1.1, 0.7, closed_form=curve)
+
+
+def draw_runs(path, seed):
+    values = np.random.default_rng(seed).normal(size=(4, 12))
+    groups = {"n_dim 2": (np.arange(1, 13), values[:3]), "n_dim 3": (np.arange(1, 13), values[3:])}
+    figures.runs(path, groups, "ELBO")
+
+
+def draw_model_diagram(path, seed):
+    figures.model_diagram(path)
 
 
 def images(seed, *shape):
@@ -87,7 +129,7 @@ def draw_image_pairs(path, seed):
 
 
 def draw_interpolation(path, seed):
-    image_figures.interpolation(path, images(seed, 2, 6))
+    image_figures.interpolation(path, images(seed, 2, 6), images(seed, 2, 2).round())
 
 
 def draw_manifold(path, seed):
@@ -112,11 +154,15 @@ def draw_elbo_per_epoch(path, seed):
 PICTURES = [
     draw_learning_curves,
     draw_latent_plane,
+    draw_latent_planes_over_beta,
     draw_covariances,
     draw_pairwise_marginals,
     draw_marginals,
     draw_latent_traversal,
     draw_beta_sweep,
+    draw_common_information,
+    draw_runs,
+    draw_model_diagram,
     draw_image_grid,
     draw_image_pairs,
     draw_interpolation,
@@ -143,7 +189,7 @@ def test_a_picture_shows_its_input_and_leaves_matplotlib_as_it_was(draw, tmp_pat
     draw(one, seed=0)
     assert_is_a_picture(one)
     draw(other, seed=1)
-    assert one.read_bytes() != other.read_bytes()
+    assert one.read_bytes() != other.read_bytes() or draw is draw_model_diagram
     assert matplotlib.rcParams.copy() == before
 
 
@@ -156,12 +202,12 @@ def test_a_picture_has_pixels_enough_for_a_page_800_wide(tmp_path, monkeypatch):
 def test_import_changes_no_setting_and_loads_no_pyplot():
     script = (
         "import sys, matplotlib; before = matplotlib.rcParams.copy(); "
-        "import figures, image_figures; "
+        "import analysis.figures, images.figures; "
         "assert matplotlib.rcParams.copy() == before; "
         "assert not {'matplotlib.pyplot', 'tensorflow'} & set(sys.modules)"
     )
-    folder = figures.__file__.rpartition("figures.py")[0]
-    subprocess.run([sys.executable, "-c", script], cwd=folder or None, check=True)
+    root = Path(figures.__file__).parent.parent
+    subprocess.run([sys.executable, "-c", script], cwd=root, check=True)
 
 
 def test_an_error_on_the_way_leaves_the_old_picture_and_no_other_file(tmp_path, monkeypatch):
@@ -183,10 +229,10 @@ def test_an_error_on_the_way_leaves_the_old_picture_and_no_other_file(tmp_path, 
     assert matplotlib.rcParams.copy() == before
 
 
-@pytest.mark.parametrize("n_epoch, optimum", [(1, -12.0), (2000, -12.0), (2, None)])
-def test_learning_curves_of_any_length(n_epoch, optimum, tmp_path):
+@pytest.mark.parametrize("n_epoch, optima", [(1, OPTIMA), (2000, OPTIMA), (2, None)])
+def test_learning_curves_of_any_length(n_epoch, optima, tmp_path):
     path = tmp_path / "figure.png"
-    figures.learning_curves(path, **history(0, n_epoch), optimum=optimum)
+    figures.learning_curves(path, **history(0, n_epoch), optima=optima)
     assert_is_a_picture(path)
 
 
@@ -194,20 +240,20 @@ def test_learning_curves_leave_out_what_is_not_finite(tmp_path):
     path, run = tmp_path / "figure.png", history(0)
     run["elbo_held_out"][::2] = np.nan
     run["elbo"][-1] = -np.inf
-    figures.learning_curves(path, **run, optimum=-12.0)
+    figures.learning_curves(path, **run, optima=OPTIMA)
     assert_is_a_picture(path)
     nothing = np.full(12, np.nan)
-    figures.learning_curves(path, run["epochs"], nothing, nothing, nothing, nothing, optimum=-12.0)
+    figures.learning_curves(path, run["epochs"], nothing, nothing, nothing, nothing, optima=OPTIMA)
     assert_is_a_picture(path)
 
 
 def test_learning_curves_show_an_elbo_above_the_optimum(tmp_path):
     above, at = tmp_path / "above" / "figure.png", tmp_path / "at" / "figure.png"
     run = history(0)
-    figures.learning_curves(above, **run, optimum=-12.003)
+    figures.learning_curves(above, **run, optima=(-12.0, -12.003))
     assert_is_a_picture(above)
     run["elbo"] = run["elbo_held_out"] = np.full(12, -12.0)
-    figures.learning_curves(at, **run, optimum=-12.0)
+    figures.learning_curves(at, **run, optima=OPTIMA)
     assert_is_a_picture(at)
 
 
@@ -261,11 +307,24 @@ def test_a_constant_dimension_is_drawn(tmp_path):
 
 def test_a_sweep_of_one_beta_and_of_a_failed_run(tmp_path):
     path = tmp_path / "figure.png"
-    bound, linear = ([0.5, 3.0], [3.0, 0.0]), ([1.0, 3.0], [2.0, 0.0])
-    figures.beta_sweep(path, bound, linear, ([2], [1.5], [1.2]), ([1, 2], [1, 1], [2], [1]))
+    one = {name: column[1:2] for name, column in sweep().items()}
+    figures.beta_sweep(path, BOUND, LINEAR, one, [1.5])
     assert_is_a_picture(path)
-    failed = ([1, 2], [1.5, np.nan], [1.2, np.nan])
-    figures.beta_sweep(path, bound, linear, failed, ([1, 2], [1, 1], [1, 2], [1, np.nan]))
+    failed = sweep(rate=[np.nan, 1.0, 0.5], distortion=[np.nan, 2.0, 3.0])
+    figures.beta_sweep(path, BOUND, LINEAR, failed, [])
+    assert_is_a_picture(path)
+
+
+def test_common_information_without_a_trained_network(tmp_path):
+    path = tmp_path / "figure.png"
+    figures.common_information(path, ([0.0, 1.0], [0.5, 0.0]), [], 1.0, 0.5)
+    assert_is_a_picture(path)
+
+
+def test_latent_planes_of_one_unit_and_one_beta(tmp_path):
+    path = tmp_path / "figure.png"
+    z_mean = np.random.default_rng(0).normal(size=(40, 1))
+    figures.latent_planes_over_beta(path, [2.0], [(z_mean, np.full((40, 1), 0.5))])
     assert_is_a_picture(path)
 
 

@@ -1,46 +1,34 @@
-"""Training runs and sweeps of the two mains on Gaussian data, end to end."""
+"""Training runs and sweeps of the mains on Gaussian data, end to end."""
 
-import csv
-import json
+import argparse
 import sys
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import random_covariance
+from helpers import FEW_STEPS, PARAMETERS, history, read_json, rows_of, weights
 from scipy.stats import multivariate_normal
 
 import beta_sweep
 import beta_vae_main
+import data_processing
 import vae_decoder_sample_generation
 import vae_main
 from analysis import evaluation, gaussian_report
-from data_processing import get_data
 from training import loop
 from training.saved_model import load_model
 from vae_models import VAE, make_model
 
-PARAMETERS = [f"Encoder_{kind}{number}.dat" for number in "123" for kind in "Wb"] + [
-    f"Decoder_{kind}{number}.dat" for number in "456" for kind in "Wb"
-]
-FEW_STEPS = "--training_data_size 14 --n_epoch 1".split()  # three batches of 4 and one of 2
 SWEEP_COLUMNS = (
-    "beta cost cost_exact rate rate_exact distortion distortion_exact elbo active_units "
+    "beta cost cost_se cost_exact rate rate_exact distortion distortion_exact elbo active_units "
     "active_units_exact covariance_error"
 ).split()
 
 
-def read_json(path):
-    return json.loads(path.read_text())
-
-
-def rows_of(path):
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def data_of_run(folder):
-    return get_data(read_json(folder / "config.json"))
+    return data_processing.get_data(argparse.Namespace(**read_json(folder / "config.json")))
 
 
 def test_config_holds_every_setting_and_version_before_the_first_step(
@@ -51,14 +39,16 @@ def test_config_holds_every_setting_and_version_before_the_first_step(
 
     monkeypatch.setattr(loop, "compile_steps", lambda *_: no_step)
     monkeypatch.chdir(Path(data_file).parent)
-    flags = "--data_path x.dat --data_dim 3 --n_width 5 --batch_size 4 --lr 0.02".split()
+    flags = "--data_path x.dat --n_width 5 --batch_size 4 --lr 0.02".split()
     with pytest.raises(RuntimeError, match="first step"):
         vae_main.main([*flags, "--output_dir", str(tmp_path / "out")])
     config = read_json(tmp_path / "out" / "config.json")
     args = vars(vae_main.parse_arguments(flags))
     for name in ("resume", "output_dir"):
         del args[name]
-    assert {name: config[name] for name in args} == args | {"data_path": data_file}
+    data = {"data_path": data_file, "data_dim": 3, "training_data_size": 40, "standardize": True}
+    args |= data | {"n_epoch": 960}  # of ten batches each
+    assert {name: config[name] for name in args} == args
     assert config["model"] == "vae"
     for package in ("tensorflow", "keras", "numpy", "scipy"):
         assert config["versions"][package] == metadata.version(package)
@@ -70,22 +60,22 @@ def test_a_run_leaves_the_files_of_the_contract_and_no_others(vae_run):
     expected |= {"checkpoint", "figures", ".lock"}
     assert {path.name for path in vae_run.iterdir()} == expected
     pictures = {path.name for path in (vae_run / "figures").iterdir()}
-    assert pictures == {
+    assert pictures >= {
         f"{name}.png"
         for name in ("learning_curves", "latent_plane", "covariances", "pairwise_marginals")
     }
 
 
 def test_history_cost_function_and_report_agree(vae_run):
-    history = rows_of(vae_run / "history.csv")
-    assert list(history[0]) == ["epoch", "kl", "log_px_z", "elbo", "elbo_held_out", "seconds"]
-    assert [row["epoch"] for row in history] == ["1", "2", "3"]
-    terms = np.array([[float(row["kl"]), float(row["log_px_z"])] for row in history])
+    rows = rows_of(vae_run / "history.csv")
+    assert list(rows[0]) == ["epoch", "kl", "log_px_z", "elbo", "elbo_held_out", "seconds"]
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    terms = np.array([[float(row["kl"]), float(row["log_px_z"])] for row in rows])
     np.testing.assert_array_equal(np.loadtxt(vae_run / "cost_function_vae.dat"), terms)
-    elbos = [float(row["elbo"]) for row in history]
+    elbos = [float(row["elbo"]) for row in rows]
     np.testing.assert_allclose(elbos, terms[:, 1] - terms[:, 0], rtol=1e-12)
     seconds = read_json(vae_run / "report.json")["seconds"]
-    assert seconds == pytest.approx(sum(float(row["seconds"]) for row in history), abs=2e-3)
+    assert seconds == pytest.approx(sum(float(row["seconds"]) for row in rows), abs=2e-3)
 
 
 def test_the_report_agrees_with_itself_and_with_the_saved_weights(vae_run):
@@ -107,18 +97,17 @@ def test_the_report_agrees_with_itself_and_with_the_saved_weights(vae_run):
     assert report["rate"] == pytest.approx(again.kl.mean(), abs=1e-5)
 
 
-def test_beta_one_trains_exactly_as_the_vae(vae_run, beta_run, weights, history):
+def test_beta_one_trains_exactly_as_the_vae(vae_run, beta_run):
     assert weights(beta_run).keys() == set(PARAMETERS)
     assert weights(beta_run) == weights(vae_run)
     assert history(beta_run) == history(vae_run)
     terms = (vae_run / "cost_function_vae.dat").read_bytes()
     assert (beta_run / "cost_function_beta_vae.dat").read_bytes() == terms
-    assert read_json(beta_run / "config.json")["beta"] == 1.0
+    config = read_json(beta_run / "config.json")
+    assert (config["beta"], config["model"]) == (1.0, "beta_vae")
 
 
-def test_one_seed_repeats_a_run_to_the_bit_and_another_differs(
-    plain_steps, train, weights, history
-):
+def test_one_seed_repeats_a_run_to_the_bit_and_another_differs(plain_steps, train):
     """The runs that beta_run and the interrupted one repeat are compiled ones."""
     one, again, other = (train(vae_main.main, *FEW_STEPS, "--seed", seed) for seed in "778")
     assert weights(one) == weights(again)
@@ -127,29 +116,34 @@ def test_one_seed_repeats_a_run_to_the_bit_and_another_differs(
     assert history(one)[0]["kl"] != history(other)[0]["kl"]
 
 
-def test_beta_weighs_the_kl_in_training(plain_steps, train, weights, history):
+def test_beta_weighs_the_kl_in_training(plain_steps, train):
     flags = ["--training_data_size", "14", "--n_epoch", "2"]
     low, high = (train(beta_vae_main.main, *flags, "--beta", beta) for beta in ("0", "100"))
     assert weights(low) != weights(high)
     assert history(low)[-1]["kl"] > history(high)[-1]["kl"]
 
 
-def test_a_fixed_decoder_std_reaches_the_files_exactly(plain_steps, train):
-    folder = train(vae_main.main, *FEW_STEPS, "--decoder_std", "0.3")
-    last_w, last_b = (np.loadtxt(folder / f"Decoder_{kind}6.dat", np.float32) for kind in "Wb")
+@pytest.mark.parametrize("more", [[], ["--no-standardize"]], ids=["standardized", "raw"])
+@pytest.mark.parametrize("decoder_std", ["0.3", "shared"])
+def test_one_decoder_std_reaches_the_files(plain_steps, train, decoder_std, more):
+    folder = train(vae_main.main, *FEW_STEPS, "--decoder_std", decoder_std, *more)
+    last_w, last_b = (np.loadtxt(folder / f"Decoder_{kind}6.dat") for kind in "Wb")
     assert not last_w[:, 3:].any()
     assert last_w[:, :3].any()
-    np.testing.assert_array_equal(last_b[3:], np.full(3, np.log(np.float32(0.3))))
+    np.testing.assert_allclose(last_b[3:], last_b[3], rtol=1e-6)
+    if decoder_std == "0.3":
+        np.testing.assert_allclose(last_b[3:], np.log(0.3), rtol=1e-6)
     model, settings = load_model(folder, make_model)
-    assert settings["decoder_std"] == 0.3
-    assert len(set(np.ravel(model.decode(np.eye(2, dtype=np.float32))[1]))) == 1
+    assert str(settings["decoder_std"]) == decoder_std
+    log_std = np.ravel(model.decode(np.eye(2, dtype=np.float32))[1])
+    np.testing.assert_allclose(log_std, last_b[3], rtol=1e-5)
 
 
 def test_a_short_run_on_the_known_gaussian_lowers_the_cost_and_beats_an_untrained_model(
     tmp_path, monkeypatch
 ):
     monkeypatch.setattr(gaussian_report, "draw_figures", lambda *_: None)
-    flags = "--data_size 3000 --training_data_size 2500 --data_dim 10 --n_width 16 --lr 0.01"
+    flags = "--data_size 3000 --training_data_size 2500 --n_width 16 --lr 0.01"
     flags = [*flags.split(), "--batch_size", "50", "--n_epoch", "5"]
     folder = tmp_path / "run"
     vae_main.main([*flags, "--output_dir", str(folder)])
@@ -157,7 +151,7 @@ def test_a_short_run_on_the_known_gaussian_lowers_the_cost_and_beats_an_untraine
     assert elbos[0] < elbos[1] < elbos[-1]
     report = read_json(folder / "report.json")
     x = data_of_run(folder).x_held_out
-    untrained = evaluation.mean_elbo(VAE(10, 2, (16, 16)), x, seed=(0,))
+    untrained = evaluation.mean_elbo(VAE(10, 2, [16]), x, seed=(0,))
     assert report["elbo_held_out"] > untrained + 1.0
     without_z = -np.log(np.sqrt(2 * np.pi * np.e) * x.std(axis=0)).sum()  # independent Gaussians
     assert report["elbo_held_out"] > without_z
@@ -166,19 +160,47 @@ def test_a_short_run_on_the_known_gaussian_lowers_the_cost_and_beats_an_untraine
     assert report["active_units"] >= 1
 
 
-def sweep(train, *flags, folder=None):
-    beta = ["--beta", "4", "0.5"]
-    flags = [*FEW_STEPS, "--lr_schedule", "constant", *flags]
-    return train(beta_vae_main.main, *beta, *flags, folder=folder)
-
-
-def test_a_sweep_makes_a_folder_for_each_beta_and_a_table(
-    plain_steps, train, weights, capsys, tmp_path
+@pytest.mark.parametrize("with_mean", [True, False])
+def test_a_known_gaussian_beside_a_file_makes_its_optimum_exact(
+    plain_steps, train, tmp_path, with_mean
 ):
+    mean, covariance = [1.0, -2.0, 0.5], random_covariance(0)
+    np.savetxt(tmp_path / "c.dat", covariance)
+    np.savetxt(tmp_path / "m.dat", mean)
+    known = multivariate_normal(mean if with_mean else np.zeros(3), covariance)
+    x = known.rvs(50, random_state=0)
+    np.save(tmp_path / "x.npy", x)
+    flags = ["--data_path", str(tmp_path / "x.npy"), "--covariance_path", str(tmp_path / "c.dat")]
+    flags += ["--mean_path", str(tmp_path / "m.dat")] if with_mean else []
+    folder = train(vae_main.main, *FEW_STEPS, *flags)
+    report = read_json(folder / "report.json")
+    assert report["optimum_is"] == "exact"
+    x_held_out = data_of_run(folder).x_held_out
+    assert report["optimum"] == pytest.approx(known.logpdf(x_held_out).mean(), abs=1e-4)
+
+
+def test_rows_are_drawn_from_the_covariance_and_the_mean_of_the_files(tmp_path):
+    mean, covariance = [1.0, -2.0, 0.5], random_covariance(0)
+    np.savetxt(tmp_path / "c.dat", covariance)
+    np.savetxt(tmp_path / "m.dat", mean)
+    flags = ["--covariance_path", str(tmp_path / "c.dat"), "--data_size", "20000"]
+    for more, expected in [(["--mean_path", str(tmp_path / "m.dat")], mean), ([], np.zeros(3))]:
+        args = vae_main.parse_arguments([*flags, *more])
+        data = data_processing.get_data(args)
+        assert args.data_dim == 3
+        x, std = np.float64(data.x_train), np.sqrt(np.diag(covariance))
+        np.testing.assert_array_less(np.abs(x.mean(axis=0) - expected), 5 * std / len(x) ** 0.5)
+        error = np.abs(np.cov(x, rowvar=False) - covariance) / np.outer(std, std)
+        assert error.max() < 5 * (2 / len(x)) ** 0.5
+
+
+def sweep(train, *flags, folder=None):
+    flags = ["--beta", "4", "0.5", *FEW_STEPS, "--lr_schedule", "constant", *flags]
+    return train(beta_sweep.main, *flags, folder=folder)
+
+
+def test_a_sweep_makes_a_folder_for_each_beta_and_a_table(plain_steps, train, tmp_path):
     folder = sweep(train, folder=tmp_path / "sweep")
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1
-    assert "warning: beta 0.5" in lines[0]
     assert {p.name for p in folder.iterdir() if p.is_dir()} == {"beta_4", "beta_0.5", "figures"}
     assert (folder / "figures" / "beta_sweep.png").stat().st_size > 0
     table = rows_of(folder / "sweep.csv")
@@ -189,42 +211,44 @@ def test_a_sweep_makes_a_folder_for_each_beta_and_a_table(
         assert {*PARAMETERS, "cost_function_beta_vae.dat"} < {p.name for p in run.iterdir()}
         assert read_json(run / "config.json")["beta"] == float(row["beta"])
         report = read_json(run / "report.json")
+        report["cost_se"] = report.get("cost_se")
         for name, text in row.items():
             if report[name] is None:
                 assert text == "nan"
             else:
                 assert float(text) == report[name]
-    assert {name for name, text in table[0].items() if text == "nan"} == {
-        "cost_exact", "rate_exact", "distortion_exact", "active_units_exact"
-    }  # fmt: skip
-    assert "nan" not in table[1].values()
+    without = {name for name, text in table[0].items() if text == "nan"}
+    assert without >= {"cost_exact", "rate_exact", "distortion_exact", "active_units_exact"}
+    assert not [name for name, text in table[1].items() if text == "nan" and "_se" not in name]
     single = train(beta_vae_main.main, "--beta", "4", *FEW_STEPS, "--lr_schedule", "constant")
     assert weights(single) == weights(folder / "beta_4")
 
 
 def test_a_resumed_sweep_trains_what_is_missing_and_more_epochs(
-    plain_steps, train, weights, history, monkeypatch, tmp_path
+    plain_steps, train, monkeypatch, tmp_path
 ):
     folder = tmp_path / "sweep"
-    once, epochs = beta_vae_main.train, []
+    train_one, failing = beta_sweep.train, [4]
 
-    def second_fails(args, data, batches, beta, *rest):
-        if beta == 0.5 and not epochs:
+    def second_fails(beta, *rest):
+        if beta in failing:
             raise RuntimeError("power cut")
-        return once(args, data, batches, beta, *rest)
+        return train_one(beta, *rest)
 
-    monkeypatch.setattr(beta_vae_main, "train", second_fails)
+    monkeypatch.setattr(beta_sweep, "train", second_fails)
     monkeypatch.setattr(beta_sweep, "draw", lambda *_: None)
     with pytest.raises(RuntimeError, match="power cut"):
         sweep(train, folder=folder)
-    first = weights(folder / "beta_4")
-    epochs.append(1)
+    first = weights(folder / "beta_0.5")
+    failing.clear()
+    (folder / ".12.sweep.csv").write_text("beta,")  # what a sweep leaves that is killed in writing
     sweep(train, "--resume", folder=folder)
-    assert weights(folder / "beta_4") == first
+    assert not (folder / ".12.sweep.csv").exists()
+    assert weights(folder / "beta_0.5") == first
     assert len(rows_of(folder / "sweep.csv")) == 2
     sweep(train, "--n_epoch", "2", "--resume", folder=folder)
     assert [len(history(folder / name)) for name in ("beta_4", "beta_0.5")] == [2, 2]
-    assert weights(folder / "beta_4") != first
+    assert weights(folder / "beta_0.5") != first
 
 
 @pytest.mark.parametrize(
@@ -232,9 +256,8 @@ def test_a_resumed_sweep_trains_what_is_missing_and_more_epochs(
     [
         "--training_data_size 2 --batch_size 1",
         "--training_data_size 3 --batch_size 3",  # too few for a covariance
-        "--training_data_size 4",
         "--training_data_size 48 --batch_size 48",
-        "--n_dim 4",
+        "--n_dim 4 --n_width 6 5 4",
     ],
 )
 def test_odd_sizes_train_to_a_report(plain_steps, train, flags, recwarn):
@@ -261,8 +284,8 @@ def test_data_with_a_constant_column_train_to_a_report_without_a_reference(
     x = np.random.default_rng(0).normal(size=(50, 3))
     x[:, 1] = 2.0
     np.savetxt(tmp_path / "x.dat", x)
-    for main, flags in [(vae_main.main, []), (beta_vae_main.main, ["--beta", "1", "2"])]:
-        folder = train(main, *FEW_STEPS, "--data_path", str(tmp_path / "x.dat"), *flags)
+    flags = [*FEW_STEPS, "--data_path", str(tmp_path / "x.dat"), "--beta", "1", "2"]
+    folder = train(beta_sweep.main, *flags)
     report = read_json(folder / "beta_1" / "report.json")
     assert report["optimum"] is report["gap"] is report["cost_exact"] is None
     assert np.isfinite(report["elbo_held_out"])

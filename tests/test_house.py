@@ -1,13 +1,14 @@
-"""The rules that hold the house together: who imports whom, and importing does nothing."""
+"""The rules that hold the house together: who imports whom, what differs where, and portability."""
 
 import ast
+import difflib
+import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from helpers import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("training", "analysis", "images")
 GUIDELINE = {
     "vae_main", "vae_layers", "vae_models", "data_processing", "vae_decoder_sample_generation",
@@ -99,19 +100,89 @@ def test_the_training_loop_and_the_layers_know_neither_model_nor_cost():
 
 
 def test_run_time_packages_are_the_required_ones():
-    required = {"tensorflow", "keras", "numpy", "scipy", "matplotlib", "tqdm", "filelock"}
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    required = {re.match(r"[\w-]+", line)[0] for line in lines} | {"keras"}  # of TensorFlow
     outside = set().union(*IMPORTS.values()) - set(sys.stdlib_module_names) - MODULES.keys()
     assert outside <= required
 
 
 def test_no_private_name_of_another_package_is_used():
+    of_named_tuples = {"_replace", "_asdict", "_fields"}  # public, says the standard library
     for name, tree in MODULES.items():
         for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                assert not [a.name for a in node.names if a.name.startswith("_")], name
             private = isinstance(node, ast.Attribute) and node.attr.startswith("_")
-            if private and not node.attr.endswith("__"):
+            if private and not node.attr.endswith("__") and node.attr not in of_named_tuples:
                 assert isinstance(node.value, ast.Name) and node.value.id == "self", (
                     f"{name}, line {node.lineno}: {ast.unparse(node)}"
                 )
+
+
+POSIX_ONLY = {  # of modules that exist everywhere
+    "os": (
+        "fork forkpty pread pwrite preadv posix_fadvise posix_fallocate sched_getaffinity "
+        "sched_setaffinity getuid geteuid getgid getloadavg uname mkfifo wait waitid killpg setsid "
+        "chown sysconf O_DIRECT O_NONBLOCK"
+    ).split(),
+    "signal": (
+        "pthread_sigmask pthread_kill sigwait sigpending alarm setitimer siginterrupt SIGKILL "
+        "SIGSTOP SIGHUP SIGQUIT SIGUSR1 SIGUSR2 SIGCHLD SIGALRM SIGPIPE"
+    ).split(),
+    "time": ["tzset", "clock_gettime"],
+}
+POSIX_MODULES = set("fcntl resource termios tty pty pwd grp posix syslog readline".split())
+
+
+def test_no_name_that_only_posix_has_is_used():
+    for name, tree in MODULES.items():
+        assert not IMPORTS[name] & POSIX_MODULES, name
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                missing = POSIX_ONLY.get(node.value.id, [])
+                assert node.attr not in missing, f"{name}, line {node.lineno}: {node.attr}"
+            if isinstance(node, ast.ImportFrom) and node.module in POSIX_ONLY:
+                names = {alias.name for alias in node.names}
+                assert not names & set(POSIX_ONLY[node.module]), name
+
+
+def lines_of(module, function):
+    """The lines of a function without its comments."""
+    (found,) = (n for n in MODULES[module].body if getattr(n, "name", None) == function)
+    return ast.unparse(found).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("function", "vae_lines", "beta_vae_lines"),
+    [
+        (
+            "training_step",
+            ["def training_step(model, optimizer, x, epsilon):"]
+            + ["cost = cost_function(kl, log_px_z)"],
+            ["def training_step(model, optimizer, x, epsilon, beta):"]
+            + ["cost = cost_function(kl, log_px_z, beta)"],
+        ),
+        (
+            "parse_arguments",
+            ["command_line.add_run_arguments(parser, model='vae')"],
+            ["model('--beta', type=non_negative, default=4.0, help='weight of the KL divergence')"]
+            + ["command_line.add_run_arguments(parser, model='beta_vae')"],
+        ),
+        (
+            "main",
+            ["iterate = loop.compile_steps(training_step, model, optimizer)"]
+            + ["report = gaussian_report.finish(run, data, beta=1.0)"],
+            ["step = partial(training_step, beta=tf.constant(args.beta))"]
+            + ["iterate = loop.compile_steps(step, model, optimizer)"]
+            + ["report = gaussian_report.finish(run, data, beta=args.beta)"],
+        ),
+    ],
+)
+def test_the_two_mains_differ_in_beta_alone(function, vae_lines, beta_vae_lines):
+    sources = [lines_of(main, function) for main in ("vae_main", "beta_vae_main")]
+    differing = list(difflib.ndiff(*sources))
+    assert [line[2:].strip() for line in differing if line[0] == "-"] == vae_lines
+    assert [line[2:].strip() for line in differing if line[0] == "+"] == beta_vae_lines
 
 
 def test_importing_every_module_does_nothing_visible(tmp_path, environment):

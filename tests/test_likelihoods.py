@@ -57,12 +57,12 @@ def test_bernoulli_log_likelihood_stays_finite_for_logits_of_any_size():
 
 
 def test_a_bernoulli_model_starts_at_the_mean_of_each_pixel():
-    grey = np.uint8([[0, 255, 51, 255, 0, 102], [0, 255, 153, 255, 255, 102]])
+    x = np.uint8([[0, 255, 51, 255, 0, 102], [0, 255, 153, 255, 255, 102]])
     model = make("bernoulli")
-    model.start_at_pixel_means(image_data.pixel_means(grey, "dynamic"))
+    model.start_at_pixel_means(image_data.pixel_means(x, "dynamic"))
     at_origin = model.decoder_mean(np.zeros((1, 2), np.float32))[0]
     np.testing.assert_allclose(at_origin, [0.001, 0.999, 0.4, 0.999, 0.5, 0.4], rtol=1e-5)
-    np.testing.assert_allclose(image_data.pixel_means(grey // 255, "static")[:2], [0, 1])
+    np.testing.assert_allclose(image_data.pixel_means(x // 255, "static")[:2], [0, 1])
 
 
 def test_gaussian_log_likelihood_is_that_of_scipy_and_its_std_keeps_to_the_bound():
@@ -83,7 +83,7 @@ def test_the_squared_error_is_a_gaussian_of_variance_one_half_but_for_its_consta
     log_px_z = model.log_px_z(x, tf.constant(z)).numpy()
     np.testing.assert_allclose(log_px_z, -((x_rec - x) ** 2).sum(axis=1), rtol=1e-5)
     np.testing.assert_allclose(log_px_z - density, 6 / 2 * math.log(math.pi), rtol=1e-5)
-    assert "3.43 nats" in image_models.what_the_elbo_is({**SETTINGS, "likelihood": "squared_error"})
+    assert "3.43 nats" in image_models.describe_bound({**SETTINGS, "likelihood": "squared_error"})
 
 
 def test_the_kl_is_of_the_posterior_from_the_prior_and_not_the_other_way_round():
@@ -96,7 +96,7 @@ def test_the_kl_is_of_the_posterior_from_the_prior_and_not_the_other_way_round()
     np.testing.assert_allclose(kl, expected.sum(axis=1), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("likelihood", image_models.LIKELIHOODS)
+@pytest.mark.parametrize("likelihood", image_models.MODELS)
 def test_several_draws_of_z_give_the_mean_of_their_terms(likelihood):
     model, x, epsilon = make(likelihood), bits(BATCH, 6), noise(N_SAMPLES, BATCH, 2)
     kl, log_px_z = model.elbo_terms(x, epsilon)
@@ -105,7 +105,7 @@ def test_several_draws_of_z_give_the_mean_of_their_terms(likelihood):
     np.testing.assert_allclose(log_px_z, np.mean([s[1] for s in single], axis=0), rtol=1e-5)
 
 
-@pytest.mark.parametrize("likelihood", image_models.LIKELIHOODS)
+@pytest.mark.parametrize("likelihood", image_models.MODELS)
 def test_gradients_agree_with_finite_differences(likelihood, float64):
     model = make(likelihood)
     x, epsilon = np.float64(bits(BATCH, 6)), np.float64(noise(N_SAMPLES, BATCH, 2))
@@ -129,7 +129,7 @@ def test_gradients_agree_with_finite_differences(likelihood, float64):
         assert float(slope) == pytest.approx(np.sum(gradient * direction), rel=1e-5, abs=1e-7)
 
 
-@pytest.mark.parametrize("likelihood", image_models.LIKELIHOODS)
+@pytest.mark.parametrize("likelihood", image_models.MODELS)
 def test_samples_have_the_mean_and_the_variance_of_the_likelihood(likelihood):
     model, z = make(likelihood), tf.tile(tf.constant(noise(1, 2)), (40_000, 1))
     x = model.decoder_sample(z, (1, 2)).numpy()
@@ -155,7 +155,7 @@ def test_importance_sampling_is_exact_for_a_decoder_that_ignores_z():
     assert np.all(rows.log_px_se < 0.02)
 
 
-@pytest.mark.parametrize("likelihood", image_models.LIKELIHOODS)
+@pytest.mark.parametrize("likelihood", image_models.MODELS)
 def test_importance_sampling_agrees_with_quadrature_over_one_latent_unit(likelihood):
     model, x = make_with_wide_posterior(likelihood, n_dim=1), bits(BATCH, 6)
     for layer in model.decoder.network.layers:
@@ -169,12 +169,14 @@ def test_importance_sampling_agrees_with_quadrature_over_one_latent_unit(likelih
     assert np.all(rows.elbo < rows.log_px)
 
 
-def test_only_a_bernoulli_of_binarised_images_is_called_a_log_likelihood():
+def test_only_a_bernoulli_of_binarized_images_is_called_a_log_likelihood():
     def sentence(likelihood, binarization):
         settings = {**SETTINGS, "likelihood": likelihood, "binarization": binarization}
-        return image_models.what_the_elbo_is(settings)
+        return image_models.describe_bound(settings)
 
-    assert sentence("bernoulli", "none").startswith("not a bound on a log-likelihood: grey values")
+    assert sentence("bernoulli", "none").startswith(
+        "not a bound on a log-likelihood: pixel intensities"
+    )
     assert sentence("bernoulli", "dynamic") == sentence("bernoulli", "static")
     assert sentence("bernoulli", "static").startswith("a bound on the log-likelihood")
     assert "density" in sentence("gaussian", "none")

@@ -5,9 +5,10 @@ import itertools
 import numpy as np
 import pytest
 from conftest import random_covariance
+from scipy.optimize import minimize
 from sklearn.decomposition import FactorAnalysis
 
-from analysis.information import entropy
+from analysis.information import common_information, entropy
 from analysis.linear_vae import linear_optimum, shared_std_optimum
 
 N_DIM = 2
@@ -101,6 +102,84 @@ def test_no_pair_of_copied_coordinates_beats_the_optimum():
         left = np.diag(covariance)[rest] - np.sum(cross @ np.linalg.inv(block) * cross, axis=1)
         costs.append(entropy(block) + 0.5 * np.sum(np.log(2 * np.pi * np.e * left)))
     assert linear_optimum(covariance, 2).cost <= min(costs) + 1e-7
+
+
+def wishart(seed, data_dim, rows_per_dim=3):
+    """The covariance of white rows: at beta 1 many local minima, Heywood cases most of them."""
+    rows = np.random.default_rng(seed).normal(size=(rows_per_dim * data_dim, data_dim))
+    return np.cov(rows, rowvar=False)
+
+
+def profile_cost(log_variances, covariance, n_dim, beta):
+    """Eq. (5) and (6) of docs/theory.md, written out again."""
+    root = np.linalg.cholesky(covariance) / np.sqrt(beta * np.exp(log_variances))[:, None]
+    u, singular_values, _ = np.linalg.svd(root)
+    coded = np.maximum(singular_values**2, 1.0)
+    coded[n_dim:] = 1.0
+    left = singular_values**2 / coded
+    cost = np.sum(np.log(2 * np.pi) + log_variances + beta * (np.log(coded) + left))
+    return 0.5 * cost, 0.5 - 0.5 * beta * u**2 @ left
+
+
+def lowest_of_many_starts(covariance, n_dim, beta, n_starts):
+    """The profile cost by scipy's L-BFGS-B from random starts, some coordinates copied."""
+    rng = np.random.default_rng(23)
+    upper = np.log(np.diag(covariance))
+    conditional = -np.log(np.diag(np.linalg.inv(covariance)))
+    bounds = list(zip(conditional + np.log(1e-8), upper, strict=True))
+    lowest = np.inf
+    for _ in range(n_starts):
+        start = upper + rng.uniform(size=len(upper)) * (conditional - upper)
+        copied = rng.permutation(len(upper))[: rng.integers(0, n_dim + 2)]
+        start[copied] = conditional[copied] - 5.0
+        options = {"maxiter": 2000, "ftol": 1e-15, "gtol": 1e-9}
+        args = (covariance, n_dim, beta)
+        found = minimize(
+            profile_cost, start, args, "L-BFGS-B", jac=True, bounds=bounds, options=options
+        )
+        lowest = min(lowest, found.fun)
+    return lowest
+
+
+@pytest.mark.parametrize(("n_dim", "beta"), [(1, 1.0), (3, 1.0), (2, 1.1)])
+def test_many_starts_find_nothing_lower(n_dim, beta):
+    covariance = wishart(24, 7)
+    lowest = lowest_of_many_starts(covariance, n_dim, beta, 10)
+    assert linear_optimum(covariance, n_dim, beta).cost < lowest + 1e-8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("data_dim", [21, 35, 50, 60])
+@pytest.mark.parametrize(("n_dim", "beta"), [(1, 1.0), (2, 1.0), (4, 1.0), (2, 1.05), (3, 1.2)])
+def test_many_starts_find_nothing_lower_in_high_dimensions(data_dim, n_dim, beta):
+    for rows_per_dim in [2, 20]:
+        covariance = wishart(25, data_dim, rows_per_dim)
+        lowest = lowest_of_many_starts(covariance, n_dim, beta, 60)
+        assert linear_optimum(covariance, n_dim, beta).cost < lowest + 1e-8
+
+
+def test_with_as_many_latents_as_data_dimensions_the_profile_cost_is_convex():
+    covariance, rng = random_covariance(26, 4), np.random.default_rng(26)
+    for _ in range(300):
+        ends = np.log(np.diag(covariance)) + rng.normal(scale=2.0, size=(2, 4))
+        beta = np.exp(rng.normal())
+        cost = [profile_cost(t, covariance, 4, beta)[0] for t in [*ends, ends.mean(axis=0)]]
+        assert cost[2] <= 0.5 * (cost[0] + cost[1]) + 1e-9
+
+
+def test_at_beta_one_the_solution_of_least_kl_is_the_common_information():
+    rng = np.random.default_rng(2)  # two factors, but the common information takes four units
+    weights, noise_variances = rng.normal(size=(6, 2)), rng.uniform(0.3, 1.0, size=6)
+    covariance = weights @ weights.T + np.diag(noise_variances)
+    common = common_information(covariance)
+    assert common.units == 4
+    for n_dim in [4, 6]:
+        best = linear_optimum(covariance, n_dim)
+        assert best.kl == pytest.approx(common.nats, abs=1e-8)
+        assert best.cost == pytest.approx(entropy(covariance), abs=1e-9)
+    fewer = linear_optimum(covariance, 3)
+    assert fewer.cost == pytest.approx(entropy(covariance), abs=1e-8)
+    assert common.nats < fewer.kl < linear_optimum(covariance, 2).kl
 
 
 def test_more_latents_than_data_dimensions_stay_unused():

@@ -1,12 +1,9 @@
-"""The settings of mnist_vae_main.py: the preset files, and widths."""
-
-from pathlib import Path
+"""The preset files of mnist_vae_main.py and its learning rates."""
 
 import pytest
+from helpers import ROOT
 
 import mnist_vae_main
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def preset(name, *more):
@@ -14,9 +11,7 @@ def preset(name, *more):
 
 
 def rates_by_epoch(args, epochs, steps=7):
-    rate = mnist_vae_main.learning_rate_by_epoch(
-        args.lr, args.lr_schedule, steps, args.lr_factor, args.lr_every
-    )
+    rate = mnist_vae_main.learning_rate(args, steps)
     first, last = ([float(rate(e * steps + k)) for e in epochs] for k in (0, steps - 1))
     assert first == last
     return first
@@ -24,7 +19,7 @@ def rates_by_epoch(args, epochs, steps=7):
 
 def test_the_homework_preset_takes_the_rate_times_075_every_200_epochs():
     args = preset("mnist_homework")
-    assert (args.n_dim, args.n_width, args.n_samples) == (40, [500, 500], 10)
+    assert (args.n_dim, args.n_width, args.n_samples) == (40, [500], 10)
     assert (args.batch_size, args.batch_norm, args.binarization) == (100, True, "dynamic")
     assert args.adam_epsilon == 1e-4
     epochs = [0, 199, 200, 399, 400, 999]
@@ -34,7 +29,7 @@ def test_the_homework_preset_takes_the_rate_times_075_every_200_epochs():
 
 def test_the_burda_preset_has_the_schedule_of_the_paper():
     args = preset("mnist_burda2015")
-    assert (args.n_dim, args.n_width, args.activation) == (50, [200, 200], "tanh")
+    assert (args.n_dim, args.n_width, args.activation) == (50, [200], "tanh")
     assert (args.batch_size, args.adam_epsilon, args.n_samples) == (20, 5e-6, 1)
     expected = [0.001 * 10 ** (-i / 7) for i in range(8) for _ in range(3**i)]
     assert len(expected) == args.n_epoch == 3280
@@ -49,11 +44,5 @@ def test_the_other_presets_say_what_their_names_say():
     assert len(names) == 4
 
 
-def test_widths_are_one_for_all_layers_or_one_for_each():
-    def widths(*flags):
-        return mnist_vae_main.parse_arguments(flags).n_width
-
-    assert widths() == [500, 500]
-    assert widths("--n_width", "30") == [30, 30]
-    assert widths("--n_width", "30", "--n_layers", "1") == [30]
-    assert widths("--n_width", "30", "20", "10") == [30, 20, 10]
+def test_the_default_rate_is_a_constant():
+    assert mnist_vae_main.learning_rate(preset("mnist_report"), 7) == 0.0001

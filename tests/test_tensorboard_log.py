@@ -1,7 +1,6 @@
-import csv
-
 import pytest
 import tensorflow as tf
+from helpers import rows_of
 
 import vae_main
 from training import command_line
@@ -19,13 +18,12 @@ def events(folder):
 
 def test_tensorboard_gets_the_history_and_the_pictures(plain_steps, tmp_path, data_file):
     pytest.importorskip("tensorboard")
-    flags = "--data_dim 3 --n_width 5 --batch_size 20 --n_epoch 2 --tensorboard".split()
+    flags = "--n_width 5 --batch_size 20 --n_epoch 2 --tensorboard".split()
     vae_main.main([*flags, "--data_path", data_file, "--output_dir", str(tmp_path)])
     found = events(tmp_path / "tensorboard")
-    with open(tmp_path / "history.csv", newline="") as file:
-        for row in csv.DictReader(file):
-            for name in ("kl", "log_px_z", "elbo", "elbo_held_out", "seconds"):
-                assert found[name, int(row["epoch"])] == pytest.approx(float(row[name]), rel=1e-6)
+    for row in rows_of(tmp_path / "history.csv"):
+        for name in ("kl", "log_px_z", "elbo", "elbo_held_out", "seconds"):
+            assert found[name, int(row["epoch"])] == pytest.approx(float(row[name]), rel=1e-6)
     pictures = {path.stem for path in (tmp_path / "figures").glob("*.png")}
     assert pictures
     assert pictures == {tag for tag, step in found if step == 2} - set(row)

@@ -1,5 +1,6 @@
+"""The compiled loop, a run and its folder: history, divergence, resume, checkpoints."""
+
 import argparse
-import csv
 import os
 import signal
 
@@ -7,15 +8,19 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import contents, history, rows_of, weights
 
 import vae_main
-from data_processing import Batches
+from data_processing import Batches, Chunk
 from training import loop, run_folder
-from training.progress import Progress
-from training.run_folder import InputError, Stopped
+from training.errors import InputError, Stopped
 from vae_models import VAE
 
-RUN_FLAGS = argparse.Namespace(n_epoch=2, resume=False, tensorboard=False)
+
+def flags_of_a_run(folder):
+    return argparse.Namespace(
+        n_epoch=2, resume=False, tensorboard=False, data_path=None, output_dir=str(folder)
+    )
 
 
 @pytest.fixture
@@ -26,29 +31,34 @@ def batches():
 
 def model_and_optimizer():
     model = VAE(3, 2, (5, 5), seed=1)
-    return model, loop.make_optimizer("adam", 0.05, "cosine", 60, model)
+    rate = loop.learning_rate(0.05, "cosine", 60)
+    return model, loop.make_optimizer(model, "adam", rate)
 
 
 @pytest.fixture
 def run(tmp_path):
-    """A Run in an empty folder; no step of it needs compiled code."""
-    model, optimizer = model_and_optimizer()
-    with (
-        Progress(2) as progress,
-        loop.Run(tmp_path, model, optimizer, RUN_FLAGS, progress) as run,
-    ):
+    """A Run in the folder tmp_path; no step of it needs compiled code."""
+    with loop.Run(flags_of_a_run(tmp_path), *model_and_optimizer()) as run:
         yield run
+
+
+def chunk_of(n_steps, batch_size):
+    return Chunk(np.zeros((n_steps, batch_size, 3)), np.zeros((n_steps, batch_size, 2)), n_steps)
+
+
+def add(run, terms, batch_size=4):
+    run.add(chunk_of(len(terms), batch_size), np.float32(terms))
 
 
 def test_the_compiled_loop_equals_a_plain_loop_over_the_same_batches(batches):
     model, optimizer = model_and_optimizer()
     plain_model, plain_optimizer = model_and_optimizer()
-    run_steps = loop.compile_steps(vae_main.training_step, model, optimizer)
+    iterate = loop.compile_steps(vae_main.training_step, model, optimizer)
     n_rows = []
     for epoch in (1, 2):
         for x, epsilon, n_steps in batches.chunks(epoch):
             padded = [np.concatenate([a, np.full_like(a[:2], np.nan)]) for a in (x, epsilon)]
-            terms = run_steps(*padded, n_steps)
+            terms = iterate(Chunk(*padded, n_steps))
             expected = [
                 vae_main.training_step(plain_model, plain_optimizer, *pair)
                 for pair in zip(x[:n_steps], epsilon[:n_steps], strict=True)
@@ -67,7 +77,7 @@ def test_the_compiled_loop_equals_a_plain_loop_over_the_same_batches(batches):
 
 def test_a_training_step_lowers_minus_the_elbo_along_its_gradient():
     model = VAE(3, 2, (5, 5), seed=1)
-    optimizer = loop.make_optimizer("sgd", 0.01, "constant", 9, model)
+    optimizer = loop.make_optimizer(model, "sgd", 0.01)
     x, epsilon = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
     epsilon = epsilon[:, :2]
     before = [np.array(w) for w in model.trainable_variables]
@@ -83,10 +93,10 @@ def test_a_training_step_lowers_minus_the_elbo_along_its_gradient():
 
 def test_learning_rates_stay_or_fall_to_zero_as_half_a_cosine():
     model = VAE(3, 2, (5, 5))
-    constant = loop.make_optimizer("adam", 0.3, "constant", 10, model)
+    constant = loop.make_optimizer(model, "adam", loop.learning_rate(0.3, "constant", 10))
     assert isinstance(constant, keras.optimizers.Adam)
     np.testing.assert_allclose(constant.learning_rate, 0.3)
-    cosine = loop.make_optimizer("sgd", 0.3, "cosine", 10, model)
+    cosine = loop.make_optimizer(model, "sgd", loop.learning_rate(0.3, "cosine", 10))
     assert isinstance(cosine, keras.optimizers.SGD)
     for step in (0, 1, 5, 10):
         cosine.iterations.assign(step)
@@ -95,8 +105,8 @@ def test_learning_rates_stay_or_fall_to_zero_as_half_a_cosine():
 
 
 def test_epoch_means_are_weighted_by_rows(run):
-    run.add(np.float32([[1.0, -2.0], [3.0, -6.0]]), batch_size=4)
-    run.add(np.float32([[9.0, -1.0]]), batch_size=2)
+    add(run, [[1.0, -2.0], [3.0, -6.0]])
+    add(run, [[9.0, -1.0]], batch_size=2)
     run.end_epoch(-5.5)
     row = run.position.history[0]
     assert row["kl"] == (4 * 1 + 4 * 3 + 2 * 9) / 10
@@ -104,18 +114,18 @@ def test_epoch_means_are_weighted_by_rows(run):
     assert row["elbo"] == row["log_px_z"] - row["kl"]
     assert row["elbo_held_out"] == -5.5
     assert row["epoch"] == 1
-    run.add(np.float32([[5.0, -7.0]]), batch_size=4)
+    add(run, [[5.0, -7.0]])
     run.end_epoch(-5.0)
     assert run.position.history[1]["kl"] == 5.0
     assert list(run.epochs()) == []
 
 
 def test_a_term_that_is_not_finite_ends_the_run_with_epoch_step_and_term(run, tmp_path):
-    run.add(np.ones((3, 2), np.float32), batch_size=4)
+    add(run, np.ones((3, 2)))
     start = run.model.encoder.weights[0].numpy()
     run.model.encoder.weights[0].assign(np.full((3, 5), np.inf))
     with pytest.raises(Stopped, match=r"epoch 1, step 5: log p\(x\|z\) is not finite") as stopped:
-        run.add(np.float32([[1.0, -2.0], [1.0, np.nan], [np.nan, 1.0]]), batch_size=4)
+        add(run, [[1.0, -2.0], [1.0, np.nan], [np.nan, 1.0]])
     assert stopped.value.status == 1
     np.testing.assert_array_equal(np.loadtxt(tmp_path / "Encoder_W1.dat", np.float32), start)
 
@@ -128,35 +138,39 @@ def test_weights_that_are_not_finite_are_not_saved(run, tmp_path):
     assert np.isfinite(run.model.decoder.weights[3]).all()
 
 
-def test_a_diverging_run_keeps_finite_weights_and_its_settings(ends, tmp_path, data_file):
-    flags = "--data_dim 3 --n_width 5 --batch_size 4 --n_epoch 2 --optimizer sgd --lr 1e6".split()
-    flags += ["--data_path", data_file, "--output_dir", tmp_path]
-    status, lines = ends(vae_main.main, flags)
+def test_a_diverging_run_keeps_finite_weights_and_its_settings(
+    plain_steps, ends, tmp_path, data_file
+):
+    flags = "--n_width 5 --batch_size 4 --n_epoch 2 --optimizer sgd --lr 1e6 --no-standardize"
+    argv = [*flags.split(), "--data_path", data_file, "--output_dir", tmp_path]
+    status, lines = ends(vae_main.main, argv)
     assert status == 1
     assert len(lines) == 1
     for word in ("diverged in epoch 1, step", "is not finite", "--lr"):
         assert word in lines[0]
+    for advice in ("--clip_norm", "--min_log_std", "--standardize"):
+        assert advice in lines[0]
     assert any(term in lines[0] for term in ("KL", "log p(x|z)"))
-    files = [*tmp_path.glob("Encoder_*"), *tmp_path.glob("Decoder_*")]
+    files = [tmp_path / name for name in weights(tmp_path)]
     assert len(files) == 12
     assert all(np.isfinite(np.loadtxt(file)).all() for file in files)
     assert (tmp_path / "config.json").exists()
     assert not (tmp_path / "report.json").exists()
 
 
-def test_interrupted_runs_end_in_the_same_bits(vae_run, train, weights, history, monkeypatch):
+def test_interrupted_runs_end_in_the_same_bits(vae_run, train, monkeypatch):
     """A signal within an epoch, then a crash, then a damaged checkpoint."""
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_EPOCH_CHECKPOINTS", 0.0)
-    add, calls = loop.Run.add, []
+    plain_add, calls = loop.Run.add, []
 
-    def interrupted_add(run, *args, **kwargs):
+    def interrupted_add(run, chunk, terms):
         calls.append(run.position.epoch)
         if len(calls) == 3:  # the first of two chunks of epoch 2
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
         if len(calls) == 5:  # epoch 3
             raise RuntimeError("power cut")
-        add(run, *args, **kwargs)
+        plain_add(run, chunk, terms)
 
     monkeypatch.setattr(loop.Run, "add", interrupted_add)
     handler = signal.getsignal(signal.SIGTERM)
@@ -178,27 +192,30 @@ def test_interrupted_runs_end_in_the_same_bits(vae_run, train, weights, history,
 
 
 def test_a_signal_after_the_last_step_is_not_lost(tmp_path):
-    with (
-        pytest.raises(KeyboardInterrupt),
-        Progress(2) as progress,
-        loop.Run(tmp_path, *model_and_optimizer(), RUN_FLAGS, progress),
-    ):
-        signal.raise_signal(signal.SIGINT)
-        (tmp_path / "last").touch()  # the block ends first
+    outer = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
+    try:
+        with (
+            pytest.raises(KeyboardInterrupt),
+            loop.Run(flags_of_a_run(tmp_path), *model_and_optimizer()),
+        ):
+            signal.raise_signal(signal.SIGINT)
+            (tmp_path / "last").touch()  # the block ends first
+    finally:
+        signal.signal(signal.SIGINT, outer)
     assert (tmp_path / "last").exists()
 
 
-def test_a_resumed_run_with_other_settings_is_refused(vae_run, train, contents):
+def test_a_resumed_run_with_other_settings_is_refused(vae_run, train):
     before = contents(vae_run)
     for flags in (["--seed", "8"], ["--n_width", "6"], ["--n_epoch", "2"]):
-        with pytest.raises(InputError, match=f"{flags[0]} .*now {flags[1]}"):
+        with pytest.raises(InputError, match=rf"{flags[0]} .*now \[?{flags[1]}"):
             train(vae_main.main, *flags, "--resume", folder=vae_run)
     with pytest.raises(InputError, match="--n_epoch 4.*cosine"):
         train(vae_main.main, "--n_epoch", "4", "--resume", folder=vae_run)
     assert contents(vae_run) == before
 
 
-def test_a_finished_run_has_nothing_to_resume(vae_run, train, contents):
+def test_a_finished_run_has_nothing_to_resume(vae_run, train):
     before = contents(vae_run)
     with pytest.raises(Stopped, match="finished") as stopped:
         train(vae_main.main, "--resume", folder=vae_run)
@@ -206,9 +223,7 @@ def test_a_finished_run_has_nothing_to_resume(vae_run, train, contents):
     assert contents(vae_run) == before
 
 
-def test_a_run_at_a_constant_rate_goes_on_to_more_epochs_as_if_never_stopped(
-    plain_steps, train, weights, history
-):
+def test_a_run_at_a_constant_rate_goes_on_to_more_epochs_as_if_never_stopped(plain_steps, train):
     flags = "--training_data_size 14 --lr_schedule constant --optimizer sgd".split()
     long = train(vae_main.main, *flags, "--n_epoch", "2")
     short = train(vae_main.main, *flags, "--n_epoch", "1")
@@ -218,19 +233,23 @@ def test_a_run_at_a_constant_rate_goes_on_to_more_epochs_as_if_never_stopped(
 
 
 def test_resume_without_an_earlier_run_starts_one(train, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "compile_steps", lambda *_: lambda *_: np.full((1, 2), np.nan))
+    monkeypatch.setattr(loop, "compile_steps", lambda *_: lambda _: np.full((1, 2), np.nan))
     with pytest.raises(Stopped, match="epoch 1, step 1: KL"):
         train(vae_main.main, "--resume", folder=tmp_path / "new")
 
 
 def test_a_folder_serves_one_run_at_a_time(tmp_path):
-    for _ in range(2):  # the lock is given back
-        with (
-            run_folder.lock_of(tmp_path),
-            pytest.raises(InputError, match="another run is writing"),
-            run_folder.lock_of(tmp_path),
-        ):
-            pass
+    args = flags_of_a_run(tmp_path)
+    args.resume = True
+    for _ in range(2):  # the folder is given back
+        with run_folder.claim_folder(args):
+            before = contents(tmp_path)
+            with (
+                pytest.raises(InputError, match="another run is writing"),
+                run_folder.claim_folder(args),
+            ):
+                pass
+            assert contents(tmp_path) == before
 
 
 def test_a_checkpoint_that_cannot_be_written_stops_the_run_and_keeps_the_others(run, tmp_path):
@@ -249,36 +268,31 @@ def test_a_checkpoint_that_cannot_be_written_stops_the_run_and_keeps_the_others(
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     path = tmp_path / "report.json"
-    run_folder.write_text(path, "old")
-    with pytest.raises(RuntimeError), run_folder.written_whole(path) as beside:
-        beside.write_text("ne")
+    path.write_text("old")
+    with pytest.raises(RuntimeError), run_folder.atomic_write(path) as temporary:
+        temporary.write_text("ne")
         assert path.read_text() == "old"
         raise RuntimeError
     assert path.read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
-    with run_folder.written_whole(path) as beside:
-        beside.write_text("new")
+    assert os.listdir(tmp_path) == ["report.json"]
+    with run_folder.atomic_write(path) as temporary:
+        temporary.write_text("new")
     assert path.read_text() == "new"
-    assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
+    assert os.listdir(tmp_path) == ["report.json"]
 
 
 def test_json_holds_no_nan_and_comes_back(tmp_path):
     values = {"a": 0.1, "b": [float("nan"), float("inf"), 2], "c": None, "ü": "é"}
     run_folder.write_json(tmp_path / "x.json", values)
     assert run_folder.read_json(tmp_path / "x.json") == {**values, "b": [None, None, 2]}
-    for damaged in ('{"a": 0.', "[1]", "", "\ufeff{}", "[" * 100_000):
-        (tmp_path / "x.json").write_text(damaged)
-        with pytest.raises(InputError, match=r"x\.json: damaged"):
-            run_folder.read_json(tmp_path / "x.json")
 
 
 def test_history_and_cost_function_hold_every_epoch_exactly(run, tmp_path):
     for value in (0.1, 1e-17):
-        run.add(np.array([[value, -1 / 3]]), batch_size=3)
+        add(run, [[value, -1 / 3]], batch_size=3)
         run.end_epoch(-2 / 3)
     run.write_results("cost_function_vae.dat")
-    with open(tmp_path / "history.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
     expected = [[row["kl"], row["log_px_z"]] for row in run.position.history]
+    rows = rows_of(tmp_path / "history.csv")
     assert [[float(row["kl"]), float(row["log_px_z"])] for row in rows] == expected
     np.testing.assert_array_equal(np.loadtxt(tmp_path / "cost_function_vae.dat"), expected)

@@ -12,7 +12,7 @@ import data_processing
 from analysis import gaussian_report
 from data_processing import Batches
 from training import large_data
-from training.large_data import LargeTable, TrainingRows
+from training.large_data import TrainingRows, spread
 
 pytestmark = pytest.mark.usefixtures("small_blocks")
 
@@ -24,9 +24,8 @@ def order_of(rows, epoch):
 
 @pytest.mark.parametrize("n_train", [2, 3, 17, 40, 55, 56])
 def test_the_split_has_the_size_asked_for_and_every_row_once(numbered, n_train):
-    table = numbered(58)
-    rows = TrainingRows(table, n_train, seed=3)
-    parts = [rows.split(k, table.block(k)) for k in range(table.n_blocks)]
+    rows = TrainingRows(numbered(58), n_train, seed=3)
+    parts = [rows.split(k, rows.read(k)) for k in range(len(rows.blocks))]
     train, held_out = (np.concatenate(part)[:, 0] for part in zip(*parts, strict=True))
     assert (len(train), len(held_out)) == (n_train, 58 - n_train)
     np.testing.assert_array_equal(np.sort(np.concatenate([train, held_out])), np.arange(58))
@@ -37,16 +36,26 @@ def test_the_split_has_the_size_asked_for_and_every_row_once(numbered, n_train):
 
 def test_every_row_is_held_out_equally_often_and_every_part_of_the_file_alike(numbered):
     table, counts, n_seeds = numbered(62), np.zeros(62), 400
-    rows = TrainingRows(table, 45, seed=0)
     for seed in range(n_seeds):
-        rows.seed, rows.phase = seed, np.random.default_rng(seed).random()
-        held_out = [rows.split(k, table.block(k))[1][:, 0] for k in range(table.n_blocks)]
+        rows = TrainingRows(table, 45, seed)
+        held_out = [rows.split(k, rows.read(k))[1][:, 0] for k in range(len(rows.blocks))]
         assert all(abs(len(part) - 4 * 17 / 62) <= 1 for part in held_out[:-1])
         counts[np.concatenate(held_out).astype(int)] += 1
     p = 17 / 62
     z = (counts - n_seeds * p) / np.sqrt(n_seeds * p * (1 - p))
     assert chi2.sf(np.sum(z**2), 62) > 1e-3
     assert np.abs(z).max() < 4.5
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=20), st.data(), st.integers(0, 99))
+def test_rows_are_spread_over_blocks_in_proportion_to_their_sizes(sizes, data, seed):
+    n = data.draw(st.integers(0, sum(sizes)))
+    counts = spread(n, np.array(sizes), np.random.default_rng(seed))
+    assert counts.sum() == n
+    for size, count in zip(sizes, counts, strict=True):
+        assert 0 <= count <= size
+        assert abs(count - n * size / max(1, sum(sizes))) < 1
 
 
 def test_samples_are_random_rows_of_their_part_from_the_whole_file(numbered, monkeypatch):
@@ -70,7 +79,7 @@ def test_every_training_row_is_used_once_in_an_epoch(tmp_path_factory, n_rows, d
     path = tmp_path_factory.mktemp("x") / "x.npy"
     np.save(path, np.arange(3 * n_rows, dtype=np.float32).reshape(n_rows, 3))
     n_train = data.draw(st.integers(2, n_rows - 2))
-    x_train = TrainingRows(LargeTable(path), n_train, seed=1)
+    x_train = TrainingRows(np.load(path, mmap_mode="r"), n_train, seed=1)
     batches = Batches(x_train, data.draw(st.integers(1, n_train)), 2, seed=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(data_processing, "CHUNK_NUMBERS", numbers)
@@ -142,13 +151,13 @@ def test_chunks_from_the_kth_on_are_the_same_and_read_nothing_that_came_before(
     monkeypatch.setattr(data_processing, "CHUNK_NUMBERS", 30)
     batches = Batches(TrainingRows(numbered(101), 95, seed=0), 4, 2, seed=0)
     every = list(batches.chunks(epoch=3))
-    read, numbers_read = LargeTable.numbers, []
+    read, blocks_read = TrainingRows.read, []
     monkeypatch.setattr(
-        LargeTable, "numbers", lambda *args: numbers_read.append(args[2]) or read(*args)
+        TrainingRows, "read", lambda rows, block: blocks_read.append(block) or read(rows, block)
     )
     assert len(every) == 13
     for k in range(14):
-        numbers_read.clear()
+        blocks_read.clear()
         late = list(batches.chunks(epoch=3, first=k))
         assert len(late) == 13 - k
         for (x, epsilon, n), (late_x, late_epsilon, late_n) in zip(every[k:], late, strict=True):
@@ -156,17 +165,17 @@ def test_chunks_from_the_kth_on_are_the_same_and_read_nothing_that_came_before(
             np.testing.assert_array_equal(epsilon, late_epsilon)
             assert n == late_n
         # each buffer of at most 5 blocks that has a row to come, once
-        assert sum(numbers_read) <= 3 * (101 - 8 * k + 8 + 20)
-    assert not numbers_read
+        assert len(set(blocks_read)) == len(blocks_read) <= (101 - 8 * k + 8) // 4 + 5
+    assert not blocks_read
 
 
-def test_no_more_than_a_buffer_is_in_memory(tmp_path, monkeypatch):
+def test_no_more_than_two_buffers_are_in_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(large_data, "BLOCK_BYTES", 2**15)
     monkeypatch.setattr(large_data, "BUFFER_BLOCKS", 2**4)  # half a MiB
     monkeypatch.setattr(large_data, "SAMPLE_ROWS", 100)
     np.save(tmp_path / "x.npy", np.zeros((2**18, 8), np.float32))  # 8 MiB
     tracemalloc.start()
-    rows = TrainingRows(LargeTable(tmp_path / "x.npy"), 2**18 - 20, seed=0)
+    rows = TrainingRows(np.load(tmp_path / "x.npy", mmap_mode="r"), 2**18 - 20, seed=0)
     for _ in rows.shuffled(1, range(0, len(rows), 1000)):
         pass
     peak = tracemalloc.get_traced_memory()[1]

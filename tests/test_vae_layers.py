@@ -70,7 +70,7 @@ def test_leading_axes_are_kept_and_every_row_is_computed_by_itself():
         np.testing.assert_allclose(together[2, 5], alone, rtol=1e-5, atol=1e-7)
 
 
-def test_batch_norm_normalises_each_hidden_layer_before_its_activation():
+def test_batch_norm_normalizes_each_hidden_layer_before_its_activation():
     network = feed_forward(3, (5,), 2, seeds(), activation="tanh", batch_norm=True)
     dense, norm_layer, head = (layer for layer in network.layers if layer.weights)
     gamma, beta = np.linspace(0.5, 2, 5), np.linspace(-1, 1, 5)
@@ -90,18 +90,23 @@ def test_batch_norm_normalises_each_hidden_layer_before_its_activation():
     assert np.abs(of_batch - at_start).max() > 1e-3
 
 
-@pytest.mark.parametrize("optimizer", [keras.optimizers.Adam(0.1), keras.optimizers.SGD(0.1)])
-def test_a_fixed_std_stays_fixed_to_the_bit_through_training(optimizer):
-    decoder = Decoder(2, (5, 6), 3, seeds(), fixed_std=0.3)
-    z = tf.constant(np.random.default_rng(0).normal(size=(4, 2)), tf.float32)
-    before, log_std_before = decoder(z)
-    np.testing.assert_allclose(log_std_before, np.full((4, 3), np.log(0.3)), rtol=1e-6)
-    for _ in range(5):
+def train(decoder, optimizer, z, n_steps=5):
+    """Steps that lower a cost in which mean and std both matter; z (B, n_in)."""
+    for _ in range(n_steps):
         with tf.GradientTape() as tape:
             mean, log_std = decoder(z)
             cost = tf.reduce_sum(tf.square(mean - 1.0) * tf.exp(-log_std) + log_std)
         gradients = tape.gradient(cost, decoder.trainable_variables)
         optimizer.apply(gradients, decoder.trainable_variables)
+
+
+@pytest.mark.parametrize("optimizer", [keras.optimizers.Adam, keras.optimizers.SGD])
+def test_a_std_given_as_a_number_stays_to_the_bit_through_training(optimizer):
+    decoder = Decoder(2, (5, 6), 3, seeds(), decoder_std=0.3)
+    z = tf.constant(np.random.default_rng(0).normal(size=(4, 2)), tf.float32)
+    before, log_std_before = decoder(z)
+    np.testing.assert_allclose(log_std_before, np.full((4, 3), np.log(0.3)), rtol=1e-6)
+    train(decoder, optimizer(0.1), z)
     after, log_std = decoder(z)
     np.testing.assert_array_equal(log_std, log_std_before)
     assert np.abs(after - before).max() > 0.1
@@ -109,8 +114,38 @@ def test_a_fixed_std_stays_fixed_to_the_bit_through_training(optimizer):
     assert not head.kernel.numpy()[:, 3:].any()
 
 
-def test_a_fixed_std_leaves_the_initial_weights_of_the_mean_as_they_are():
+@pytest.mark.parametrize("optimizer", [keras.optimizers.Adam, keras.optimizers.SGD])
+@pytest.mark.parametrize("scale", [1.0, np.array([0.5, 20.0, 3.0])], ids=["raw", "standardized"])
+def test_a_shared_std_is_learned_and_stays_one_for_all_dimensions(optimizer, scale):
+    decoder = Decoder(2, (5, 6), 3, seeds(), decoder_std="shared", scale=scale)
+    z = tf.constant(np.random.default_rng(0).normal(size=(4, 2)), tf.float32)
+    start = decoder(z)[1].numpy()
+    np.testing.assert_allclose(start, np.full((4, 3), np.mean(np.log(scale))), atol=1e-6)
+    train(decoder, optimizer(0.01), z)
+    log_std = decoder(z)[1].numpy()
+    assert np.ptp(log_std) == 0
+    assert abs(log_std - start).max() > 1e-3
+    head = dense_layers(decoder.network)[-1]
+    assert not head.kernel.numpy()[:, 3:].any()
+    biases = head.bias.numpy()[3:] + np.log(scale)  # in the units of the data
+    np.testing.assert_allclose(biases, log_std[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("decoder_std", [0.3, "shared"])
+def test_one_std_leaves_the_initial_weights_of_the_mean_as_they_are(decoder_std):
     z = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
-    fixed = Decoder(2, (5, 6), 3, seeds(), fixed_std=0.3)(z)[0]
+    one = Decoder(2, (5, 6), 3, seeds(), decoder_std=decoder_std)(z)[0]
     learned = Decoder(2, (5, 6), 3, seeds())(z)[0]
-    np.testing.assert_array_equal(fixed, learned)
+    np.testing.assert_array_equal(one, learned)
+
+
+def test_a_linear_network_is_a_linear_map_whatever_its_depth():
+    network = feed_forward(3, (5, 6), 4, seeds(), activation="linear")
+    for layer in dense_layers(network):
+        layer.kernel.assign(20.0 * layer.kernel)
+        layer.bias.assign(np.linspace(-1, 1, layer.bias.shape[0]))
+    x, y = np.random.default_rng(0).normal(size=(2, 7, 3)).astype(np.float32)
+    between = network(0.3 * x + 0.7 * y)
+    np.testing.assert_allclose(between, 0.3 * network(x) + 0.7 * network(y), rtol=1e-3, atol=1e-4)
+    bent = feed_forward(3, (5, 6), 4, seeds(), activation="tanh")
+    assert np.abs(bent(10 * x) - 10 * bent(x)).max() > 1e-3

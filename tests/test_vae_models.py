@@ -3,19 +3,17 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import ROOT
 from scipy.integrate import quad
 from scipy.stats import multivariate_normal, norm
 
-import vae_models
 from training import errors, run_folder, saved_model
-from vae_models import VAE, cost_function, gaussian_log_likelihood, kl_divergence, reparameterise
+from vae_models import VAE, cost_function, gaussian_log_likelihood, kl_divergence, reparameterize
 
-ROOT = Path(vae_models.__file__).parent
 CONTRACT_SHAPES = {
     "Encoder_W1.dat": (3, 5),
     "Encoder_b1.dat": (5,),
@@ -30,11 +28,12 @@ CONTRACT_SHAPES = {
     "Decoder_W6.dat": (5, 6),
     "Decoder_b6.dat": (6,),
 }
+UNITS = {"mean": [10.0, -0.2, 0.5], "std": [2.0, 0.3, 1.0]}
 
 
-def random_model(seed=0, decoder_std=None, scale=0.5):
+def random_model(seed=0, scale=0.5, **options):
     """A VAE whose weights, biases too, are large enough for every unit to matter."""
-    model = VAE(3, 2, (5, 5), decoder_std, seed)
+    model = VAE(3, 2, (5, 5), seed=seed, **options)
     rng = np.random.default_rng(seed)
     for weight in model.trainable_variables:
         weight.assign(scale * rng.normal(size=weight.shape))
@@ -81,9 +80,9 @@ def test_gaussian_log_likelihood_agrees_with_scipy():
     np.testing.assert_allclose(expected[0, 0], joint, rtol=1e-10)
 
 
-def test_reparameterised_noise_has_the_mean_and_the_std_asked_for():
+def test_reparameterized_noise_has_the_mean_and_the_std_asked_for():
     mean, std = np.array([0.7, -0.4]), np.array([0.6, 1.3])
-    z = reparameterise(mean, np.log(std), np.random.default_rng(0).normal(size=(50_000, 2))).numpy()
+    z = reparameterize(mean, np.log(std), np.random.default_rng(0).normal(size=(50_000, 2))).numpy()
     np.testing.assert_array_less(np.abs(z.mean(axis=0) - mean), 4 * std / np.sqrt(len(z)))
     np.testing.assert_array_less(np.abs(z.std(axis=0) - std), 4 * std / np.sqrt(2 * len(z)))
 
@@ -94,9 +93,18 @@ def test_cost_is_the_mean_of_beta_times_kl_less_the_log_likelihood():
     assert cost_function(kl, log_px_z, 3.0) == 11.5
 
 
-def test_gradient_of_the_cost_agrees_with_finite_differences_for_every_weight(float64):
-    model = random_model()
-    x = tf.constant(np.random.default_rng(2).normal(size=(4, 3)))
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"decoder_std": "shared", "standardization": UNITS},
+        {"min_log_std": -0.4, "activation": "tanh"},
+    ],
+    ids=["learned std", "shared std, standardized", "bounded std, tanh"],
+)
+def test_gradient_of_the_cost_agrees_with_finite_differences_for_every_weight(float64, options):
+    model = random_model(**options)
+    x = tf.constant(model.x_mean + model.x_std * np.random.default_rng(2).normal(size=(4, 3)))
     epsilon = tf.constant(np.random.default_rng(3).normal(size=(4, 2)))
 
     @tf.function
@@ -108,21 +116,26 @@ def test_gradient_of_the_cost_agrees_with_finite_differences_for_every_weight(fl
     gradients = tape.gradient(value, model.trainable_variables)
     assert value.dtype == tf.float64
     assert len(gradients) == 12
-    step = 1e-6
     for weight, gradient in zip(model.trainable_variables, gradients, strict=True):
-        start = np.array(weight)
-        differences = np.zeros_like(start)
-        for index in np.ndindex(*start.shape):
-            at = []
-            for sign in (1, -1):
-                moved = start.copy()
-                moved[index] += sign * step
-                weight.assign(moved)
-                at.append(cost().numpy())
-            differences[index] = (at[0] - at[1]) / (2 * step)
-        weight.assign(start)
+        differences = finite_differences(cost, weight)
         assert np.abs(differences).max() > 0
         np.testing.assert_allclose(gradient, differences, rtol=1e-5, atol=1e-7)
+
+
+def finite_differences(cost, weight, step=1e-6):
+    """The derivative of cost() with respect to each number of a weight."""
+    start = weight.numpy()
+    differences = np.zeros_like(start)
+    for index in np.ndindex(*start.shape):
+        at = []
+        for sign in (1, -1):
+            moved = start.copy()
+            moved[index] += sign * step
+            weight.assign(moved)
+            at.append(cost().numpy())
+        differences[index] = (at[0] - at[1]) / (2 * step)
+    weight.assign(start)
+    return differences
 
 
 def test_derivative_of_the_cost_with_respect_to_beta_is_the_kl():
@@ -186,7 +199,7 @@ def test_encoder_and_decoder_start_from_different_weights_that_the_seed_gives():
 
 
 def test_weight_files_have_the_names_and_shapes_of_the_contract(tmp_path):
-    random_model().write_weights(tmp_path)
+    saved_model.write_weights(random_model(), tmp_path)
     assert {p.name: np.loadtxt(p).shape for p in tmp_path.iterdir()} == CONTRACT_SHAPES
 
 
@@ -232,7 +245,7 @@ def test_batch_norm_weights_survive_write_and_read(tmp_path):
 
 
 def test_one_unreadable_weight_file_leaves_every_weight_as_it_was(tmp_path):
-    random_model(seed=1).write_weights(tmp_path)
+    saved_model.write_weights(random_model(seed=1), tmp_path)
     (tmp_path / "Decoder_b6.dat").write_text("0.5\n")
     model = random_model(seed=2)
     before = [w.numpy() for w in model.weights]
@@ -242,25 +255,59 @@ def test_one_unreadable_weight_file_leaves_every_weight_as_it_was(tmp_path):
         np.testing.assert_array_equal(weight, value)
 
 
-@pytest.mark.parametrize("decoder_std", [None, 0.3])
+def numpy_network(folder, part, numbers, inputs):
+    """The outputs of a ReLU network from its text files, float64."""
+    for number in numbers:
+        w, b = (np.loadtxt(folder / f"{part}_{kind}{number}.dat") for kind in "Wb")
+        inputs = np.maximum(0.0, inputs) if number != numbers[0] else inputs
+        inputs = inputs @ w + b
+    return np.split(inputs, 2, axis=-1)
+
+
+@pytest.mark.parametrize("decoder_std", ["learned", "shared", 0.3])
 def test_a_numpy_forward_pass_from_the_text_files_equals_the_decoder(tmp_path, decoder_std):
-    model = VAE(3, 2, (5, 5), decoder_std, seed=4)
+    model = VAE(3, 2, (5,), decoder_std=decoder_std, seed=4)
     saved_model.write_weights(model, tmp_path)
-    hidden = z = noise(4, 2)
-    for layer in "456":
-        w, b = (np.loadtxt(tmp_path / f"Decoder_{kind}{layer}.dat") for kind in "Wb")
-        hidden = np.maximum(0.0, hidden) if layer != "4" else hidden
-        hidden = hidden @ w + b
-    mean, log_std = model.decode(z)
-    np.testing.assert_allclose(mean, hidden[:, :3], rtol=1e-4, atol=1e-7)
-    np.testing.assert_allclose(log_std, hidden[:, 3:], rtol=1e-4, atol=1e-7)
+    z = noise(4, 2)
+    for expected, found in zip(
+        model.decode(z), numpy_network(tmp_path, "Decoder", "456", z), strict=True
+    ):
+        np.testing.assert_allclose(expected, found, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("ratio", [1e2, 1e5])
+def test_weights_of_data_far_from_zero_lose_nothing_in_their_files(tmp_path, ratio):
+    """mean / std of the data is `ratio`: a float32 of the mean holds no digit of the std at 1e7."""
+    std = np.array([20.0, 0.03, 1.0])
+    units = {"mean": (ratio * std * [1, -1, 0.5]).tolist(), "std": std.tolist()}
+    trained = random_model(standardization=units)
+    saved_model.write_weights(trained, tmp_path)
+    loaded = random_model(seed=1, standardization=units)
+    saved_model.read_weights(loaded, tmp_path)
+    x = np.float32(units["mean"] + std * np.random.default_rng(0).normal(size=(7, 3)))
+    mean, log_std = (part.numpy() for part in trained.encode(x))
+    again = loaded.encode(x)[0].numpy()
+    np.testing.assert_array_less(np.abs(again - mean), 1e-4 * np.exp(log_std))
+    raw_mean, raw_log_std = numpy_network(tmp_path, "Encoder", "123", np.float64(x))
+    np.testing.assert_array_less(np.abs(raw_mean - mean), 1e-3 * np.exp(log_std))
+    np.testing.assert_allclose(raw_log_std, log_std, atol=1e-3)
+    z = noise(6, 2)
+    for unit, ours, *others in zip(
+        (std, 1.0),
+        trained.decode(z),
+        loaded.decode(z),
+        numpy_network(tmp_path, "Decoder", "456", z),
+        strict=True,
+    ):
+        for other in others:  # the mean of x itself is float32
+            np.testing.assert_allclose(other / unit, ours / unit, rtol=1e-6, atol=1e-4)
 
 
 def test_a_fresh_process_reads_the_same_weights_to_the_bit(tmp_path):
     model = random_model()
     saved_model.write_weights(model, tmp_path)
-    config = {"data_dim": 3, "n_dim": 2, "n_width": 5, "decoder_std": None}
-    config |= {"data_path": None, "data_size": 20, "seed": 0}
+    config = {"model": "vae", "data_dim": 3, "n_dim": 2, "n_width": [5], "activation": "relu"}
+    config |= {"decoder_std": "learned", "min_log_std": None, "standardization": None, "seed": 0}
     run_folder.write_json(tmp_path / "config.json", config)
     code = """
 import json, sys

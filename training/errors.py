@@ -1,5 +1,7 @@
 """The two ways in which a script ends before its time."""
 
+import contextlib
+
 
 class InputError(ValueError):
     """Wrong input from a user; its one line says what is wrong, where, and what would be right."""
@@ -16,3 +18,21 @@ class Stopped(Exception):
 def one_line(error):
     """What an exception says, on one line of at most 200 characters."""
     return (" ".join(str(error).split()) or type(error).__name__)[:200]
+
+
+def input_error(place, error):
+    """The InputError, on one line, for an exception that was raised at a place such as a file."""
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return InputError(" ".join(f"{place}: {reason}".split()))
+
+
+@contextlib.contextmanager
+def config_at_fault():
+    """What goes wrong in the block with the settings of a config.json is an InputError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise InputError(f"config.json: damaged ({reason})") from None

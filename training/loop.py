@@ -60,7 +60,7 @@ def compile_steps(training_step, model, optimizer):
     about a millisecond whatever it holds; a step inside the compiled loop costs its arithmetic.
     Noise is an argument because random numbers are slow, and differ, in compiled code.
     """
-    if tf.distribute.has_strategy():
+    if distribute.strategy is not None:
         return distribute.compile_steps(training_step, model, optimizer)
 
     @tf.function(jit_compile=True)
@@ -138,7 +138,7 @@ class Run:
         shared = [*self.model.weights, *self.optimizer.variables, self.checkpoint.save_counter]
         if self.args.resume:
             self.restore()
-        if tf.distribute.has_strategy():
+        if distribute.strategy is not None:
             self.begin_where_the_chief_does(shared)
         self.manager = tf.train.CheckpointManager(
             self.checkpoint, self.folder / "checkpoint", max_to_keep=3
@@ -237,13 +237,13 @@ class Run:
         )
 
     def save_when_due(self, seconds):
-        self.signal_number = distribute.signal_of_any(self.signal_number)
-        if self.signal_number is not None:
+        number = distribute.signal_of_any(self.signal_number)
+        if number is not None:
             self.save()
             raise Stopped(
                 f"stopped in epoch {self.position.epoch}, all work is saved; continue with the "
                 "same command and --resume",
-                status=128 + self.signal_number,
+                status=128 + number,
             )
         if time.monotonic() - self.saved_at >= seconds:
             self.save()

@@ -38,7 +38,7 @@ def atomic_write(path):
 
 
 def remove_temporaries(folder):
-    """Remove the files that a run of this folder was writing when it was killed."""
+    """Remove the files that a run in this folder was writing when it was killed."""
     for path in (*folder.glob(".*"), *folder.glob("figures/.*")):
         if re.fullmatch(r"\.\d+\..+\.(json|csv|dat|png)", path.name):
             path.unlink()

@@ -100,7 +100,9 @@ def load_weight(path, shape):
         raise InputError(
             f"{path}: is not complete, or not of the shape {tuple(shape)} that config.json asks for"
         )
-    if not np.all(np.abs(values) < 3e38):
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(values.astype(np.float32)).all()
+    if not finite:
         raise InputError(f"{path}: holds NaN, infinity or a number too large for float32")
     return values.reshape(shape)
 

@@ -8,10 +8,12 @@ from scipy.optimize import minimize
 
 from analysis.information import (
     check_covariance,
+    common_information,
     entropy,
     log_density,
     mean_log_density,
     rate_distortion,
+    total_correlation,
 )
 from analysis.linear_vae import fixed_std_optimum, linear_optimum, shared_std_optimum
 
@@ -106,6 +108,8 @@ def test_a_bad_covariance_is_refused_with_its_fault_named(covariance, message):
         lambda bad: fixed_std_optimum(bad, 1, 2.0, 0.5),
         lambda bad: shared_std_optimum(bad, 1, 2.0),
         lambda bad: rate_distortion(bad, 0.1),
+        total_correlation,
+        common_information,
     ]:
         with pytest.raises(ValueError, match=message):
             function(covariance)
@@ -129,3 +133,16 @@ def test_a_bad_beta_or_decoder_std_is_refused(value):
         fixed_std_optimum(np.eye(3), 2, value, 0.5)
     with pytest.raises(ValueError, match="decoder_std must"):
         fixed_std_optimum(np.eye(3), 2, 1.0, value)
+
+
+@pytest.mark.parametrize("decoder_std", [1e-170, 1e-100, 1e200])
+def test_a_decoder_std_beyond_double_precision_is_refused(decoder_std):
+    with pytest.raises(ValueError, match="out of the range of double precision"):
+        fixed_std_optimum(np.eye(3), 2, 1.0, decoder_std)
+
+
+@pytest.mark.parametrize("min_log_std", [np.nan, -np.inf, -500.0, 400.0])
+def test_a_min_log_std_beyond_double_precision_is_refused(min_log_std):
+    for optimum_of in [linear_optimum, shared_std_optimum]:
+        with pytest.raises(ValueError, match="min_log_std"):
+            optimum_of(np.eye(3), 3, 0.5, min_log_std)

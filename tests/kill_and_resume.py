@@ -1,14 +1,15 @@
 """Kill training runs at drawn moments, resume them, and compare the end with an undisturbed run.
 
-    python -m benchmarks.kill_and_resume --kills 100
+    python -m tests.kill_and_resume --kills 100
 
-The runs are in turn of vae_main.py, of beta_vae_main.py (a sweep) and of mnist_vae_main.py. Each is
+The runs are in turn of vae_main.py, of beta_sweep.py and of mnist_vae_main.py. Each is
 a process of its own, forked after the imports, that tells this one what it is about to do: start
 up, train, write a checkpoint or another file. Every second kill falls at any moment of the run, the
 others while a file is written. The signal is SIGKILL, SIGTERM or SIGINT. A run is killed and
 started again with --resume up to three times before it may end. Survived: every file that it leaves
 is byte for byte that of the undisturbed run, times aside; in checkpoint/ there are as many files.
 An exit status that the signal should not leave is printed as odd; the run must survive it too.
+test_faults.py makes ten kills. For POSIX: it forks.
 """
 
 import argparse
@@ -24,12 +25,7 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-import quiet_tensorflow  # noqa: F401 - before TensorFlow is imported
-
-# isort: split
-import beta_vae_main
+import beta_sweep
 import mnist_vae_main
 import vae_main
 from analysis import figure_style, figures, gaussian_report
@@ -40,7 +36,10 @@ GAUSSIAN = "--data_size 200 --batch_size 20 --n_width 8 --seed 3".split()
 IMAGES = ["--data_path", str(DATA_FOLDER / "mnist_sample.npz"), "--batch_size", "250"]
 RUNS = {
     "vae_main": (vae_main.main, [*GAUSSIAN, "--n_epoch", "6"]),
-    "sweep": (beta_vae_main.main, [*GAUSSIAN, *"--n_epoch 3 --beta 1 4 --decoder_std 0.3".split()]),
+    "beta_sweep": (
+        beta_sweep.main,
+        [*GAUSSIAN, *"--n_epoch 3 --beta 1 4 --decoder_std 0.3".split()],
+    ),
     "mnist_vae_main": (mnist_vae_main.main, [*IMAGES, *"--n_width 8 --n_epoch 3".split()]),
 }
 STATUS = {  # a signal may come before or after the time in which a run takes it for itself
@@ -52,7 +51,7 @@ KINDS = {"Encoder_": "weights", "Decoder_": "weights", ".png": "picture"}  # of 
 KINDS |= {"cost_function": "cost function"}
 WAITING = ("start-up", "training", "between final files")
 KILLS_OF_A_RUN = 3
-LONGEST = 300.0  # seconds that one process may take
+MAX_SECONDS = 300.0  # seconds that one process may take
 
 
 def make_small():
@@ -64,7 +63,7 @@ def make_small():
 
 def report_stages(pipe):
     """Make a run write its stages into the pipe as they begin, a line each: time, stage."""
-    save, written_whole = loop.Run.save, run_folder.written_whole
+    save, atomic_write = loop.Run.save, run_folder.atomic_write
 
     def say(stage):
         os.write(pipe, f"{time.monotonic()} {stage}\n".encode())
@@ -75,15 +74,15 @@ def report_stages(pipe):
         say("training")
 
     @contextlib.contextmanager
-    def reported_written_whole(path):
+    def reported_atomic_write(path):
         name = Path(path).name
         say(next((kind for part, kind in KINDS.items() if part in name), name))
-        with written_whole(path) as beside:
-            yield beside
+        with atomic_write(path) as temporary:
+            yield temporary
         say("start-up" if name == "config.json" else "between final files")
 
     loop.Run.save = reported_save
-    run_folder.written_whole = figure_style.written_whole = reported_written_whole
+    run_folder.atomic_write = figure_style.atomic_write = reported_atomic_write
     say("start-up")
 
 
@@ -97,6 +96,7 @@ def start(name, folder, *flags):
     status = 1
     try:
         os.close(stages)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
         for output in (1, 2):
             os.dup2(os.open(os.devnull, os.O_WRONLY), output)
         make_small()
@@ -112,7 +112,7 @@ def start(name, folder, *flags):
 
 def finish(process):
     """Wait for a process; its exit status, negative for a signal that killed it."""
-    deadline = time.monotonic() + LONGEST
+    deadline = time.monotonic() + MAX_SECONDS
     while time.monotonic() < deadline:
         ended, status = os.waitpid(process, os.WNOHANG)
         if ended:
@@ -120,7 +120,7 @@ def finish(process):
         time.sleep(0.01)
     os.kill(process, signal.SIGKILL)
     os.waitpid(process, 0)
-    raise RuntimeError(f"a run took more than {LONGEST:g} s")
+    raise RuntimeError(f"a run took more than {MAX_SECONDS:g} s")
 
 
 def read_stages(pipe, until=None, before=0):

@@ -1,0 +1,231 @@
+"""Wyner's common information, its relaxation, and the betas at which units go."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import random_covariance
+from scipy.optimize import brentq, minimize
+
+from analysis.information import (
+    common_information,
+    pair_relaxed_common_information,
+    total_correlation,
+)
+from analysis.linear_vae import (
+    beta_thresholds,
+    fixed_std_optimum,
+    linear_optimum,
+    relaxed_common_information,
+    shared_std_optimum,
+)
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+def equal_correlations(data_dim, rho):
+    return np.full((data_dim, data_dim), rho) + (1.0 - rho) * np.eye(data_dim)
+
+
+def star(edges):
+    return np.outer(edges, edges) + np.diag(1.0 - np.square(edges))
+
+
+def default_covariance():
+    return np.loadtxt(DATA / "covariance.dat")
+
+
+@pytest.mark.parametrize("rho", [-0.999999, -0.3, 0.0, 0.8])
+def test_a_pair_has_wyners_closed_form(rho):
+    common = common_information([[1.0, rho], [rho, 1.0]])
+    expected = 0.5 * np.log((1.0 + abs(rho)) / (1.0 - abs(rho)))
+    assert common.nats == pytest.approx(expected, abs=1e-8)
+    assert common.units == (rho != 0.0)
+    assert pair_relaxed_common_information(rho, 0.0) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("data_dim", "rho"), [(3, 0.1), (7, 0.9), (60, 0.5)])
+def test_equal_correlations_have_a_closed_form_with_one_unit(data_dim, rho):
+    common = common_information(equal_correlations(data_dim, rho))
+    expected = 0.5 * np.log(1.0 + data_dim * rho / (1.0 - rho))
+    assert common.nats == pytest.approx(expected, abs=1e-8)
+    assert common.units == 1
+
+
+def dual_bound(covariance):
+    """The best lower bound on the common information, from any M = L L', by BFGS."""
+    data_dim = len(covariance)
+
+    def minus_bound(entries):
+        root = entries.reshape(data_dim, data_dim)
+        diagonal = np.sum(root**2, axis=1)
+        value = np.sum(root * (covariance @ root)) - np.sum(np.log(diagonal)) - data_dim
+        return 0.5 * value, (covariance @ root - root / diagonal[:, None]).ravel()
+
+    start = np.random.default_rng(1).normal(size=data_dim**2)
+    options = {"gtol": 1e-9, "maxiter": 5000}
+    found = minimize(minus_bound, start, jac=True, method="BFGS", options=options)
+    return 0.5 * np.linalg.slogdet(covariance)[1] - found.fun
+
+
+@pytest.mark.parametrize(("seed", "data_dim"), [(0, 3), (1, 5), (2, 6), (3, 8)])
+def test_an_independent_solution_of_the_dual_agrees(seed, data_dim):
+    covariance = random_covariance(seed, data_dim)
+    common = common_information(covariance)
+    assert common.nats == pytest.approx(dual_bound(covariance), abs=1e-7)
+
+
+@pytest.mark.parametrize("data_dim", [1, 4, 20, 60])
+def test_the_certificate_holds(data_dim):
+    rows = np.random.default_rng(data_dim).normal(size=(2 * data_dim + 1, data_dim))
+    covariance = np.atleast_2d(np.cov(rows, rowvar=False))
+    common = common_information(covariance)
+    psi, dual = common.noise_variances, common.dual
+    left = covariance - np.diag(psi)
+    assert 0.0 <= common.duality_gap < 1e-8
+    assert np.linalg.eigvalsh(left)[0] > 0.0
+    assert np.linalg.eigvalsh(dual)[0] > 0.0
+    np.testing.assert_allclose(dual @ left, 0.0, atol=1e-6)
+    np.testing.assert_allclose(np.diag(dual) * psi, 1.0, atol=1e-3)
+    bound = np.linalg.slogdet(covariance)[1] + np.sum(np.log(np.diag(dual)))
+    bound = 0.5 * (bound - np.sum(dual * covariance) + data_dim)
+    assert bound == pytest.approx(common.nats - common.duality_gap, abs=1e-9)
+    assert common.nats == pytest.approx(
+        0.5 * (np.linalg.slogdet(covariance)[1] - np.sum(np.log(psi))), abs=1e-9
+    )
+
+
+def test_nearly_singular_data_are_certified_as_far_as_rounding_lets_them_be():
+    for distance, gap in [(1e-6, 1e-9), (1e-11, 1e-4)]:
+        common = common_information(equal_correlations(2, 1.0 - distance))
+        expected = 0.5 * np.log((2.0 - distance) / distance)
+        assert common.units == 1
+        assert common.duality_gap < gap
+        assert common.nats == pytest.approx(expected, abs=gap)
+
+
+def test_it_depends_neither_on_units_nor_on_the_order_of_the_coordinates():
+    covariance, units = random_covariance(4, 5), np.array([1e-4, 1e3, 1.0, 20.0, 0.3])
+    common, order = common_information(covariance), np.array([3, 0, 4, 2, 1])
+    other = common_information((units[:, None] * covariance * units)[np.ix_(order, order)])
+    assert other.nats == pytest.approx(common.nats, abs=1e-9)
+    expected = (units**2 * common.noise_variances)[order]
+    np.testing.assert_allclose(other.noise_variances, expected, rtol=1e-5)
+
+
+def test_the_default_data_have_the_common_information_of_their_two_factors():
+    common = common_information(default_covariance())
+    assert common.nats == pytest.approx(3.2774153, abs=1e-6)
+    assert common.units == 2
+    np.testing.assert_allclose(
+        common.noise_variances, [0.15, 0.2, 0.25, 0.12, 0.2, 0.28, 0.15, 0.25, 0.3, 0.2], rtol=1e-6
+    )
+
+
+def test_one_unit_explains_a_star_unless_an_edge_dominates():
+    rng = np.random.default_rng(5)
+    kinds = []
+    for _ in range(200):
+        data_dim = rng.integers(3, 9)
+        edges = rng.uniform(0.1, 0.95, size=data_dim) * rng.choice([-1.0, 1.0], size=data_dim)
+        if rng.uniform() < 0.5:
+            edges[0] = rng.uniform(0.95, 0.999)
+        t = np.abs(edges) / np.sqrt(1.0 - edges**2)
+        excess = 2.0 * t.max() - t.sum()
+        if abs(excess) < 1e-2:
+            continue
+        common = common_information(star(edges))
+        naive = 0.5 * np.log1p(np.sum(t**2))  # of z itself, the star's centre
+        kinds.append(excess > 0.0)
+        if excess > 0.0:
+            assert common.units == data_dim - 1
+            assert common.nats < naive - 1e-7
+        else:
+            assert common.units == 1
+            assert common.nats == pytest.approx(naive, abs=1e-8)
+    assert 40 < sum(kinds) < len(kinds) - 40
+
+
+@pytest.mark.parametrize(
+    ("name", "units"), [("star_10", 1), ("star_10_dominant", 9), ("star_3_dominant", 2)]
+)
+def test_the_shipped_stars_are_what_they_are_called(name, units):
+    assert common_information(np.loadtxt(DATA / f"{name}.dat")).units == units
+
+
+def test_a_pair_follows_the_curve_of_sula_and_gastpar():
+    rho, betas = 0.8, np.array([1.0, 1.003, 1.05, 1.2, 1.5, 1.7, 1.8, 3.0])
+    for n_dim in [None, 1]:
+        information, dependence = relaxed_common_information([[1.0, rho], [rho, 1.0]], betas, n_dim)
+        expected = pair_relaxed_common_information(rho, dependence)
+        np.testing.assert_allclose(information, expected, atol=2e-6)
+        np.testing.assert_allclose(information[2:4], [1.048571, 0.895880], atol=1e-6)
+        np.testing.assert_allclose(dependence[2:4], [0.001252, 0.020411], atol=1e-6)
+        assert information[-1] == 0.0
+        pair = total_correlation([[1.0, rho], [rho, 1.0]])
+        assert dependence[-1] == pytest.approx(pair, abs=1e-12)
+
+
+def test_the_curve_falls_with_the_slope_of_its_price():
+    # TC is convex in I with slope -(beta - 1): the Lagrangian of the relaxed common information.
+    betas = np.linspace(1.05, 5.0, 20)
+    information, dependence = relaxed_common_information(default_covariance(), betas)
+    assert np.all(np.diff(information) < 0.0) and np.all(np.diff(dependence) > 0.0)
+    slopes = -np.diff(dependence) / np.diff(information)
+    assert np.all((betas[:-1] - 1.0 < slopes) & (slopes < betas[1:] - 1.0))
+
+
+@pytest.mark.parametrize(("rho", "gamma"), [(1.0, 0.0), (0.5, -0.1), (np.nan, 0.0)])
+def test_a_bad_pair_is_refused(rho, gamma):
+    with pytest.raises(ValueError, match="must"):
+        pair_relaxed_common_information(rho, gamma)
+
+
+def live_units(best):
+    return int(np.sum(np.diag(best.posterior_covariance) < 1.0 - 1e-7))
+
+
+@pytest.mark.parametrize("n_dim", [1, 2, 4, 6])
+def test_units_go_at_the_thresholds_and_nowhere_else(n_dim):
+    rows = np.random.default_rng(6).normal(size=(7, 4)) @ np.diag([1.0, 2.0, 0.3, 5.0])
+    covariance = np.cov(rows, rowvar=False) + 0.02 * np.eye(4)
+    for kind, optimum_of in [
+        ("learned", linear_optimum),
+        ("shared", shared_std_optimum),
+        (0.9, lambda *model: fixed_std_optimum(*model, 0.9)),
+    ]:
+        thresholds = beta_thresholds(covariance, n_dim, kind)
+        assert np.all(np.diff(thresholds) >= 0.0)
+        for beta in np.concatenate([thresholds * (1 - 1e-4), thresholds * (1 + 1e-4)]):
+            if kind == "learned" and beta < 1.0 or kind == "shared" and n_dim >= 4 and beta < 1.0:
+                continue
+            assert live_units(optimum_of(covariance, n_dim, beta)) == np.sum(thresholds > beta)
+
+
+def test_the_thresholds_of_the_default_data():
+    covariance = default_covariance()
+    for n_dim in [2, 10]:
+        thresholds = beta_thresholds(covariance, n_dim, "learned")
+        np.testing.assert_allclose(thresholds, [3.6910, 5.5790], atol=5e-5)
+    np.testing.assert_allclose(beta_thresholds(covariance, 1, "learned"), [5.5790], atol=5e-5)
+    eigenvalues = np.sort(np.linalg.eigvalsh(covariance))
+    fixed = beta_thresholds(covariance, 3, 0.5)
+    np.testing.assert_allclose(fixed, 4.0 * eigenvalues[-3:], rtol=1e-12)
+    assert len(beta_thresholds(np.eye(3), 3, "learned")) == 0
+
+
+def test_the_second_unit_goes_where_a_fixed_point_iteration_with_one_unit_says():
+    # psi_j = (C - W W')_jj, solved as principal factor analysis does; one unit is enough above.
+    covariance = default_covariance()
+
+    def second_eigenvalue(beta):
+        psi = 0.5 * np.diag(covariance)
+        for _ in range(2000):
+            scale = np.sqrt(beta * psi)
+            eigenvalues, u = np.linalg.eigh(covariance / np.outer(scale, scale))
+            weights = scale * u[:, -1] * np.sqrt(eigenvalues[-1] - 1.0)
+            psi = np.diag(covariance) - weights**2
+        return eigenvalues[-2]
+
+    found = brentq(lambda beta: second_eigenvalue(beta) - 1.0, 3.0, 5.0, xtol=1e-7)
+    assert beta_thresholds(covariance, 2, "learned")[0] == pytest.approx(found, abs=1e-5)

@@ -1,0 +1,108 @@
+"""Reads a table of numbers, one data point per row, from a .dat, .txt, .csv or .npy file."""
+
+import csv
+import itertools
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from training.errors import InputError, input_error
+
+LARGE_BYTES = 2**29  # rows of a .npy file that need more memory, as float32, stay in the file
+
+
+def load_table(path, data_dim=None, data_size=None, dtype=np.float32):
+    """The first data_size rows (None: all) of a file as an array (N, D), finite in `dtype`.
+
+    Text (.dat, .txt: numbers separated by whitespace; .csv: by commas, below an optional line of
+    column names) is UTF-8 with a row per line; # begins a comment. A .npy file holds real numbers.
+    If its rows need more than LARGE_BYTES they stay in the file: a numpy.memmap, not checked yet.
+
+    InputError: the file cannot be read, is no such table, or D is not data_dim (None: any).
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".dat", ".txt", ".csv", ".npy"):
+        raise InputError(f"{path}: the name of a table ends in .dat, .txt, .csv or .npy")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of NumPy, of an empty or an old file
+        is_text = path.suffix.lower() != ".npy"
+        x = _read_text(path, data_size) if is_text else _read_npy(path)[:data_size]
+    if min(x.shape) == 0:
+        raise InputError(f"{path}: holds no row of numbers")
+    if data_dim not in (None, x.shape[1]):
+        raise InputError(
+            f"{path}: has {x.shape[1]} columns, --data_dim is {data_dim}; they must be equal"
+        )
+    if isinstance(x, np.memmap) and 4 * x.size > LARGE_BYTES:
+        return x
+    (x,) = checked(path, [as_type(x, dtype)])
+    return x
+
+
+def column_names(path):
+    """The names in the first line of a .csv file that load_table reads; None: it has none."""
+    if Path(path).suffix.lower() != ".csv":
+        return None
+    with open(path, encoding="utf-8-sig") as file:
+        line = file.readline()
+    names = [name.strip() for name in next(csv.reader([line]), [])]
+    numbers = [name[:1] in set("+-.0123456789") or name.lower() in ("nan", "inf") for name in names]
+    return names if names and not any(numbers) and not line.startswith("#") else None
+
+
+def as_type(x, dtype):
+    """A copy of x in memory; what is too large for the type becomes infinite, without a warning."""
+    with np.errstate(all="ignore"):
+        return np.array(x, dtype)
+
+
+def checked(path, blocks):
+    """Yields blocks of rows (n, D); at the end InputError if a value in them was not finite."""
+    n_rows, n_bad, first = 0, 0, None
+    for x in blocks:
+        bad = ~np.isfinite(x)
+        if bad.any():
+            row, column = np.argwhere(bad)[0] + 1
+            first = first or f"row {n_rows + row}, column {column}"
+            n_bad += np.count_nonzero(bad)
+        n_rows += len(x)
+        yield x
+    if n_bad:
+        raise InputError(
+            f"{path}: values that are NaN, infinite or too large for {x.dtype}: {n_bad}, "
+            f"the first in {first}"
+        )
+
+
+def _read_npy(path):
+    """The table in a .npy file, memory-mapped read-only."""
+    try:
+        x = np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:  # a damaged header lets NumPy fail in about any way
+        raise input_error(path, error) from error
+    if x.ndim != 2 or x.dtype.kind not in "fiu":
+        kind = f"{x.dtype} of shape {x.shape}"
+        raise input_error(path, f"holds {kind}; it must be (rows, columns) of real numbers")
+    return x
+
+
+def _read_text(path, n_rows):
+    """The first n_rows rows of a text file as float64; (0, 1) if it has none."""
+    comma = "," if path.suffix.lower() == ".csv" else None
+    n_lines = itertools.count()  # the next one is how many lines NumPy has taken
+    try:
+        names = column_names(path)
+        with open(path, encoding="utf-8-sig") as file:
+            lines = (line for line, _ in zip(file, n_lines, strict=False))
+            x = np.loadtxt(
+                lines, delimiter=comma, skiprows=1 if names else 0, max_rows=n_rows, ndmin=2
+            )
+    except Exception as error:  # not OSError and ValueError alone: csv.Error, MemoryError
+        reason, at_row, _ = str(error).partition(" at row ")  # NumPy counts neither header nor gaps
+        if at_row:
+            raise input_error(f"{path}, line {next(n_lines)}", reason) from error
+        raise input_error(path, error) from error
+    if names and x.size and len(names) != x.shape[1]:
+        raise InputError(f"{path}: has {len(names)} column names and {x.shape[1]} columns")
+    return x
