@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # scipy.stats loads where it is first used: it takes a third of a second
 from scipy.linalg import solve_triangular
 from scipy.spatial.distance import cdist
-from scipy.stats import ks_2samp, pearson3, skew
 
 TESTED_ROWS = 1000  # of each sample; the permutation test needs all pairs of distances
 PERMUTATIONS = 199
@@ -49,7 +49,7 @@ def compare(samples, x, mean=None, covariance=None, seed=0, paired=False):
     if paired:
         order = np.random.default_rng(seed).permutation(len(x))
         samples, x = samples[order[: len(x) // 2]], x[order[len(x) // 2 :]]
-    tests = [ks_2samp(a, b) for a, b in zip(samples.T, x.T, strict=True)]
+    tests = [scipy.stats.ks_2samp(a, b) for a, b in zip(samples.T, x.T, strict=True)]
     distance, p_value = energy_test(samples, x, seed)
     return Comparison(
         mean_error=np.max(error_of_mean, initial=0.0),
@@ -110,7 +110,7 @@ def mardia_test(x):
 
     expected = d * (d + 2) * ((n + 1) * (d + 1) - 6) / ((n + 1) * (n + 3))
     limit = 2.0 * expected**2 / (d * (d + 1) * (d + 2) / 6)  # chi-squared but for its scale
-    variance, third = np.var(null_skewness), skew(null_skewness)
+    variance, third = np.var(null_skewness), scipy.stats.skew(null_skewness)
     if n > n_null:
         variance, third = limit, np.sqrt(8.0 / (d * (d + 1) * (d + 2) / 6))
     p_skewness = gamma_tail(skewness, expected, variance, third)
@@ -118,7 +118,7 @@ def mardia_test(x):
     expected = d * (d + 2) * (n - 1) / (n + 1)
     variance = 8 * d * (d + 2) * (n - 3) * (n - d - 1) * (n - d + 1)
     variance /= (n + 1) ** 2 * (n + 3) * (n + 5)
-    third = skew(null_kurtosis) * np.sqrt(n_null / n)
+    third = scipy.stats.skew(null_kurtosis) * np.sqrt(n_null / n)
     above = gamma_tail(kurtosis, expected, variance, third)
     below = gamma_tail(-kurtosis, -expected, variance, -third)
     return min(1.0, 2.0 * min(p_skewness, 2.0 * above, 2.0 * below))
@@ -143,7 +143,7 @@ def gamma_tail(value, mean, variance, skewness):
     """The probability of at least `value` under a shifted gamma distribution of these moments."""
     if variance <= 1e-12 * mean**2:
         return 1.0
-    return float(pearson3.sf((value - mean) / np.sqrt(variance), skewness))
+    return float(scipy.stats.pearson3.sf((value - mean) / np.sqrt(variance), skewness))
 
 
 def print_comparison(samples, x, mean, covariance, paired=()):

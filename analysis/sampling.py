@@ -15,7 +15,7 @@ def draw_x(model, z, seed, mean_only):
     return model.decoder_mean(z) if mean_only else model.decoder_sample(z, seed)
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def generate_blocks(model, z_seeds, x_seeds, mean_only):
     """z from the prior, x from p(x|z) in blocks: seeds (K, 2) each -> (K, BLOCK, data_dim)."""
 
@@ -26,7 +26,7 @@ def generate_blocks(model, z_seeds, x_seeds, mean_only):
     return tf.map_fn(generate_block, (z_seeds, x_seeds), fn_output_signature=tf.float32)
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def reconstruct_block(model, x, z_seed, x_seed, mean_only):
     """z from q(z|x), then x from p(x|z), (B, data_dim) -> (B, data_dim)."""
     mean, log_std = model.encode(x)
