@@ -101,12 +101,18 @@ def draw(folder, reports, data, args):
         trained=trained,
         thresholds=thresholds,
     )
+    total_correlation, closed_form = information.total_correlation(covariance), None
+    if len(covariance) == 2:
+        left = np.linspace(0.0, total_correlation, 300)
+        rho = covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])
+        closed_form = information.pair_relaxed_common_information(rho, left), left
     figures.common_information(
         folder / "figures" / "common_information.png",
         curve=([o.kl for o in optima], [o.conditional_total_correlation for o in optima]),
         points=np.stack([trained[name] for name in ("beta", *names[-4:])], axis=1),
         common_information=information.common_information(covariance).nats,
-        total_correlation=information.total_correlation(covariance),
+        total_correlation=total_correlation,
+        closed_form=closed_form,
     )
     x = data.x_held_out[:ENCODED_ROWS]
     folders = [folder / f"beta_{report['beta']:g}" for report in reports]

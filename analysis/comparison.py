@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy  # scipy.stats loads where it is first used: it takes a third of a second
-from scipy.linalg import solve_triangular
 from scipy.spatial.distance import cdist
 
 TESTED_ROWS = 1000  # of each sample; the permutation test needs all pairs of distances
@@ -90,38 +89,51 @@ def energy_test(samples, x, seed=0):
 def mardia_test(x):
     """The p-value of the hypothesis that the rows of x (N, data_dim) are Gaussian.
 
-    Mardia (1970, 1974): multivariate skewness and kurtosis; the smaller p-value times two. Under
-    the hypothesis neither depends on mean and covariance, and the means of both and the variance
-    of the kurtosis are known exactly. Their other moments come from simulated normal rows, as many
-    as there are, or SIMULATED_ROWS and the known rates in N. A gamma distribution of the same
-    mean, variance and skewness gives the p-values: of the skewness from above, of the kurtosis
-    from both sides. x has a covariance of full rank; with at most data_dim + 1 rows any data look
-    alike: 1.
+    Mardia (1970, 1974): multivariate skewness, too large, and kurtosis, too large or too small; the
+    smaller p-value times two. A gamma distribution of their mean, variance and skewness under the
+    hypothesis gives the p-values. x has a covariance of full rank; with at most data_dim + 1 rows
+    any data look alike: 1.
     """
     n, d = x.shape
     if n <= d + 1:
         return 1.0
-    skewness, kurtosis = mardia_statistics(np.float64(x))
+    return mardia_p_value(mardia_statistics(np.float64(x)), mardia_null(n, d))
+
+
+def mardia_p_value(statistics, null):
+    """The p-value of mardia_test from mardia_statistics and mardia_null."""
+    (skewness, kurtosis), (of_skewness, (mean, variance, third)) = statistics, null
+    above = gamma_tail(kurtosis, mean, variance, third)
+    below = gamma_tail(-kurtosis, -mean, variance, -third)
+    return min(1.0, 2.0 * min(gamma_tail(skewness, *of_skewness), 2.0 * above, 2.0 * below))
+
+
+def mardia_null(n, d):
+    """Mean, variance and skewness of each of Mardia's statistics for n Gaussian rows, d columns.
+
+    They don't depend on mean and covariance of the rows. Both means and the variance of the
+    kurtosis are known exactly (Mardia 1974). The others come from simulated rows, n of them, or
+    SIMULATED_ROWS where n is above that: the skewness of the kurtosis then falls as 1 / sqrt(n),
+    and the statistic of the skewness is a chi-squared variable times a constant.
+    """
     n_null = min(n, max(SIMULATED_ROWS, 5 * d))
     n_tests = int(np.clip(SIMULATED_PRODUCTS / (n_null * d**3), *SIMULATED_TESTS))
     rng = np.random.default_rng(0)
-    null = [mardia_statistics(rng.standard_normal((n_null, d))) for _ in range(n_tests)]
-    null_skewness, null_kurtosis = np.transpose(null)
+    simulated = [mardia_statistics(rng.standard_normal((n_null, d))) for _ in range(n_tests)]
+    skewness, kurtosis = np.transpose(simulated)
 
-    expected = d * (d + 2) * ((n + 1) * (d + 1) - 6) / ((n + 1) * (n + 3))
-    limit = 2.0 * expected**2 / (d * (d + 1) * (d + 2) / 6)  # chi-squared but for its scale
-    variance, third = np.var(null_skewness), scipy.stats.skew(null_skewness)
-    if n > n_null:
-        variance, third = limit, np.sqrt(8.0 / (d * (d + 1) * (d + 2) / 6))
-    p_skewness = gamma_tail(skewness, expected, variance, third)
+    mean = d * (d + 2) * ((n + 1) * (d + 1) - 6) / ((n + 1) * (n + 3))
+    freedom = d * (d + 1) * (d + 2) / 6
+    variance, third = 2.0 * mean**2 / freedom, np.sqrt(8.0 / freedom)
+    if n == n_null:
+        variance, third = np.var(skewness), scipy.stats.skew(skewness)
+    of_skewness = mean, variance, third
 
-    expected = d * (d + 2) * (n - 1) / (n + 1)
+    mean = d * (d + 2) * (n - 1) / (n + 1)
     variance = 8 * d * (d + 2) * (n - 3) * (n - d - 1) * (n - d + 1)
     variance /= (n + 1) ** 2 * (n + 3) * (n + 5)
-    third = scipy.stats.skew(null_kurtosis) * np.sqrt(n_null / n)
-    above = gamma_tail(kurtosis, expected, variance, third)
-    below = gamma_tail(-kurtosis, -expected, variance, -third)
-    return min(1.0, 2.0 * min(p_skewness, 2.0 * above, 2.0 * below))
+    third = scipy.stats.skew(kurtosis) * np.sqrt(n_null / n) if variance > 0.0 else 0.0
+    return of_skewness, (mean, variance, third)
 
 
 def mardia_statistics(x):
@@ -129,7 +141,7 @@ def mardia_statistics(x):
     squared over all i; x (N, data_dim) less its mean, S its covariance.
     """
     x = x - x.mean(axis=0)
-    white = solve_triangular(np.linalg.cholesky(x.T @ x / len(x)), x.T, lower=True)
+    white = np.linalg.inv(np.linalg.cholesky(x.T @ x / len(x))) @ x.T  # no thread wakes for it
     # The skewness is the sum of the squares of all third moments (i, j, k): those with i <= j, k,
     # times the number of orders of the indices.
     skewness = 0.0

@@ -36,58 +36,48 @@ LIMIT = {"color": "#A8A8A8", "linewidth": 5, "solid_capstyle": "butt"}
 LINEAR = {"color": BLACK, "linestyle": (0, (4, 2)), "linewidth": 1.4}
 
 
-def learning_curves(
-    path,
-    epochs,
-    kl,
-    log_px_z,
-    elbo,
-    elbo_held_out,
-    optima=None,
-    optimum_label="exact optimum",
-    best_linear=None,
-    final_gap=None,
-):
+def learning_curves(path, history, optima=None, optimum_is="exact", best_linear=None, gap=None):
     """ELBO, its gap to the optimum when that is known, and its two terms, all in nats, over epochs.
 
-    epochs, kl, log_px_z, elbo, elbo_held_out: (E,) each; values that are not finite are left out.
-    optima: the best possible mean ELBO of the training rows and of the held-out rows.
+    history: the columns epoch, kl, log_px_z, elbo and elbo_held_out, (E,) each; values that are not
+    finite are left out.
+    optima: the mean log p(x) of the training rows and of the held-out rows under the distribution
+    of the data, its exact one or an estimate of it; only a model that overfits has a higher ELBO.
     best_linear: KL and log p(x|z) of the best linear VAE.
-    final_gap: the gap of the finished model's report and its standard error.
+    gap: the gap of the finished model's report and its standard error.
     """
+    epochs, elbo, elbo_held_out = (history[key] for key in ("epoch", "elbo", "elbo_held_out"))
     top = ["elbo", "elbo" if optima is None else "gap"]
     with picture(path, height=6.0) as figure:
         axes = figure.subplot_mosaic([top, ["kl", "log_px_z"]])
         plot_history(axes["elbo"], epochs, elbo, TRAINING, label="training")
         plot_history(axes["elbo"], epochs, elbo_held_out, HELD_OUT, label="held out")
         show_late_range(axes["elbo"], elbo, elbo_held_out, *np.reshape(optima or [], (-1, 1)))
-        for name, values, best in zip(
-            ("kl", "log_px_z"), (kl, log_px_z), best_linear or (np.nan, np.nan), strict=True
-        ):
-            plot_history(axes[name], epochs, values, TRAINING)
-            show_late_range(axes[name], values, [best], span=LEAST_SPAN)
-            if best_linear is not None:
-                axes[name].axhline(best, label="best linear VAE", **EXACT)
         axes["elbo"].set(title="ELBO", ylabel=NATS)
         axes["kl"].set(title="KL divergence, training", ylabel=NATS)
         axes["log_px_z"].set(title="log-likelihood log p(x|z), training")
+        for name, best in zip(("kl", "log_px_z"), best_linear or (np.nan, np.nan), strict=True):
+            plot_history(axes[name], epochs, history[name], TRAINING)
+            show_late_range(axes[name], history[name], [best], span=LEAST_SPAN)
+            if np.isfinite(best):
+                axes[name].axhline(best, label="best linear VAE", **EXACT)
+                axes[name].legend()
+        axes["kl"].set_ylim(bottom=max(axes["kl"].get_ylim()[0], -0.01))
         if optima is not None:
             names, looks = ("training", "held-out"), (EXACT | {"linestyle": ":"}, EXACT)
             for name, best, look in zip(names, optima, looks, strict=True):
-                axes["elbo"].axhline(best, label=f"{optimum_label}, {name} rows", **look)
-            _plot_gap(axes["gap"], epochs, optima[1] - np.asarray(elbo_held_out), final_gap)
+                axes["elbo"].axhline(best, label=f"{optimum_is} log p(x), {name} rows", **look)
+            _plot_gap(axes["gap"], epochs, optima[1] - np.asarray(elbo_held_out), gap)
         legend_above(figure, axes["elbo"], columns=2)
-        if best_linear is not None:
-            axes["kl"].legend()
 
 
-def _plot_gap(axes, epochs, gaps, final_gap):
+def _plot_gap(axes, epochs, gaps, final):
     """The gap of the held-out rows; on a log scale where no noisy estimate passes the optimum."""
     plot_history(axes, epochs, gaps, HELD_OUT)
     axes.set(title="gap to the optimum, held-out rows", ylabel=NATS)
     ends = gaps[np.isfinite(gaps)]
-    if final_gap is not None:
-        gap, se = final_gap
+    if final is not None:
+        gap, se = final
         axes.errorbar(epochs[-1], gap, se, fmt="X", color=BLACK, markersize=7, zorder=3)
         note = f"× after training, more draws of z:\n{gap:.4f} ± {se:.4f} nats"
         axes.text(0.97, 0.95, note, ha="right", va="top", transform=axes.transAxes)
@@ -97,9 +87,16 @@ def _plot_gap(axes, epochs, gaps, final_gap):
         middle = np.sqrt(ends.min() * ends.max())
         low, high = min(ends.min() / 1.5, middle / 4), max(ends.max() * 1.5, middle * 4)
         axes.set(yscale="log", ylim=(low, high))
+        _label_decades(axes.yaxis)
     else:
         axes.axhline(0, **EXACT)
         show_late_range(axes, gaps, [0.0])
+
+
+def _label_decades(axis):
+    axis.set_major_locator(LogLocator(subs=[1, 2, 5]))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def latent_plane(path, z_mean, z_std, active=None, color=None, linear=None):
@@ -214,38 +211,42 @@ def bins_of(*samples):
 def covariances(path, matrices):
     """A covariance matrix, and what others differ from it, in units of the data squared.
 
-    matrices: dict name -> (D, D), the first one the reference. The differences have a colour scale
-    of their own. The numbers, which carry the sign in a grey print, are written when D <= 10.
+    matrices: dict name -> (D, D), the first one the reference; where its standard deviations differ
+    by more than a factor of 5, all are divided by them. The differences have a colour scale of
+    their own. The numbers, which carry the sign in a grey print, are written when D <= 10.
     """
     (name, reference), *others = matrices.items()
-    shown = {name: reference} | {f"{other} − {name}": m - reference for other, m in others}
-    scales = [np.abs(reference).max(), *(np.abs(m).max() for m in list(shown.values())[1:])]
-    limits = [scales[0] or 1.0] + [max(scales[1:], default=0.0) or 1.0] * len(others)
-    columns = min(2, len(shown))
-    ticks = np.arange(0, len(reference), -(-len(reference) // 10))
-    with picture(path, 4.6 * -(-len(shown) // 2), 4.0 * columns) as figure:
-        axes = panels(figure, len(shown), columns)
+    std = np.sqrt(np.diag(reference))
+    divide = std.min() > 0 and std.max() > 5 * std.min()
+    scale = np.outer(std, std) if divide else 1.0
+    units = f"std(x_i) std(x_j) of {name}" if divide else "(units of the data)²"
+    differences = {f"{other} − {name}": (matrix - reference) / scale for other, matrix in others}
+    limits = [np.abs(reference / scale).max()]
+    limits += [max((np.abs(m).max() for m in differences.values()), default=0.0)] * len(others)
+    columns = min(2, len(matrices))
+    ticks = np.arange(0, len(std), -(-len(std) // 10))
+    with picture(path, 4.6 * -(-len(matrices) // 2), 4.0 * columns) as figure:
+        axes = panels(figure, len(matrices), columns)
+        shown = {name: reference / scale} | differences
         for ax, limit, (title, matrix) in zip(axes, limits, shown.items(), strict=True):
-            image = ax.imshow(matrix, cmap="RdBu_r", vmin=-limit, vmax=limit)
+            power = int(np.floor(np.log10(limit or 1.0)))
+            unit = 10.0 ** (power - 1) if power else 1.0  # short numbers, however far from 1
+            limit = limit / unit or 1.0
+            image = ax.imshow(matrix / unit, cmap="RdBu_r", vmin=-limit, vmax=limit)
             ax.set(title=title, xlabel="data dimension")
             ax.set_xticks(ticks, ticks + 1)
             ax.set_yticks(ticks, ticks + 1)
             ax.grid(False)
             bar = figure.colorbar(image, ax=ax, location="bottom", shrink=0.8, aspect=35)
-            bar.ax.tick_params(labelsize=8)
-            if len(reference) <= 10:
-                _write_cells(ax, bar, matrix, limit)
+            bar.set_label(units if unit == 1 else f"times {unit:g} {units}", fontsize=9)
+            if len(std) <= 10:
+                _write_cells(ax, matrix / unit, 0 if power else 2, 0.6 * limit)
 
 
-def _write_cells(axes, bar, matrix, limit):
-    """The entries as short numbers: in units of a power of ten where they are far from 1."""
-    power = int(np.floor(np.log10(limit)))
-    unit = 10.0 ** (power - 1) if power else 1.0
-    if power:
-        bar.set_label(f"numbers in the cells in units of {unit:g}", fontsize=9)
+def _write_cells(axes, matrix, digits, strong):
     for (row, column), value in np.ndenumerate(matrix):
-        text = f"{value / unit:.0f}" if power else f"{value:.2f}".replace("0.", ".", 1)
-        look = {"color": "white" if abs(value) > 0.6 * limit else "black", "fontsize": 8}
+        text = f"{round(value, digits) + 0.0:.{digits}f}".replace("0.", ".", 1)  # no minus zero
+        look = {"color": "white" if abs(value) > strong else "black", "fontsize": 8}
         cell = axes.text(column, row, text, ha="center", va="center", **look)
         cell.set_in_layout(False)  # it lies inside the axes; the layout need not measure it
 
@@ -394,7 +395,7 @@ def beta_sweep(path, bound, linear, trained, thresholds):
         _plot_betas(axes["cost"], trained, "beta", "cost_gap")
         _beta_axis(axes["units"], trained)
         _beta_axis(axes["cost"], trained)
-        _staircase(axes["units"], thresholds)
+        _staircase(axes["units"], thresholds, 1.0 if np.any(_without_minimum(trained)) else 0.0)
         axes["cost"].axhline(0, **LINEAR)
         axes["cost"].set(title="cost above the best linear VAE's", ylabel=NATS)
         columns = 1 + (len(trained["beta"]) > 10)
@@ -443,26 +444,29 @@ def _beta_axis(axes, trained):
     axes.set(xlabel="β", xlim=(low / margin, high * margin))
     if wide:
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=[1, 2, 5]))
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_formatter(NullFormatter())
-    if np.any((trained["beta"] < 1) & np.isnan(trained["cost_gap"])):
+        _label_decades(axes.xaxis)
+    if np.any(_without_minimum(trained)):
         axes.axvspan(low / margin, 1, facecolor="white", edgecolor="#BBBBBB", hatch="///", zorder=0)
         look = {"rotation": 90, "ha": "center", "va": "center", "path_effects": HALO}
         x = np.sqrt(low / margin)
-        axes.text(x, 0.5, "no minimum", transform=axes.get_xaxis_transform(), **look)
+        axes.text(x, 0.5, "β < 1: no minimum", transform=axes.get_xaxis_transform(), **look)
 
 
-def _staircase(axes, thresholds):
-    """The active units of the best linear VAE: one fewer right of each threshold."""
-    left, right = axes.get_xlim()
+def _without_minimum(trained):
+    return (trained["beta"] < 1) & np.isnan(trained["cost_gap"])
+
+
+def _staircase(axes, thresholds, lowest):
+    """The active units of the best linear VAE, from beta `lowest` on: one fewer a threshold."""
+    limits = axes.get_xlim()
+    left, right = max(lowest, limits[0]), limits[1]
     edges = np.array([left, *thresholds, right])
     units = np.arange(len(thresholds), -1, -1)
     axes.stairs(units, np.maximum.accumulate(edges), baseline=None, **LINEAR)
     for threshold, count in zip(thresholds, units, strict=False):
         if left < threshold < right:
             axes.text(threshold, count - 0.5, f" {threshold:.4g}", va="center", fontsize=9)
-    axes.set(title="active units", xlim=(left, right))
+    axes.set(title="active units", xlim=limits)
     axes.set_ylim(-0.3, max(axes.get_ylim()[1], len(thresholds) + 0.3))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
 
@@ -475,24 +479,43 @@ def common_information(
     curve: (I (P,), TC (P,)) of the best linear VAE over beta; closed_form: the same where it is
     known exactly. points: (beta, I, I_se, TC, TC_se) of each trained network.
     common_information: Wyner's, the least I with TC 0. total_correlation: TC where I is 0.
+    The right panel shows the networks of beta below 1.6, bars of 1 standard error.
     """
     names = ("beta", "information", "information_se", "dependence", "dependence_se")
-    columns = dict(zip(names, np.reshape(points, (-1, 5)).T, strict=True))
-    with picture(path, height=5.0) as figure:
-        axes = figure.subplots()
-        if closed_form is not None:
-            axes.plot(*closed_form, label="closed form", **LIMIT)
-        axes.plot(*curve, label="best linear VAE over β", **LINEAR)
-        ends = {"color": BLACK, "clip_on": False, "markersize": 11, "zorder": 4}
-        name = f"Wyner's common information, {common_information:.4g} nats"
-        axes.plot(common_information, 0, "*", label=name, **ends)
-        name = f"total correlation, {total_correlation:.4g} nats"
-        axes.plot(0, total_correlation, "*", markerfacecolor="white", label=name, **ends)
-        _plot_betas(axes, columns, "information", "dependence")
-        axes.set(xlim=(0, None), ylim=(0, None))
-        axes.set_xlabel("I(x;z): information of z on x (nats)")
-        axes.set_ylabel("TC(x|z): dependence that z leaves (nats)")
-        axes.legend(loc="upper right", title="bars: ± 1 standard error")
+    trained = dict(zip(names, np.reshape(points, (-1, 5)).T, strict=True))
+    lines = [(*curve, "best linear VAE over β", LINEAR)]
+    if closed_form is not None:
+        lines.insert(0, (*closed_form, "closed form", LIMIT))
+    whole = 0.0, common_information, total_correlation
+    limits = whole, _near_common_information(trained, common_information)
+    with picture(path, height=4.6) as figure:
+        axes = figure.subplots(1, 2)
+        for ax, (left, right, top) in zip(axes, limits, strict=True):
+            for *line, label, look in lines:
+                ax.plot(*line, label=label, **look)
+            look = {"color": BLACK, "markersize": 15, "linestyle": "", "zorder": 1}
+            name = f"Wyner's common information, {common_information:.4g} nats"
+            ax.plot(common_information, 0, "*", label=name, **look)
+            name = f"total correlation, {total_correlation:.4g} nats"
+            ax.plot(0, total_correlation, "*", markerfacecolor="white", label=name, **look)
+            _plot_betas(ax, trained, "information", "dependence")
+            margin = 0.1 * (right - left)
+            ax.set(xlim=(left - margin, right + margin), ylim=(-0.05 * top, 1.15 * top))
+            ax.xaxis.set_major_locator(MaxNLocator(5))
+            ax.set_xlabel("I(x;z): information of z on x (nats)")
+        axes[0].set_ylabel("TC(x|z): dependence that z leaves (nats)")
+        axes[1].set_title("the same, β < 1.6")
+        legend_above(figure, axes[0], columns=2)
+
+
+def _near_common_information(trained, common_information):
+    """Left, right and top of a panel that holds the networks of beta below 1.6 and their errors."""
+    near = {name: column[trained["beta"] < 1.6] for name, column in trained.items()}
+    low = near["information"] - near["information_se"]
+    high = near["information"] + near["information_se"]
+    top = near["dependence"] + near["dependence_se"]
+    wyner = common_information
+    return min([*low, 0.95 * wyner]), max([*high, wyner]), max([*top, 0.01])
 
 
 def runs(path, groups, ylabel):

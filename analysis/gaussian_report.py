@@ -314,11 +314,11 @@ def draw_figures(run, data, report):
         linear = (x - mean) @ encoder.T, np.sqrt(np.diag(posterior))
     figures.learning_curves(
         folder / "learning_curves.png",
-        *(np.array([row[name] for row in history]) for name in columns),
-        optima=optima,
-        optimum_label=reference_names(report)[0],
+        {name: np.array([row[name] for row in history]) for name in columns},
+        optima,
+        reference_names(report)[0].partition(" ")[0],
         best_linear=best and (best.kl, best.log_px_z),
-        final_gap=(report["gap"], report["gap_se"]) if optima else None,
+        gap=optima and (report["gap"], report["gap_se"]),
     )
     z_mean, z_log_std = evaluation.encode(model, x)
     figures.latent_plane(

@@ -197,7 +197,7 @@ def beta_thresholds(covariance, n_dim, decoder_std):
     decoder_std: "learned" (betas above 1), "shared" or a number. In closed form but for "learned",
     where the last unit goes at the largest eigenvalue of the correlation matrix and the others are
     roots found on the unique optimum with data_dim units: with fewer units the same ones go at the
-    same betas (docs/theory.md, section 5).
+    same betas (docs/theory.md, section 4).
     """
     covariance = _check_model(covariance, n_dim, 1.0)
     data_dim = len(covariance)
@@ -219,8 +219,9 @@ def relaxed_common_information(covariance, betas, n_dim=None):
     """(I, TC) of the best linear VAE with learned variances at each of the betas, all >= 1.
 
     I(x; z) is the information of z on x, TC(x|z) the dependence that z leaves; beta - 1 is the
-    price of the first in units of the second. I is the least of any Gaussian z that leaves as
-    little (Sula & Gastpar: of any z at all for a pair). n_dim: default data_dim. Two arrays, nats.
+    price of the first in units of the second. With n_dim data_dim, the default, I is the least of
+    all z given which x is Gaussian and that leave as little (Sula & Gastpar: of any z at all for
+    a pair). Two arrays, in nats.
     """
     n_dim = len(covariance) if n_dim is None else n_dim
     optima = [linear_optimum(covariance, n_dim, beta) for beta in betas]
@@ -273,7 +274,7 @@ def _log_variance_bounds(covariance, beta, min_log_std):
 
 
 def _shared_variance(covariance, n_dim, beta):
-    """The best shared variance where there is one; docs/theory.md, section 4."""
+    """The best shared variance where there is one; docs/theory.md, section 5."""
     data_dim = len(covariance)
     eigenvalues = np.linalg.eigvalsh(covariance)[::-1]
     # The fewest active directions k whose stationary variance leaves direction k + 1 unused; the
@@ -365,7 +366,7 @@ def _minimize(log_variances, root, n_dim, beta, bounds, roughly=False):
         step = np.zeros(len(point))
         bent = np.maximum(np.abs(eigenvalues), 1e-10)  # also where the cost is concave or flat
         step[free] = -(v / bent) @ (v.T @ slope[free])
-        step *= min(1.0, 2.0 / np.max(np.abs(step)))
+        step *= 2.0 / max(2.0, np.max(np.abs(step)))
         for size in 0.5 ** np.arange(40):
             trial = np.clip(point + size * step, lower, upper)
             new_cost, new_slope, new_curvature = _profile_cost(trial, root, n_dim, beta)

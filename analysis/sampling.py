@@ -6,8 +6,8 @@ import tensorflow as tf
 from training.random_streams import stateless_seed
 from vae_models import reparameterize
 
-BLOCK = 4096  # data points at once: what the layers give out stays in the processor's cache
-BLOCKS_IN_A_CALL = 16  # so that memory stays bounded
+GENERATED_BATCH = 4096  # data points at once: their layers stay in the cache of the processor
+BATCHES_IN_A_CALL = 16  # so that memory stays bounded
 
 
 def draw_x(model, z, seed, mean_only):
@@ -16,18 +16,18 @@ def draw_x(model, z, seed, mean_only):
 
 
 @tf.function(reduce_retracing=True, autograph=False)
-def generate_blocks(model, z_seeds, x_seeds, mean_only):
-    """z from the prior, x from p(x|z) in blocks: seeds (K, 2) each -> (K, BLOCK, data_dim)."""
+def generate_batches(model, z_seeds, x_seeds, mean_only):
+    """z from the prior, x from p(x|z): seeds (K, 2) each -> K batches, (K, B, data_dim)."""
 
-    def generate_block(seeds):
-        z = tf.random.stateless_normal((BLOCK, model.n_dim), seeds[0])
+    def generate_batch(seeds):
+        z = tf.random.stateless_normal((GENERATED_BATCH, model.n_dim), seeds[0])
         return draw_x(model, z, seeds[1], mean_only)
 
-    return tf.map_fn(generate_block, (z_seeds, x_seeds), fn_output_signature=tf.float32)
+    return tf.map_fn(generate_batch, (z_seeds, x_seeds), fn_output_signature=tf.float32)
 
 
 @tf.function(reduce_retracing=True, autograph=False)
-def reconstruct_block(model, x, z_seed, x_seed, mean_only):
+def reconstruct_batch(model, x, z_seed, x_seed, mean_only):
     """z from q(z|x), then x from p(x|z), (B, data_dim) -> (B, data_dim)."""
     mean, log_std = model.encode(x)
     z = reparameterize(mean, log_std, tf.random.stateless_normal(tf.shape(mean), z_seed))
@@ -47,11 +47,11 @@ def generate(model, n_samples, seed, mean_only=False):
 
     Returns (n_samples, data_dim) float32; fewer samples of one seed are the first rows of more.
     """
-    n_blocks = -(-n_samples // BLOCK)
-    x = np.empty((n_blocks, BLOCK, model.data_dim), np.float32)
-    for first in range(0, n_blocks, BLOCKS_IN_A_CALL):
-        last = min(first + BLOCKS_IN_A_CALL, n_blocks)
-        x[first:last] = generate_blocks(model, *seeds(seed, "generate", first, last), mean_only)
+    n_blocks = -(-n_samples // GENERATED_BATCH)
+    x = np.empty((n_blocks, GENERATED_BATCH, model.data_dim), np.float32)
+    for first in range(0, n_blocks, BATCHES_IN_A_CALL):
+        last = min(first + BATCHES_IN_A_CALL, n_blocks)
+        x[first:last] = generate_batches(model, *seeds(seed, "generate", first, last), mean_only)
     return x.reshape(-1, model.data_dim)[:n_samples]
 
 
@@ -66,7 +66,7 @@ def reconstruct(model, x, seed, mean_only=False):
 
 def reconstructed_blocks(model, x, seed, mean_only=False):
     """The rows of `reconstruct` in blocks; x can be a table that gives its rows by x[a:b]."""
-    for k, start in enumerate(range(0, len(x), BLOCK)):
-        block = tf.constant(x[start : start + BLOCK], tf.float32)
+    for k, start in enumerate(range(0, len(x), GENERATED_BATCH)):
+        block = tf.constant(x[start : start + GENERATED_BATCH], tf.float32)
         (z_seed,), (x_seed,) = seeds(seed, "reconstruct", k, k + 1)
-        yield reconstruct_block(model, block, z_seed, x_seed, mean_only).numpy()
+        yield reconstruct_batch(model, block, z_seed, x_seed, mean_only).numpy()

@@ -1,53 +1,48 @@
-"""Run what docs/results.md reports, and write it: python docs/make_results.py
+"""Run what the documents report, and put tables and pictures into them: python docs/make_results.py
 
-Every figure of its tables comes from a run of this script; it takes about eight minutes. The
-pictures and the tables (.csv) of the runs are copied beside it.
+Parts: default, seeds, sweeps, mnist, common_information (all of them: about an hour on 2 cores).
+A run that results/docs holds already is not repeated. Tables stand between the marks
+<!-- NAME --> and <!-- end --> of results.md and common_information.md; pictures go to results/.
 """
 
 import argparse
-import csv
-import datetime
 import json
-import os
-import platform
+import re
 import shutil
+import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from importlib import metadata
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
-sys.path.insert(0, str(DOCS.parent))
+RUNS = DOCS.parent / "results" / "docs"
+STARS = {
+    "pair": "a pair of correlation 0.8",
+    "star_10": "star, no dominant edge",
+    "star_10_dominant": "star, dominant edge",
+    "covariance": "the default data",
+}
+SIZES = {"pair": " --n_dim 1", "covariance": " --n_dim 2"}
+BETAS = "1.003 1.02 1.1 1.25 1.5"
 
-from benchmarks import measuring
 
-SWEEP = "--beta 0.25 0.5 1 2 4 8"
-SWEEP_STD = "--decoder_std 0.5 --beta 0.25 0.5 1 2 4 8 20 32"
+def run(script, flags, name, more=()):
+    """Run `script flags` into the folder `name`, unless it is there; `more`: flags of no interest.
 
-
-class Runs:
-    """Runs scripts with their results in one folder, and keeps the table of what they gave."""
-
-    def __init__(self, folder):
-        self.folder, self.rows = Path(folder), []
-
-    def run(self, script, flags, name, more=()):
-        """Run `script flags` into the folder `name`, with `more` flags that no reader needs.
-
-        Returns the folder and the minutes that it took.
-        """
-        where = "--model_dir" if "after" in script else "--output_dir"
-        command = [script, *flags.split(), where, str(self.folder / name), *more]
+    Returns the folder, the command as a reader types it, and its minutes.
+    """
+    folder = RUNS / name
+    after = "after_training" in script
+    log = RUNS / f"{name}{'_after' if after else ''}.json"
+    command = [script, *flags.split()]
+    if not log.exists():
+        where = ["--model_dir" if after else "--output_dir", str(folder)]
         print("python", *command, flush=True)
         begin = time.monotonic()
-        subprocess.run([sys.executable, *command], cwd=DOCS.parent, check=True)
-        return self.folder / name, (time.monotonic() - begin) / 60.0
-
-    def add(self, what, command, minutes, figure):
-        shown = " ".join(command.split())
-        self.rows.append(f"| {what} | `python {shown}` | {figure} | {minutes:.1f} |")
+        subprocess.run([sys.executable, *command, *where, *more], cwd=DOCS.parent, check=True)
+        log.write_text(json.dumps({"minutes": (time.monotonic() - begin) / 60}))
+    return folder, f"`python {' '.join(command)}`", f"{read_json(log)['minutes']:.1f}"
 
 
 def read_json(path):
@@ -55,111 +50,138 @@ def read_json(path):
 
 
 def copy(folder, **pictures):
-    """Copy pictures of a run into docs, as new_name=old_name."""
+    """Copy pictures of a run into docs/results, as new_name=old_name."""
+    (DOCS / "results").mkdir(exist_ok=True)
     for new, old in pictures.items():
-        shutil.copyfile(folder / "figures" / f"{old}.png", DOCS / f"{new}.png")
+        shutil.copyfile(folder / "figures" / f"{old}.png", DOCS / "results" / f"{new}.png")
 
 
-def machine():
-    names = ("tensorflow", "keras", "numpy")
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
-    cores = f"{os.cpu_count()} cores of {measuring.processor()}"
-    return f"{cores}; Python {platform.python_version()}, {versions}"
+def fill(document, name, header, rows):
+    """Put a table in the place of the one at the mark `name` of a document."""
+    lines = [header, ["---"] * len(header), *rows]
+    table = "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+    path = DOCS / document
+    pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
+    new = f"\\g<1>{table.replace(chr(92), chr(92) * 2)}\n\\g<2>"
+    text, n = re.subn(pattern, new, path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert n == 1, name
+    path.write_text(text, encoding="utf-8")
 
 
-def gap(report):
-    return f"gap {report['gap']:.4f} ± {report['gap_se']:.4f} nats"
+def plus_minus(report, name, digits=4):
+    return f"{report[name]:.{digits}f} ± {report[name + '_se']:.{digits}f}"
 
 
-def vae(runs):
-    folder, minutes = runs.run("vae_main.py", "", "vae")
-    report = read_json(folder / "report.json")
-    figure = f"held-out ELBO {report['elbo_held_out']:.4f}, {gap(report)}"
-    runs.add("the default run", "vae_main.py", minutes, figure)
-    copy(folder, vae_learning_curves="learning_curves", vae_pairwise_marginals="pairwise_marginals")
-    flags = "@presets/vae_guideline.args"
-    folder, minutes = runs.run("vae_main.py", flags, "original")
-    report = read_json(folder / "report.json")
-    figure = f"{gap(report)}: 32 steps of SGD teach a network little"
-    runs.add("the guideline's own settings", f"vae_main.py {flags}", minutes, figure)
+def number(value):
+    return "none" if value is None else value if isinstance(value, int) else f"{value:.4f}"
 
 
-def sweep(runs, what, flags, name):
-    """Run one sweep; its table as lines."""
-    folder, minutes = runs.run("beta_vae_main.py", flags, name)
-    with open(folder / "sweep.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    known = [row for row in rows if row["cost_exact"] != "nan"]
-    worst = max(abs(float(row["cost"]) - float(row["cost_exact"])) for row in known)
-    agree = all(row["active_units"] == row["active_units_exact"] for row in known)
-    figure = (
-        f"cost at most {worst:.4f} nats from the best linear model's, where that exists; active "
-        f"units {'as predicted' if agree else 'NOT as predicted'}"
-    )
-    runs.add(what, f"beta_vae_main.py {flags}", minutes, figure)
-    copy(folder, **{name: "beta_sweep"})
-    shutil.copyfile(folder / "sweep.csv", DOCS / f"{name}.csv")
-    columns = ("cost", "rate", "distortion", "active_units")
-    lines = [f"| beta | {' (exact) | '.join(columns)} (exact) | covariance error |"]
-    lines += ["|---" * 6 + "|"]
-    for row in rows:
-        beside = ((rounded(row[c]), rounded(row[f"{c}_exact"])) for c in columns)
-        cells = [f"{figure} ({exact})" for figure, exact in beside]
-        cells = [f"{float(row['beta']):g}", *cells, rounded(row["covariance_error"])]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines).replace("active_units", "active units")
+def default():
+    header = ["what", "command", "held-out ELBO", "gap to the optimum", "minutes"]
+    rows = []
+    for what, flags, name in [
+        ("the default run", "", "vae"),
+        ("the guideline's settings", "@presets/vae_guideline.args", "guideline"),
+        ("the beta-VAE code's settings", "@presets/beta_vae_guideline.args", "beta_guideline"),
+    ]:
+        script = "beta_vae_main.py" if name == "beta_guideline" else "vae_main.py"
+        folder, command, minutes = run(script, flags, name)
+        report = read_json(folder / "report.json")
+        results = (plus_minus(report, key) for key in ("elbo_held_out", "gap"))
+        rows.append([what, command, *results, minutes])
+    fill("results.md", "default", header, rows)
+    pictures = "learning_curves latent_plane covariances pairwise_marginals".split()
+    copy(RUNS / "vae", **{f"vae_{name}": name for name in pictures})
 
 
-def rounded(text):
-    """A figure of sweep.csv as a reader wants it; nan stands where there is no exact one."""
-    if text == "nan":
-        return "none"
-    return text if text.isdigit() else f"{float(text):.4f}"
+def seeds():
+    """The default run from 20 seeds."""
+    folders = [run("vae_main.py", f"--seed {seed}", f"vae_seed_{seed}")[0] for seed in range(20)]
+    reports = [read_json(folder / "report.json") for folder in folders]
+    gaps = [report["gap"] for report in reports]
+    units = sorted({report["active_units"] for report in reports})
+    row = [len(gaps), *(f"{f(gaps):.4f}" for f in (min, statistics.median, max)), *units]
+    fill("results.md", "seeds", ["seeds", "least gap", "median", "largest", "active units"], [row])
 
 
-def mnist(runs, data_path):
+def sweeps():
+    for name, flags in [
+        ("beta_sweep", "--beta 0.25 0.5 1 2 4 8"),
+        ("beta_sweep_fixed_std", "--decoder_std 0.5 --beta 0.25 0.5 1 2 4 8 20 32"),
+    ]:
+        folder, _, _ = run("beta_sweep.py", flags, name)
+        rows = []
+        for path in sorted(
+            folder.glob("beta_*/report.json"), key=lambda p: float(p.parent.name[5:])
+        ):
+            report = read_json(path)
+            keys = ("cost", "rate", "distortion", "gap_model", "active_units", "covariance_error")
+            pairs = (f"{number(report[k])} ({number(report[k + '_exact'])})" for k in keys)
+            rows.append([f"{report['beta']:g}", *pairs])
+        columns = "cost, rate, distortion, gap of the model, active units, covariance error"
+        fill("results.md", name, ["beta", *columns.split(", ")], rows)
+        copy(folder, **{name: "beta_sweep", f"{name}_planes": "latent_planes"})
+        copy(folder, **{f"{name}_information": "common_information"})
+
+
+def mnist(data_path):
     more = [] if data_path is None else ["--data_path", str(Path(data_path).resolve())]
-    folder, minutes = runs.run("mnist_vae_main.py", "", "mnist", more)
+    folder, command, minutes = run("mnist_vae_main.py", "", "mnist", more)
     report = read_json(folder / "report.json")
-    units = f"{report['active_units']} of {len(report['variance_of_mean'])} units active"
-    figure = f"test ELBO {report['elbo_held_out']:.2f} ± {report['elbo_held_out_se']:.2f}, {units}"
-    runs.add("MNIST, 60 epochs", "mnist_vae_main.py", minutes, figure)
+    units = f"{report['active_units']} of {len(report['variance_of_mean'])}"
+    rows = [
+        ["60 epochs", command, "ELBO " + plus_minus(report, "elbo_held_out", 2), units, minutes]
+    ]
     flags = "--n_importance 500"
-    folder, minutes = runs.run("mnist_vae_after_training.py", flags, "mnist")
+    folder, command, minutes = run("mnist_vae_after_training.py", flags, "mnist")
     scores = read_json(folder / "log_likelihood.json")
-    figure = f"log p(x) of the test images {scores['log_px']:.2f} ± {scores['log_px_se']:.2f}"
-    runs.add("the same, scored", f"mnist_vae_after_training.py {flags}", minutes, figure)
-    copy(
-        folder,
-        mnist_elbo_per_epoch="elbo_per_epoch",
-        mnist_generated_means="generated_means",
-        mnist_reconstructions="reconstructions",
-        mnist_interpolation="interpolation",
+    rows.append(
+        ["the same, scored", command, "log p(x) " + plus_minus(scores, "log_px", 2), units, minutes]
     )
+    header = ["what", "command", "test images, nats", "active units", "minutes"]
+    fill("results.md", "mnist", header, rows)
+    pictures = "elbo_per_epoch generated_means reconstructions interpolation latent_space".split()
+    copy(folder, **{f"mnist_{name}": name for name in pictures})
+
+
+def common_information():
+    """Trained networks over beta just above 1, three seeds, on the pair, the stars, the default."""
+    rows = []
+    for data, what in STARS.items():
+        reports = {}
+        for seed in range(3):
+            flags = f"--covariance_path data/{data}.dat --beta {BETAS} --seed {seed}"
+            flags += {"pair": " --n_dim 1", "covariance": " --n_dim 2"}.get(
+                data, " --n_dim 9 --n_epoch 60"
+            )
+            folder, _, _ = run("beta_sweep.py", flags, f"{data}_seed_{seed}")
+            for path in folder.glob("beta_*/report.json"):
+                report = read_json(path)
+                reports.setdefault(report["beta"], []).append(report)
+        copy(folder, **{f"common_information_{data}": "common_information"})
+        for beta, group in sorted(reports.items()):
+            cost = max(abs(r["cost"] - r["cost_exact"]) for r in group)
+            information = " ".join(f"{r['mutual_information']:.4f}" for r in group)
+            left = " ".join(f"{r['conditional_total_correlation']:.4f}" for r in group)
+            units = " ".join(str(r["active_units"]) for r in group)
+            exact = group[0]
+            rows.append([what, f"{beta:g}", f"{cost:.4f}", f"{information} ({exact['rate_exact']:.4f})",
+                         f"{left} ({exact['conditional_total_correlation_exact']:.4f})",
+                         f"{units} ({exact['active_units_exact']})"])  # fmt: skip
+    header = ["data", "beta", "largest error of the cost", "I(x;z)", "TC(x\\|z)", "active units"]
+    fill("common_information.md", "trained", header, rows)
 
 
 def main():
+    parts = {f.__name__: f for f in (default, seeds, sweeps, common_information)}
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--mnist_path", help="mnist.npz; None: Keras's own, downloaded once")
+    parser.add_argument("parts", nargs="*", help="of " + ", ".join([*parts, "mnist"]))
+    parser.add_argument("--mnist_path", help="mnist.npz; default: Keras's own, downloaded once")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        runs = Runs(folder)
-        vae(runs)
-        learned = sweep(runs, "beta, learned decoder std", SWEEP, "beta_sweep")
-        fixed = sweep(runs, "beta, fixed decoder std", SWEEP_STD, "beta_sweep_fixed_std")
-        mnist(runs, args.mnist_path)
-    text = (
-        (DOCS / "results_template.md")
-        .read_text(encoding="utf-8")
-        .format(
-            date=datetime.date.today().isoformat(),
-            machine=machine(),
-            table="\n".join(runs.rows),
-            learned=learned,
-            fixed=fixed,
-        )
-    )
-    (DOCS / "results.md").write_text(text, encoding="utf-8")
+    RUNS.mkdir(parents=True, exist_ok=True)
+    parts["mnist"] = lambda: mnist(args.mnist_path)
+    for name in args.parts or parts:
+        parts[name]()
 
 
 if __name__ == "__main__":

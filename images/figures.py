@@ -17,19 +17,8 @@ from analysis.figure_style import (
 
 # Tol's "muted" scheme, its two palest darkened, and a grey: told apart by colour-blind readers; in
 # an order that gives digits of like form (3 5 8, 4 7 9) colours far apart.
-TEN_COLORS = np.array(
-    [
-        "#56A9DC",
-        "#C7A62C",
-        "#AA4499",
-        "#117733",
-        "#332288",
-        "#CC6677",
-        "#999933",
-        "#44AA99",
-        "#555555",
-        "#882255",
-    ]
+TEN_COLORS = (
+    "#56A9DC #C7A62C #AA4499 #117733 #332288 #CC6677 #999933 #44AA99 #555555 #882255".split()
 )
 
 
@@ -73,14 +62,7 @@ def manifold(path, images, z_rows, z_columns):
     normal quantiles of equal steps in probability (Kingma & Welling 2013, Appendix A).
     """
     rows, columns = ([f"{z:.1f}" for z in values] for values in (z_rows, z_columns))
-    _tiles(
-        path,
-        images,
-        rows,
-        columns,
-        x_label="z1 (normal quantiles)",
-        y_label="z2 (normal quantiles)",
-    )
+    _tiles(path, images, rows, columns, "z1 (normal quantiles)", "z2 (normal quantiles)")
 
 
 def image_traversal(path, images, values, units):

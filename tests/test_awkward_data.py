@@ -88,10 +88,14 @@ def test_the_weight_files_do_for_data_what_the_standardized_model_does(
         assert np.min(log_std) >= min_log_std
 
 
-@pytest.mark.parametrize("more", [[], ["--no-standardize"]], ids=["standardized", "raw"])
-def test_a_constant_column_keeps_its_std_above_the_bound(plain_steps, train, rows, tmp_path, more):
+@pytest.mark.parametrize(
+    ("value", "more"), [(4.0, []), (0.0, ["--no-standardize"])], ids=["standardized", "raw"]
+)
+def test_a_constant_column_keeps_its_std_above_the_bound(
+    plain_steps, train, rows, tmp_path, value, more
+):
     x = rows.copy()
-    x[:, 1] = 4.0
+    x[:, 1] = value
     flags = ["--data_path", save(tmp_path, x), "--n_epoch", "4", "--lr", "0.2", *more]
     z = np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32)
     lowest = {}

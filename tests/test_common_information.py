@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import random_covariance
+from scipy.linalg import fractional_matrix_power, sqrtm
 from scipy.optimize import brentq, minimize
 
 from analysis.information import (
@@ -229,3 +230,24 @@ def test_the_second_unit_goes_where_a_fixed_point_iteration_with_one_unit_says()
 
     found = brentq(lambda beta: second_eigenvalue(beta) - 1.0, 3.0, 5.0, xtol=1e-7)
     assert beta_thresholds(covariance, 2, "learned")[0] == pytest.approx(found, abs=1e-5)
+
+
+def test_one_conditional_covariance_is_as_good_as_several():
+    # Theorem 6 of docs/theory.md: merging two by their geometric mean lowers the cost, and keeps
+    # the conditional covariance below that of the data.
+    rng = np.random.default_rng(7)
+
+    def lagrangian(matrix, beta):
+        return np.sum(np.log(np.diag(matrix))) - beta * np.linalg.slogdet(matrix)[1]
+
+    for _ in range(20):
+        first, second = (random_covariance(rng.integers(10**6), 4) for _ in range(2))
+        weight, beta = rng.uniform(), 1.0 + rng.exponential()
+        root = np.real(sqrtm(first))
+        inner = np.linalg.solve(root, np.linalg.solve(root, second).T)
+        merged = root @ np.real(fractional_matrix_power(inner, weight)) @ root
+        mean = (1.0 - weight) * first + weight * second
+        assert np.linalg.eigvalsh(mean - merged)[0] > -1e-9
+        costs = [lagrangian(matrix, beta) for matrix in (first, second)]
+        mean_cost = (1.0 - weight) * costs[0] + weight * costs[1]
+        assert lagrangian(merged, beta) <= mean_cost + 1e-9

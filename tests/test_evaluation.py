@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from scipy.stats import multivariate_normal
+from scipy.integrate import quad
+from scipy.stats import multivariate_normal, norm
 
 from analysis import evaluation
 from vae_models import kl_divergence
@@ -76,8 +77,8 @@ def test_blocks_change_nothing_but_the_noise(linear_gaussian, monkeypatch):
     x = linear_gaussian.draw(150, seed=0)
     expected = exact_log_density(linear_gaussian, x)
     model, gap = wrong_encoder(linear_gaussian)
-    monkeypatch.setattr(evaluation, "Z_AT_ONCE", 64)
-    monkeypatch.setattr(evaluation, "ROWS_AT_ONCE", 16)
+    monkeypatch.setattr(evaluation, "Z_BATCH", 64)
+    monkeypatch.setattr(evaluation, "ROW_BATCH", 16)
     for n_samples in (1, 3, 100):  # blocks of 64, 21 and 16 rows; one and many parts of z
         result = evaluation.evaluate(linear_gaussian.model(), x, n_samples, seed=(0,))
         np.testing.assert_allclose(result.elbo, expected, atol=1e-4)
@@ -103,7 +104,7 @@ def test_the_standard_error_of_a_mean():
 
 
 def test_encoded_rows_keep_their_order_over_blocks(linear_gaussian, monkeypatch):
-    monkeypatch.setattr(evaluation, "Z_AT_ONCE", 8)
+    monkeypatch.setattr(evaluation, "Z_BATCH", 8)
     x = linear_gaussian.draw(30, seed=0)
     mean, log_std = evaluation.encode(linear_gaussian.model(), x)
     expected = (x - linear_gaussian.mean) @ linear_gaussian.posterior_weights
@@ -139,3 +140,86 @@ def test_kl_of_the_units_adds_up_to_the_kl_of_the_rows(linear_gaussian):
     np.testing.assert_allclose(units.kl, each, rtol=1e-4)
     total = evaluation.evaluate(model, x, 1, seed=(0,)).kl.mean()
     assert units.kl.sum() == pytest.approx(total, rel=1e-5)
+
+
+@pytest.mark.parametrize("power", [0.0, 0.1, 0.5, 2.0, 20.0])
+def test_the_tempered_encoder_is_a_power_of_q_times_one_of_the_prior(power):
+    mean, log_std = np.array([[0.7, -1.2]]), np.log([[0.9, 0.1]])
+    tempered_mean, tempered_log_std = (
+        part.numpy()[0] for part in evaluation.tempered(mean, log_std, power)
+    )
+    z = np.linspace(-2.0, 2.0, 9)[:, np.newaxis]
+    log_t = norm(tempered_mean, np.exp(tempered_log_std)).logpdf(z)
+    product = power * norm(mean[0], np.exp(log_std[0])).logpdf(z)
+    difference = log_t - product - (1.0 - power) * norm.logpdf(z)
+    np.testing.assert_allclose(difference, np.tile(difference[:1], (9, 1)), atol=1e-9)
+
+
+def test_the_tempered_encoder_is_never_broader_than_the_prior():
+    mean, log_std = evaluation.tempered(np.array([0.1]), np.log([1.05]), 50.0)
+    assert np.isfinite(mean.numpy()).all()
+    np.testing.assert_allclose(log_std, 0.0, atol=1e-12)
+
+
+def test_draws_from_the_mixture_leave_elbo_and_log_px_of_a_wrong_encoder_right(linear_gaussian):
+    model, gap = wrong_encoder(linear_gaussian)
+    x = linear_gaussian.draw(60, seed=0)
+    expected = exact_log_density(linear_gaussian, x)
+    for beta in (0.3, 3.0):
+        result = evaluation.evaluate(model, x, 400, (1,), beta)
+        scores = (result.log_px_corrected - expected) / result.log_px_se
+        assert np.abs(scores).max() < 5
+        assert 0.7 < scores.std() < 1.3
+        error = result.elbo - (expected - gap)
+        assert abs(error.mean()) < 5 * evaluation.standard_error(error)
+
+
+def test_the_beta_of_a_collapsed_model_may_be_as_large_as_one_likes(linear_gaussian):
+    x = linear_gaussian.draw(20, seed=0)
+    result = evaluation.evaluate(wrong_encoder(linear_gaussian)[0], x, 40, (1,), 1e300)
+    for values in vars(result).values():
+        assert np.isfinite(values).all()
+
+
+def encoder_of_two_clusters(n_rows):
+    """q(z|x) of n_rows: mean -2 or 1, std 0.5; and the KL of its aggregate from the prior."""
+    mean = np.where(np.arange(n_rows) % 2, -2.0, 1.0)[:, np.newaxis]
+
+    def aggregate(z):
+        return 0.5 * norm.pdf(z, -2.0, 0.5) + 0.5 * norm.pdf(z, 1.0, 0.5)
+
+    def integrand(z):
+        return aggregate(z) * (np.log(aggregate(z)) - norm.logpdf(z))
+
+    return mean, np.full((n_rows, 1), np.log(0.5)), quad(integrand, -8.0, 8.0)[0]
+
+
+def test_rate_splits_into_information_and_the_kl_of_an_aggregate_that_is_not_gaussian():
+    mean, log_std, aggregate_kl = encoder_of_two_clusters(1500)
+    found = evaluation.latent_information(mean, log_std, (0,))
+    rate = kl_divergence(mean, log_std).numpy().mean()
+    assert abs(found.aggregate_kl - aggregate_kl) < 4 * found.aggregate_kl_se + 1e-3
+    assert found.mutual_information + found.aggregate_kl == pytest.approx(rate)
+    assert abs(found.lower_bound - (rate - aggregate_kl)) < 4 * found.lower_bound_se + 1e-3
+    assert found.aggregate_kl_se < 0.05
+
+
+def test_information_beyond_the_reach_of_the_rows_lies_between_the_two_bounds():
+    rng = np.random.default_rng(0)
+    mean, log_std = rng.normal(size=(400, 12)), np.full((400, 12), np.log(0.05))
+    truth = 12 * 0.5 * np.log((1 + 0.05**2) / 0.05**2)  # N(0, I) means and Gaussian noise
+    found = evaluation.latent_information(mean, log_std, (0,))
+    assert found.lower_bound == pytest.approx(np.log(400), abs=1e-6)
+    assert abs(found.mutual_information - truth) < 4 * found.mutual_information_se
+
+
+def test_aggregate_kl_of_few_rows_of_a_linear_encoder_is_zero_on_average():
+    found = []
+    for seed in range(60):
+        mean = np.random.default_rng(seed).normal(size=(50, 3)) * [0.9, 0.6, 0.0]
+        log_std = np.tile(0.5 * np.log([0.19, 0.64, 1.0]), (50, 1))
+        kl = evaluation.gaussian_aggregate_kl(mean, log_std)
+        found.append([kl[1].mean(), evaluation.gaussian_aggregate_bias(mean, log_std, kl[0])])
+    raw, bias = np.array(found).T
+    assert raw.mean() > 0.02
+    assert abs((raw - bias).mean()) < 4 * evaluation.standard_error(raw - bias)

@@ -16,7 +16,7 @@ def drawn(monkeypatch, tmp_path):
     """drawn(function, *arguments): the matplotlib Figure that the function would save."""
     kept = []
     monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: kept.append(figure))
-    monkeypatch.setattr(figure_style, "written_whole", nullcontext)
+    monkeypatch.setattr(figure_style, "atomic_write", nullcontext)
 
     def call(function, *arguments, **options):
         function(tmp_path / "figure.png", *arguments, **options)
@@ -117,22 +117,22 @@ def test_panels_of_covariances_are_differences_from_the_first(drawn):
     figure = drawn(figures.covariances, {"true": true, "decoder": true + 0.01 * np.eye(2)})
     reference, difference = (ax.images[0] for ax in figure.axes if ax.images)
     np.testing.assert_array_equal(reference.get_array(), true)
-    np.testing.assert_allclose(difference.get_array(), 0.01 * np.eye(2), atol=1e-12)
-    assert difference.get_clim()[1] == pytest.approx(0.01)
+    np.testing.assert_allclose(difference.get_array(), 10 * np.eye(2), atol=1e-12)
+    assert difference.get_clim() == pytest.approx((-10, 10))
+    assert any(ax.get_xlabel().startswith("times 0.001") for ax in figure.axes)
+
+
+def test_covariances_of_unlike_units_are_divided_by_the_standard_deviations(drawn):
+    scale, correlation = np.diag([0.01, 1.0, 3000.0]), np.eye(3) + 0.4 * (1 - np.eye(3))
+    figure = drawn(figures.covariances, {"data": scale @ correlation @ scale})
+    np.testing.assert_allclose(figure.axes[0].images[0].get_array(), correlation)
 
 
 def test_the_final_gap_of_the_report_is_the_one_in_the_picture(drawn):
-    epochs, elbo = np.arange(1, 5), np.array([-5.0, -4.0, -3.5, -3.2])
-    figure = drawn(
-        figures.learning_curves,
-        epochs,
-        elbo,
-        elbo,
-        elbo,
-        elbo,
-        (-3.0, -3.1),
-        final_gap=(0.0987, 0.002),
-    )
+    elbo = np.array([-5.0, -4.0, -3.5, -3.2])
+    history = {name: elbo for name in ("kl", "log_px_z", "elbo", "elbo_held_out")}
+    history["epoch"] = np.arange(1, 5)
+    figure = drawn(figures.learning_curves, history, (-3.0, -3.1), gap=(0.0987, 0.002))
     axes = next(ax for ax in figure.axes if "gap" in ax.get_title())
     assert "0.0987 ± 0.0020 nats" in axes.texts[0].get_text()
     np.testing.assert_allclose(axes.lines[0].get_ydata(), -3.1 - elbo)

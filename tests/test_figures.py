@@ -29,7 +29,7 @@ def history(seed, n_epoch=12):
     kl = 2.0 - np.exp(-epochs) + 0.01 * rng.normal(size=n_epoch)
     elbo = -12.0 - 9.0 * np.exp(-epochs) - 0.01 * rng.random(n_epoch)
     return {
-        "epochs": epochs,
+        "epoch": epochs,
         "kl": kl,
         "log_px_z": elbo + kl,
         "elbo": elbo,
@@ -38,8 +38,8 @@ def history(seed, n_epoch=12):
 
 
 def draw_learning_curves(path, seed):
-    known = {"optima": OPTIMA, "best_linear": (2.1, -9.9), "final_gap": (0.02, 0.003)}
-    figures.learning_curves(path, **history(seed), **known)
+    known = {"optima": OPTIMA, "best_linear": (2.1, -9.9), "gap": (0.02, 0.003)}
+    figures.learning_curves(path, history(seed), **known)
 
 
 def draw_latent_plane(path, seed):
@@ -148,7 +148,7 @@ def draw_latent_scatter(path, seed):
 
 def draw_elbo_per_epoch(path, seed):
     run = history(seed)
-    image_figures.elbo_per_epoch(path, run["epochs"], run["elbo"], run["elbo_held_out"])
+    image_figures.elbo_per_epoch(path, run["epoch"], run["elbo"], run["elbo_held_out"])
 
 
 PICTURES = [
@@ -232,7 +232,7 @@ def test_an_error_on_the_way_leaves_the_old_picture_and_no_other_file(tmp_path, 
 @pytest.mark.parametrize("n_epoch, optima", [(1, OPTIMA), (2000, OPTIMA), (2, None)])
 def test_learning_curves_of_any_length(n_epoch, optima, tmp_path):
     path = tmp_path / "figure.png"
-    figures.learning_curves(path, **history(0, n_epoch), optima=optima)
+    figures.learning_curves(path, history(0, n_epoch), optima=optima)
     assert_is_a_picture(path)
 
 
@@ -240,20 +240,21 @@ def test_learning_curves_leave_out_what_is_not_finite(tmp_path):
     path, run = tmp_path / "figure.png", history(0)
     run["elbo_held_out"][::2] = np.nan
     run["elbo"][-1] = -np.inf
-    figures.learning_curves(path, **run, optima=OPTIMA)
+    figures.learning_curves(path, run, optima=OPTIMA)
     assert_is_a_picture(path)
     nothing = np.full(12, np.nan)
-    figures.learning_curves(path, run["epochs"], nothing, nothing, nothing, nothing, optima=OPTIMA)
+    columns = dict.fromkeys(("kl", "log_px_z", "elbo", "elbo_held_out"), nothing)
+    figures.learning_curves(path, run | columns, optima=OPTIMA)
     assert_is_a_picture(path)
 
 
 def test_learning_curves_show_an_elbo_above_the_optimum(tmp_path):
     above, at = tmp_path / "above" / "figure.png", tmp_path / "at" / "figure.png"
     run = history(0)
-    figures.learning_curves(above, **run, optima=(-12.0, -12.003))
+    figures.learning_curves(above, run, optima=(-12.0, -12.003))
     assert_is_a_picture(above)
     run["elbo"] = run["elbo_held_out"] = np.full(12, -12.0)
-    figures.learning_curves(at, **run, optima=OPTIMA)
+    figures.learning_curves(at, run, optima=OPTIMA)
     assert_is_a_picture(at)
 
 

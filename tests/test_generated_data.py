@@ -44,7 +44,7 @@ def test_the_noise_of_x_is_not_that_of_z(linear_gaussian):
 
 
 def test_fewer_generated_samples_are_the_first_rows_of_more(linear_gaussian, monkeypatch):
-    monkeypatch.setattr(sampling, "BLOCK", 64)
+    monkeypatch.setattr(sampling, "GENERATED_BATCH", 64)
     model = linear_gaussian.model()
     many = sampling.generate(model, 150, seed=3)
     for n in (1, 64, 65):
@@ -68,7 +68,7 @@ def test_reconstructions_have_the_moments_of_encoder_and_decoder(linear_gaussian
 
 
 def test_each_reconstruction_belongs_to_its_row(linear_gaussian, monkeypatch):
-    monkeypatch.setattr(sampling, "BLOCK", 16)
+    monkeypatch.setattr(sampling, "GENERATED_BATCH", 16)
     x = linear_gaussian.mean + 1000.0 * np.arange(40)[:, np.newaxis] * linear_gaussian.weights[:, 0]
     means = sampling.reconstruct(linear_gaussian.model(), x, seed=2, mean_only=True)
     shrinkage = 1.0 - linear_gaussian.posterior_std[0] ** 2

@@ -14,7 +14,7 @@ import vae_models
 from training import saved_model
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 REFERENCE = re.compile(r"`([\w/]+\.py): ([\w.]+)`")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
@@ -117,10 +117,12 @@ def test_a_command_of_the_documents_is_accepted(command, monkeypatch):
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
 def test_every_flag_in_a_document_is_one_of_a_script(path):
-    scripts = [*ROOT.glob("*.py"), *(ROOT / "benchmarks").glob("*.py")]
+    scripts = [
+        path for folder in (".", "benchmarks", "training") for path in (ROOT / folder).glob("*.py")
+    ]
     known = set(re.findall(r'"(--\w+)"', "\n".join(map(read, map(name_of, scripts)))))
-    named = set(re.findall(r"(?<![\w`-])`(--\w+)", text_only(path.read_text(encoding="utf-8"))))
-    assert named <= known | {"--help"}
+    named = re.findall(r"(?<![\w`-])`(--[\w-]+)", text_only(path.read_text(encoding="utf-8")))
+    assert {flag.replace("--no-", "--") for flag in named} <= known | {"--help"}
 
 
 def test_the_commands_of_the_readme_are_found():

@@ -153,7 +153,7 @@ def test_the_scripts_after_training_work_on_a_large_file_by_blocks(
     quick, gaussian_file, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(large_data, "SAMPLE_ROWS", 20)
-    monkeypatch.setattr(sampling, "BLOCK", 16)
+    monkeypatch.setattr("analysis.sampling.GENERATED_BATCH", 16)
     folder = tmp_path / "out"
     beta_vae_main.main([*flags_of(gaussian_file, folder), "--beta", "1"])
     model, x = load_model(folder, make_model)[0], np.load(gaussian_file)

@@ -10,7 +10,7 @@ from benchmarks.peers.problems import LR
 from benchmarks.peers.this_project import make_model
 from training import loop
 from vae_main import training_step
-from vae_models import reparameterise
+from vae_models import reparameterize
 
 
 class Trainer:
@@ -53,7 +53,7 @@ class Generator:
 
     def draw(self, z, epsilon):
         mean, log_std = self.model.decode(z)
-        return reparameterise(mean, log_std, epsilon)
+        return reparameterize(mean, log_std, epsilon)
 
     def decode(self, z, epsilon):
         rows = zip(z[:, None], epsilon[:, None], strict=True)

@@ -1,11 +1,9 @@
 """The project itself: what vae_main.py, mnist_vae_main.py and vae_models.generate do."""
 
-import quiet_tensorflow  # noqa: F401 - before TensorFlow is imported
+import quiet_tensorflow
 
-# isort: split
 from functools import partial
 
-import keras
 import tensorflow as tf
 
 import data_processing
@@ -35,19 +33,19 @@ class Trainer:
         if problem.likelihood == "gaussian":
             self.noise_shape = ()
             self.batches = data_processing.Batches(x, batch_size, problem.n_dim, seed=0)
-            optimizer = loop.make_optimizer(optimizer, LR, "constant", 1, model)
-            self.run_steps = loop.compile_steps(vae_main.training_step, model, optimizer)
+            optimizer = loop.make_optimizer(model, optimizer, LR)
+            self.iterate = loop.compile_steps(vae_main.training_step, model, optimizer)
             return
         self.noise_shape = (1,)  # one draw of z for each image
         self.batches = image_data.BinarizedBatches(x, batch_size, problem.n_dim, 0, n_samples=1)
-        optimizer = keras.optimizers.Adam(LR, epsilon=ADAM_EPSILON)
-        optimizer.build(model.trainable_variables)
+        optimizer = loop.make_optimizer(model, "adam", LR, epsilon=ADAM_EPSILON)
         step = partial(mnist_vae_main.training_step, beta=tf.constant(1.0))
-        self.run_steps = loop.compile_steps(step, model, optimizer)
+        self.iterate = loop.compile_steps(step, model, optimizer)
 
     def step(self, x, epsilon):
         epsilon = epsilon.reshape(1, *self.noise_shape, *epsilon.shape)
-        kl, log_px_z = self.run_steps(x[None], epsilon, 1)[0].astype(float)
+        chunk = data_processing.Chunk(x[None], epsilon, 1)
+        kl, log_px_z = self.iterate(chunk)[0].astype(float)
         return kl - log_px_z
 
     def weights(self):
@@ -55,7 +53,7 @@ class Trainer:
 
     def train(self, epoch):
         for chunk in self.batches.chunks(epoch):
-            self.run_steps(*chunk)
+            self.iterate(chunk)
 
 
 class CompiledTrainer(Trainer):
@@ -65,7 +63,7 @@ class CompiledTrainer(Trainer):
         if not hasattr(self, "chunks"):
             self.chunks = list(self.batches.chunks(0))
         for chunk in self.chunks:
-            self.run_steps(*chunk)
+            self.iterate(chunk)
 
 
 class Generator:
@@ -74,7 +72,7 @@ class Generator:
 
     def decode(self, z, epsilon):
         mean, log_std = self.model.decode(z)
-        return vae_models.reparameterise(mean, log_std, epsilon).numpy()
+        return vae_models.reparameterize(mean, log_std, epsilon).numpy()
 
     def generate(self, n_samples, seed):
         return sampling.generate(self.model, n_samples, seed)
