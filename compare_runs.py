@@ -47,6 +47,8 @@ def shown(value):
     """A setting or result as text; none where a run does not have it."""
     if isinstance(value, list):
         return " ".join(map(str, value))
+    if isinstance(value, str):
+        return Path(value).name
     return "-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
 
 

@@ -115,6 +115,9 @@ def get_rows(settings):
 def get_rows_of_run(settings):
     """get_rows with the config.json of a run. InputError: also where that is damaged."""
     with config_at_fault():
+        size = settings["data_size"]
+        if not (size is None or (type(size) is int and size > 0)):
+            raise ValueError(f"data_size {size}")
         return get_rows(settings)
 
 

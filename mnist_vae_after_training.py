@@ -20,7 +20,7 @@ from images import models as image_models
 from training import command_line, run_folder, saved_model
 from training.command_line import integer, seed
 from training.errors import InputError, config_at_fault
-from training.random_streams import stream
+from training.random_streams import stateless_seed, stream
 
 GENERATED = 25
 UNIFORM_RANGE = 3.0  # z of the comparison is uniform in -3..3, where 99.7 % of each unit's prior is
@@ -46,7 +46,9 @@ def parse_arguments(argv=None):
 def generate(model, seed):
     """Images from the prior as means and as samples of p(x|z), and means for a uniform z."""
     shape = (GENERATED, model.n_dim)
-    uniform = tf.random.stateless_uniform(shape, (seed, 2), -UNIFORM_RANGE, UNIFORM_RANGE)
+    uniform = tf.random.stateless_uniform(
+        shape, stateless_seed(seed, "show"), -UNIFORM_RANGE, UNIFORM_RANGE
+    )
     return {
         "generated_means": sampling.generate(model, GENERATED, seed, mean_only=True),
         "generated_samples": sampling.generate(model, GENERATED, seed),
@@ -108,7 +110,9 @@ def log_likelihood(model, x, n_importance, seed, beta):
     parts = []
     for start in range(0, len(x), SCORE_BATCH):
         block = x[start : start + SCORE_BATCH]
-        parts.append(evaluation.evaluate(model, block, n_importance, (seed, start), beta))
+        parts.append(
+            evaluation.evaluate(model, block, n_importance, (seed, "evaluate", start), beta)
+        )
         log_px = np.concatenate([part.log_px for part in parts])
         se = evaluation.standard_error(log_px)
         print(f"{len(log_px):6d} of {len(x)} images {log_px.mean():10.3f} ± {se:.3f}", flush=True)

@@ -85,7 +85,10 @@ class Decoder(DiagonalGaussian):
         **network,
     ):
         super().__init__(n_in, hidden_widths, n_out, seed_generator, **network)
-        self.decoder_std, self.min_log_std = decoder_std, min_log_std
+        if not (decoder_std in ("learned", "shared") or decoder_std > 0.0):
+            raise ValueError(f"decoder_std {decoder_std}")
+        self.decoder_std = decoder_std
+        self.min_log_std = None if min_log_std is None else float(min_log_std)
         self.shift, self.scale = shift, np.broadcast_to(scale, n_out)
         if decoder_std == "learned":
             return

@@ -18,6 +18,7 @@ import tensorflow as tf
 from scipy.special import logsumexp
 
 from analysis.linear_vae import ACTIVE_UNIT_VARIANCE
+from training.random_streams import stateless_seed, stream
 from vae_models import kl_divergence, kl_divergence_per_dimension, reparameterize
 
 Z_BATCH = 16_384  # values of z in one call, so that memory stays bounded
@@ -26,7 +27,7 @@ ROW_BATCH = 256  # rows in one call when each has many values of z
 ENCODER_SHARE = 4  # one draw in so many comes from q itself, the others are tempered
 MAX_POWER = 100.0  # a larger beta tempers as this one: it would only multiply the encoder's errors
 ENOUGH_EFFECTIVE = 0.5  # share of the draws of z: with less, log p(x) is marked as doubtful
-AGGREGATE_ROWS = 2000  # rows whose z is scored under the aggregate posterior of all rows
+AGGREGATE_ROWS = 500  # rows whose z is scored under the aggregate posterior of all rows
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,9 @@ def evaluate(model, x, n_samples, seed, beta=1.0):
     """ELBO and importance-sampled log-likelihood of each row of x (N, data_dim).
 
     n_samples: draws of z for each row. beta: that of the training. At beta 1 all draws are from
-    q(z|x), else a quarter of them and the others from the tempered encoder. seed: a tuple of
-    integers. Memory does not grow with N or n_samples beyond one block of rows and its terms.
+    q(z|x), else a quarter of them and the others from the tempered encoder. seed: an integer, or a
+    tuple (seed, purpose, *position), see random_streams. Memory does not grow with N or n_samples
+    beyond one block of rows and its terms.
 
     The ELBO is E_q[log w] with r = q. Since log p(x|z) + beta (log p(z) - log q(z|x)) does not
     depend on z at a linear optimum, that is what the draws are averaged over; the rest,
@@ -102,13 +104,18 @@ def evaluate(model, x, n_samples, seed, beta=1.0):
     """
     n_rows = max(ROW_BATCH, Z_BATCH // n_samples)
     blocks = [
-        evaluate_block(model, x[i : i + n_rows], n_samples, (*seed, block), beta)
+        evaluate_block(model, x[i : i + n_rows], n_samples, (*key_of(seed), block), beta)
         for block, i in enumerate(range(0, len(x), n_rows))
     ]
     return Evaluation(*map(np.concatenate, zip(*blocks, strict=True)))
 
 
-def evaluate_block(model, x, n_samples, seed, beta):
+def key_of(seed):
+    """(seed, purpose, *position) for a seed that is a number or that already."""
+    return seed if isinstance(seed, tuple) else (seed, "evaluate")
+
+
+def evaluate_block(model, x, n_samples, key, beta):
     """The arrays of an Evaluation for rows that fit in memory with all their terms."""
     x, power = tf.constant(x, tf.float32), min(float(beta), MAX_POWER)
     n_encoder = n_samples if beta == 1.0 else -(-n_samples // ENCODER_SHARE)
@@ -118,7 +125,7 @@ def evaluate_block(model, x, n_samples, seed, beta):
     for from_tempered, n_draws in shares.items():
         for first in range(0, n_draws, batch):
             number = first + from_tempered * n_encoder
-            state = np.random.SeedSequence([*seed, number]).generate_state(2).view(np.int32)
+            state = stateless_seed(*key, number)
             n = tf.constant(min(batch, n_draws - first))
             arguments = model, x, n, tf.constant(state), tf.constant(power, tf.float32)
             parts.append(draw_terms(*arguments, from_tempered))
@@ -302,7 +309,7 @@ def aggregate_beyond_gaussian(mean, log_std, covariance, seed):
     """
     n_rows, n_dim = mean.shape
     chosen = np.unique(np.linspace(0, n_rows - 1, min(n_rows, AGGREGATE_ROWS)).astype(int))
-    noise = np.random.default_rng([*seed]).standard_normal((len(chosen), n_dim))
+    noise = stream(*key_of(seed)).standard_normal((len(chosen), n_dim))
     z = mean[chosen] + np.exp(log_std[chosen]) * noise
     precisions = np.exp(-2.0 * log_std)
     constants = -np.sum(log_std + 0.5 * precisions * mean**2, axis=1)

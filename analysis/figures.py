@@ -68,13 +68,14 @@ def learning_curves(path, history, optima=None, optimum_is="exact", best_linear=
             for name, best, look in zip(names, optima, looks, strict=True):
                 axes["elbo"].axhline(best, label=f"{optimum_is} log p(x), {name} rows", **look)
             _plot_gap(axes["gap"], epochs, optima[1] - np.asarray(elbo_held_out), gap)
+            axes["gap"].set_title(f"gap to the {optimum_is} log p(x), held-out rows")
         legend_above(figure, axes["elbo"], columns=2)
 
 
 def _plot_gap(axes, epochs, gaps, final):
     """The gap of the held-out rows; on a log scale where no noisy estimate passes the optimum."""
     plot_history(axes, epochs, gaps, HELD_OUT)
-    axes.set(title="gap to the optimum, held-out rows", ylabel=NATS)
+    axes.set_ylabel(NATS)
     ends = gaps[np.isfinite(gaps)]
     if final is not None:
         gap, se = final

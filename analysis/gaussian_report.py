@@ -12,6 +12,7 @@ import tensorflow as tf
 from analysis import evaluation, figures, information, linear_vae, sampling
 from analysis.comparison import mardia_test, relative_error
 from training import run_folder
+from training.random_streams import stream
 
 REPORT_ROWS = 20_000  # at most so many rows are evaluated, of each kind
 REPORT_Z = 2**20  # about so many draws of z for each kind
@@ -30,12 +31,13 @@ EXACT = {  # key of the best linear VAE -> field of linear_vae.Optimum
     "gap_model_exact": "gap_model",
     "gap_encoder_exact": "gap_encoder",
     "covariance_error_exact": "covariance_error",
+    "conditional_total_correlation_exact": "conditional_total_correlation",
 }
 
 
 def held_out_elbo(model, data, seed, epoch):
     """The mean ELBO of the held-out rows, one draw of z each: what every epoch shows."""
-    return evaluation.mean_elbo(model, data.x_held_out[:REPORT_ROWS], (seed, epoch))
+    return evaluation.mean_elbo(model, data.x_held_out[:REPORT_ROWS], (seed, "epoch", epoch))
 
 
 def finish(run, data, beta):
@@ -59,10 +61,10 @@ def make_report(model, data, args, beta):
     """
     x, seed = data.x_held_out[:REPORT_ROWS], args.seed
     decoder_std = args.decoder_std
-    train = evaluate(model, data.training_sample(REPORT_ROWS), (seed, 1), beta)
-    held_out = evaluate(model, x, (seed, 2), beta)
+    train = evaluate(model, data.training_sample(REPORT_ROWS), (seed, "report", 1), beta)
+    held_out = evaluate(model, x, (seed, "report", 2), beta)
     mean_z, log_std_z = evaluation.encode(model, x)
-    latent = evaluation.latent_information(mean_z, log_std_z, (seed, 3))
+    latent = evaluation.latent_information(mean_z, log_std_z, (seed, "report", 3))
     rows = {
         "elbo_train": train.elbo,
         "elbo_held_out": held_out.elbo,
@@ -171,11 +173,11 @@ def regress(inputs, outputs):
 
 
 def dependence_metrics(x, mean, covariance, mean_z, log_std_z, log_px_z):
-    """What z leaves of the dependence among the coordinates, and what the decoder costs beyond it.
+    """What z leaves of the dependence among the coordinates, and the decoder's cost beyond it.
 
-    TC(x|z) is that of the Gaussian with the second moments of the joint of data and encoder; data of
-    N(mean, covariance), with a linear encoder, have no other. decoder_mismatch is -log_px_z less
-    the sum of the conditional entropies h(x_j|z) of that Gaussian.
+    TC(x|z) is that of the Gaussian with the second moments of the joint of data and encoder, which
+    is the joint itself for a linear encoder on data of N(mean, covariance). decoder_mismatch is
+    -log_px_z less the sum of the conditional entropies h(x_j|z) of that Gaussian.
     x: (N, data_dim). mean_z, log_std_z: of q(z|x), (N, n_dim). log_px_z: (N,).
     """
     x, mean_z, variances = np.float64(x) - mean, np.float64(mean_z), np.exp(2.0 * log_std_z)
@@ -205,7 +207,7 @@ def covariance_metrics(model, covariance, seed):
 
     z is drawn from the prior, whose moments are known; E[x|z] and Var(x|z) need no draws of x.
     """
-    z = np.random.default_rng([seed, 4]).standard_normal((COVARIANCE_SAMPLES, model.n_dim))
+    z = stream(seed, "report", 4).standard_normal((COVARIANCE_SAMPLES, model.n_dim))
     blocks = np.array_split(z.astype(np.float32), -(-len(z) // evaluation.Z_BATCH))
     parts = [model.decode(tf.constant(block)) for block in blocks]
     means, log_stds = (np.concatenate(side).astype(np.float64) for side in zip(*parts, strict=True))
@@ -273,13 +275,21 @@ def reference_names(report):
 def remarks(report):
     """What a reader of the numbers must know, a line each."""
     if report["active_units"] == 0 and report["active_units_exact"] == 0:
-        yield "the posterior has collapsed to the prior; the best linear VAE collapses too, as expected"
+        yield "the posterior is the prior; the best linear VAE collapses too, as expected"
     elif report["active_units"] == 0:
         yield "z carries no information about x: the posterior is still the prior"
     effective, draws = report["effective_samples"], report["log_px_draws"]
     yield f"log p(x): {effective:.0f} of {draws} draws of z are effective (median)"
     if effective < evaluation.ENOUGH_EFFECTIVE * draws:
-        yield "  too few: log p(x) may be too low, and the model's gap too large, by more than the error"
+        yield "  too few: log p(x) may be too low, the gap of the model too large, beyond the error"
+    parting = report["elbo_train"] - report["elbo_held_out"]
+    if parting > 3.0 * math.hypot(report["elbo_train_se"], report["elbo_held_out_se"]):
+        yield (
+            f"held out the ELBO is {parting:.2f} nats lower than in training: the network has "
+            "begun to memorize; try fewer epochs, a smaller --n_width, or more data"
+        )
+    if report["optimum_is"] == "exact" and report["gap"] < -5.0 * report["gap_se"]:
+        yield "the ELBO exceeds the optimum: the data are not from the Gaussian that was given"
     if report["optimum_is"] is None:
         yield f"no Gaussian reference: {report['why']}"
     elif not report["gaussian_applies"]:

@@ -6,7 +6,7 @@ C = a a' + diag(1 - a^2), of unit variances: x_j = a_j z + sqrt(1 - a_j^2) noise
 t_j = |a_j| / sqrt(1 - a_j^2), one latent unit is the common information of x if and only if no t_j
 exceeds the sum of the others; an edge that does is dominant (docs/theory.md, section 7).
 Writes star_10.dat (no dominant edge), star_10_dominant.dat and star_3_dominant.dat beside this
-file; their mean is zero.
+file, and pair.dat, two coordinates of correlation 0.8; their mean is zero.
 """
 
 from pathlib import Path
@@ -29,6 +29,7 @@ def star_covariance(edges):
 
 def main():
     folder = Path(__file__).resolve().parent
+    np.savetxt(folder / "pair.dat", [[1.0, 0.8], [0.8, 1.0]], fmt="%.4g")
     for name, edges in EDGES.items():
         np.savetxt(folder / f"{name}.dat", star_covariance(edges), fmt="%.4g")
 

@@ -104,6 +104,11 @@ def seeds():
     fill("results.md", "seeds", ["seeds", "least gap", "median", "largest", "active units"], [row])
 
 
+def beta_of(path):
+    """The beta of a run of a sweep, from the name of its folder."""
+    return float(path.parent.name.removeprefix("beta_"))
+
+
 def sweeps():
     for name, flags in [
         ("beta_sweep", "--beta 0.25 0.5 1 2 4 8"),
@@ -111,9 +116,7 @@ def sweeps():
     ]:
         folder, _, _ = run("beta_sweep.py", flags, name)
         rows = []
-        for path in sorted(
-            folder.glob("beta_*/report.json"), key=lambda p: float(p.parent.name[5:])
-        ):
+        for path in sorted(folder.glob("beta_*/report.json"), key=beta_of):
             report = read_json(path)
             keys = ("cost", "rate", "distortion", "gap_model", "active_units", "covariance_error")
             pairs = (f"{number(report[k])} ({number(report[k + '_exact'])})" for k in keys)
@@ -164,10 +167,10 @@ def common_information():
             information = " ".join(f"{r['mutual_information']:.4f}" for r in group)
             left = " ".join(f"{r['conditional_total_correlation']:.4f}" for r in group)
             units = " ".join(str(r["active_units"]) for r in group)
-            exact = group[0]
-            rows.append([what, f"{beta:g}", f"{cost:.4f}", f"{information} ({exact['rate_exact']:.4f})",
-                         f"{left} ({exact['conditional_total_correlation_exact']:.4f})",
-                         f"{units} ({exact['active_units_exact']})"])  # fmt: skip
+            best, left_exact = group[0], group[0]["conditional_total_correlation_exact"]
+            row = [what, f"{beta:g}", f"{cost:.4f}", f"{information} ({best['rate_exact']:.4f})"]
+            row += [f"{left} ({left_exact:.4f})", f"{units} ({best['active_units_exact']})"]
+            rows.append(row)
     header = ["data", "beta", "largest error of the cost", "I(x;z)", "TC(x\\|z)", "active units"]
     fill("common_information.md", "trained", header, rows)
 

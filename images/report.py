@@ -15,7 +15,7 @@ REPORT_Z = 16  # draws of z for each
 
 def held_out_elbo(model, images, seed, epoch):
     """The mean ELBO of the test images, one draw of z each: what every epoch shows."""
-    return evaluation.mean_elbo(model, images.x_test, (seed, epoch))
+    return evaluation.mean_elbo(model, images.x_test, (seed, "epoch", epoch))
 
 
 def finish(run, images):
@@ -40,9 +40,9 @@ def make_report(model, images, args):
     x_train, x = images.x_train[:REPORT_ROWS], images.x_test
     if args.binarization == "dynamic":
         x_train = image_data.binarize(x_train, stream(args.seed, "binarize", 2))
-    train = evaluation.evaluate(model, x_train, REPORT_Z, (args.seed, 1), args.beta)
-    held_out = evaluation.evaluate(model, x, REPORT_Z, (args.seed, 2), args.beta)
-    latent = evaluation.latent_information(*evaluation.encode(model, x), (args.seed, 3))
+    train = evaluation.evaluate(model, x_train, REPORT_Z, (args.seed, "report", 1), args.beta)
+    held_out = evaluation.evaluate(model, x, REPORT_Z, (args.seed, "report", 2), args.beta)
+    latent = evaluation.latent_information(*evaluation.encode(model, x), (args.seed, "report", 3))
     rows = {
         "elbo_train": train.elbo,
         "elbo_held_out": held_out.elbo,
@@ -78,7 +78,5 @@ def print_report(report, folder):
     print(f"the ELBO is {report['elbo_is']}")
     print(f"active units: {report['active_units']} of {len(report['variance_of_mean'])}")
     least, most = report["mutual_information_at_least"], report["mutual_information"]
-    print(
-        f"the information of z on x lies between {least:.2f} and {most:.2f} nats (docs/report.md)"
-    )
+    print(f"information of z on x: between {least:.2f} and {most:.2f} nats (docs/report.md)")
     print(f"written to {folder}; open {folder / 'figures' / 'elbo_per_epoch.png'} first")

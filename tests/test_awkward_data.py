@@ -96,7 +96,7 @@ def test_a_constant_column_keeps_its_std_above_the_bound(
 ):
     x = rows.copy()
     x[:, 1] = value
-    flags = ["--data_path", save(tmp_path, x), "--n_epoch", "4", "--lr", "0.2", *more]
+    flags = ["--data_path", save(tmp_path, x), "--n_epoch", "8", "--lr", "0.2", *more]
     z = np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32)
     lowest = {}
     for bound in ([], ["--min_log_std", "-0.7"]):

@@ -92,7 +92,7 @@ def test_the_report_agrees_with_itself_and_with_the_saved_weights(vae_run):
     assert report["optimum"] == pytest.approx(optimum, abs=1e-4)
     model, _ = load_model(vae_run, make_model)
     for name, x in [("elbo_train", data.x_train), ("elbo_held_out", data.x_held_out)]:
-        again = evaluation.evaluate(model, x, 2000, seed=(99,))
+        again = evaluation.evaluate(model, x, 2000, seed=99)
         assert report[name] == pytest.approx(again.elbo.mean(), abs=0.05)
     assert report["rate"] == pytest.approx(again.kl.mean(), abs=1e-5)
 
@@ -151,7 +151,7 @@ def test_a_short_run_on_the_known_gaussian_lowers_the_cost_and_beats_an_untraine
     assert elbos[0] < elbos[1] < elbos[-1]
     report = read_json(folder / "report.json")
     x = data_of_run(folder).x_held_out
-    untrained = evaluation.mean_elbo(VAE(10, 2, [16]), x, seed=(0,))
+    untrained = evaluation.mean_elbo(VAE(10, 2, [16]), x, seed=0)
     assert report["elbo_held_out"] > untrained + 1.0
     without_z = -np.log(np.sqrt(2 * np.pi * np.e) * x.std(axis=0)).sum()  # independent Gaussians
     assert report["elbo_held_out"] > without_z

@@ -133,10 +133,16 @@ def test_the_commands_of_the_readme_are_found():
     }  # fmt: skip
 
 
-def test_the_program_of_the_readme_decodes_as_the_model_does(vae_run):
-    (program,) = [block[2] for block in BLOCK.finditer(read("README.md")) if "loadtxt" in block[2]]
+def program(name, part):
+    """The block of Python in a document that holds this text."""
+    blocks = [block[2] for block in BLOCK.finditer(read(name)) if block[1] == "python"]
+    (found,) = (block for block in blocks if part in block)
+    return found
+
+
+def test_the_numpy_program_of_the_documents_decodes_as_the_model_does(vae_run):
     names = {}
-    exec(program.replace("results/vae", str(vae_run)), names)  # noqa: S102
+    exec(program("docs/files.md", "loadtxt").replace("results/vae", str(vae_run)), names)  # noqa: S102
     model, _ = saved_model.load_model(vae_run, vae_models.make_model)
     mean, log_std = model.decode(tf.constant(names["z"], tf.float32))
     np.testing.assert_allclose(names["mean"], mean, rtol=1e-4, atol=1e-5)
@@ -144,3 +150,19 @@ def test_the_program_of_the_readme_decodes_as_the_model_does(vae_run):
     noise = (names["x"] - mean.numpy()) / np.exp(log_std)
     assert noise.shape == (1000, model.data_dim)
     assert noise.std() == pytest.approx(1, abs=0.1)
+
+
+def test_the_program_of_the_readme_trains_and_generates(monkeypatch, tmp_path):
+    monkeypatch.chdir(ROOT)  # where data/ is looked for
+    small = f'"--n_epoch", "1", "--data_size", "500", "--output_dir", "{tmp_path / "run"}"'
+    code = program("README.md", "vae_main.main")
+    for old, new in [
+        ('"--n_epoch", "10", "--output_dir", "results/from_python"', small),
+        ("results/from_python", str(tmp_path / "run")),
+    ]:
+        assert old in code
+        code = code.replace(old, new)
+    names = {}
+    exec(code, names)  # noqa: S102
+    assert names["z_mean"].shape == (len(names["x"]), 2)
+    assert names["new_x"].shape == (1000, 10)

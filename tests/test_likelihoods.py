@@ -150,7 +150,7 @@ def test_importance_sampling_is_exact_for_a_decoder_that_ignores_z():
     head.kernel.assign(0 * head.kernel)
     head.bias.assign(logits)
     exact = stats.bernoulli.logpmf(x, 1 / (1 + np.exp(-np.float64(logits)))).sum(axis=1)
-    rows = evaluation.evaluate(model, x, 4000, (0,))
+    rows = evaluation.evaluate(model, x, 4000, 0)
     np.testing.assert_allclose(rows.log_px, exact, atol=0.02)
     assert np.all(rows.log_px_se < 0.02)
 
@@ -164,7 +164,7 @@ def test_importance_sampling_agrees_with_quadrature_over_one_latent_unit(likelih
     z = np.linspace(-8, 8, 4001)
     log_px_z = model.log_px_z(x, tf.constant(np.tile(z[:, None, None], (1, BATCH, 1)), tf.float32))
     joint = np.exp(np.float64(log_px_z)) * stats.norm.pdf(z)[:, None]
-    rows = evaluation.evaluate(model, x, 8000, (0,))
+    rows = evaluation.evaluate(model, x, 8000, 0)
     np.testing.assert_allclose(rows.log_px, np.log(np.trapezoid(joint, z, axis=0)), atol=0.03)
     assert np.all(rows.elbo < rows.log_px)
 

@@ -91,7 +91,8 @@ def test_the_model_that_is_loaded_gives_the_report_of_the_one_that_was_trained(
     model, settings = load_model(folder)
     images = image_data.get_images(SAMPLE, settings["binarization"], settings["seed"])
     report = read_json(folder / "report.json")
-    elbo = evaluation.evaluate(model, images.x_test, 16, (settings["seed"], 2)).elbo.mean()
+    seed, beta = (settings["seed"], "report", 2), settings["beta"]
+    elbo = evaluation.evaluate(model, images.x_test, 16, seed, beta).elbo.mean()
     assert elbo == pytest.approx(report["elbo_held_out"], rel=1e-6)
 
 

@@ -1,11 +1,13 @@
 """Networks that are the best linear VAE, seen by the report's own code, whose answers are exact."""
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import set_affine
 from scipy.stats import multivariate_normal
+from sklearn.decomposition import PCA, FactorAnalysis
 
 from analysis import evaluation, gaussian_report, linear_vae
 from data_processing import Data, known_gaussian
@@ -24,8 +26,7 @@ def linear_network(optimum, beta, mean, decoder_std, error=0.0, seed=0):
     """A ReLU network that computes the best linear beta-VAE; error: of its weights, relative."""
     data_dim, n_dim = optimum.weights.shape
     width, none = 2 * max(data_dim, n_dim), np.zeros((data_dim, n_dim))
-    fixed = None if decoder_std == "learned" else decoder_std
-    model = VAE(data_dim, n_dim, (width, width), fixed)
+    model = VAE(data_dim, n_dim, [width], decoder_std=decoder_std)
     rng = np.random.default_rng(seed)
 
     def nearly(array):
@@ -167,11 +168,11 @@ def spread_of_scores(repetitions, decoder_std, beta, bend):
         report_on(model, mean, covariance, beta, decoder_std, seed, n_rows=400)
         for seed in range(repetitions)
     ]
-    exact = exact_numbers(optimum, mean, covariance, beta)
-    middle = {name: np.mean([report[name] for report in reports]) for name in exact}
-    return {
-        name: np.std([(r[name] - exact[name]) / r[f"{name}_se"] for r in reports]) for name in exact
-    }
+    spread = {}
+    for name in exact_numbers(optimum, mean, covariance, beta):
+        values, errors = np.transpose([(r[name], r[f"{name}_se"]) for r in reports])
+        spread[name] = np.std((values - values.mean()) / errors)
+    return spread
 
 
 @pytest.mark.parametrize(
@@ -183,7 +184,7 @@ def test_log_px_is_right_near_the_optimum_of_any_beta(decoder_std, beta, n_dim):
     optimum = linear_vae.optimum(covariance, n_dim, beta, decoder_std)
     model, of_model = linear_network(optimum, beta, mean, decoder_std, error=0.05)
     x = draw(mean, covariance, 1200, seed=5)
-    found = evaluation.evaluate(model, x, 40, (3,), beta)
+    found = evaluation.evaluate(model, x, 40, 3, beta)
     errors = found.log_px_corrected - multivariate_normal(mean, of_model).logpdf(x)
     assert abs(errors.mean()) < 4 * evaluation.standard_error(errors) + ROUNDING
     assert evaluation.standard_error(errors) < 0.01
@@ -196,7 +197,7 @@ def test_draws_from_the_encoder_alone_miss_log_px_at_a_small_beta():
         linear_vae.optimum(covariance, 2, 0.1, 0.5), 0.1, mean, decoder_std=0.5
     )
     x = draw(mean, covariance, 400, seed=5)
-    errors = evaluation.evaluate(model, x, 40, (3,)).log_px
+    errors = evaluation.evaluate(model, x, 40, 3).log_px
     errors -= multivariate_normal(mean, of_model).logpdf(x)
     assert errors.mean() < -10 * evaluation.standard_error(errors)
 
@@ -207,7 +208,7 @@ def test_one_draw_gives_cost_and_elbo_of_a_row_exactly_at_the_optimum(decoder_st
     optimum = linear_vae.optimum(covariance, 2, beta, decoder_std)
     model, _ = linear_network(optimum, beta, mean, decoder_std)
     x = draw(mean, covariance, 30, seed=1)
-    found = evaluation.evaluate(model, x, 1, (0,), beta)
+    found = evaluation.evaluate(model, x, 1, 0, beta)
     expected = linear_vae.cost_of_rows(optimum, beta, x, mean, covariance)
     np.testing.assert_allclose(beta * found.kl - found.log_px_z, expected, atol=2e-4)
     np.testing.assert_allclose(found.elbo, (beta - 1.0) * found.kl - expected, atol=2e-4)
@@ -227,3 +228,52 @@ def test_errors_of_200_reports_are_as_large_as_their_standard_errors_say(decoder
     spread = spread_of_scores(200, decoder_std, beta, bend=0.1)
     wrong = {name: value for name, value in spread.items() if not 0.8 < value < 1.2}
     assert not wrong
+
+
+def report_on_file(x, decoder_std="learned"):
+    """The report on an untrained model of the rows of x, two thirds of which train."""
+    n_train = 2 * len(x) // 3
+    settings = {"decoder_std": decoder_std, "min_log_std": None, "seed": 1, "data_path": "x.npy"}
+    data = Data(x[:n_train], x[n_train:])
+    model = VAE(x.shape[1], 2, (7, 6))
+    return gaussian_report.make_report(model, data, argparse.Namespace(**settings), 1.0)
+
+
+@pytest.mark.parametrize("decoder_std", ["learned", "shared"])
+def test_the_reference_of_a_file_is_factor_analysis_or_probabilistic_pca(decoder_std):
+    x = draw(MEAN, COVARIANCE, 1200, seed=2)
+    train, held_out = np.float64(x[:800]), np.float64(x[800:])
+    fit = PCA(2) if decoder_std == "shared" else FactorAnalysis(2, tol=1e-10, max_iter=20_000)
+    expected = fit.fit(train).score_samples(held_out)
+    report = report_on_file(x, decoder_std)
+    assert report["linear_log_px"] == pytest.approx(expected.mean(), abs=2e-3)
+    error = expected.std(ddof=1) / np.sqrt(400)
+    assert report["linear_log_px_se"] == pytest.approx(error, rel=1e-2)
+
+
+def test_the_screen_of_data_that_are_not_gaussian_speaks_of_no_optimum(capsys):
+    report = report_on_file(np.exp(draw(MEAN, COVARIANCE, 600, seed=2)))
+    gaussian_report.print_report(report, Path("out"))
+    shown = capsys.readouterr().out
+    assert report["optimum_is"] == "estimate"
+    assert "optimum" not in shown
+    assert "fitted Gaussian" in shown
+    assert "clearly not Gaussian" in shown
+    lead = report["log_px"] - report["linear_log_px"]
+    assert f"{abs(lead):.4f} nats {'above' if lead > 0 else 'below'}" in shown
+    assert "learning_curves.png first" in shown
+
+
+def test_the_screen_of_known_data_shows_the_best_linear_vae_beside_each_number(capsys):
+    optimum = linear_vae.optimum(COVARIANCE, 2, 4.0, 0.5)
+    model, _ = linear_network(optimum, 4.0, MEAN, 0.5)
+    report = report_on(model, MEAN, COVARIANCE, 4.0, 0.5, n_rows=300)
+    gaussian_report.print_report(report, Path("out"))
+    shown = capsys.readouterr().out
+    assert "exact optimum" in shown
+    assert "best linear VAE" in shown
+    for name in ("gap_model", "gap_encoder", "cost"):
+        assert f"{report[name]:.4f}" in shown
+        assert f"{report[name + '_exact']:.4f}" in shown
+    assert f"of {report['log_px_draws']} draws of z are effective" in shown
+    assert f"common information: {report['common_information']:.4f} nats" in shown

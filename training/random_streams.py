@@ -7,8 +7,8 @@ can be drawn again without what came before it, and no two purposes share their 
 import numpy as np
 
 PURPOSES = (
-    "draw", "split", "shuffle", "noise", "binarize", "sample",
-    "epoch", "report", "generate", "reconstruct", "compare", "show",
+    "draw", "split", "shuffle", "noise", "binarize", "epoch", "report",
+    "generate", "reconstruct", "compare", "evaluate", "show",
 )  # fmt: skip
 
 
