@@ -5,12 +5,9 @@ generation  seconds of a million samples, beside the same
 epoch       a whole epoch of vae_main.py beside its compiled calls
 run         python vae_main.py, whole; --other FOLDER: beside another version, in turn
 evaluate    log p(x) of images beside the matrix products of the decoder
-memory      memory and time of an epoch over many thousand epochs
-seeds       the gap to the optimum from many seeds; status 1 if one is above 0.005 nats
 """
 
 import argparse
-import sys
 
 
 def main():
@@ -20,29 +17,23 @@ def main():
     parser.add_argument("question", choices=questions)
     parser.add_argument("--rounds", type=int, default=5, help="turns of each, beside a first one")
     parser.add_argument("--other", nargs="*", default=[], help="folders of other versions, for run")
-    parser.add_argument("--seeds", type=int, default=20, help="seeds 0 to SEEDS - 1")
-    parser.add_argument("--minutes", type=float, default=10.0, help="how long memory is watched")
     parser.add_argument("--only", nargs="*", default=[], help="such as 10-D 5 adam: cases to time")
     parser.add_argument("--flags", nargs="*", default=[], help="flags of vae_main.py, after all")
     args = parser.parse_args()
     if args.question in ("training", "generation"):
         from benchmarks import beside_peers  # without TensorFlow, which the peers load themselves
 
-        return beside_peers.main(args.question, args.rounds, args.only)
+        beside_peers.main(args.question, args.rounds, args.only)
+        return
     from benchmarks import whole
 
-    match args.question:
-        case "epoch":
-            return whole.epoch(args.rounds, args.flags)
-        case "run":
-            return whole.run(args.rounds, args.other)
-        case "evaluate":
-            return whole.evaluate(args.rounds)
-        case "memory":
-            return whole.memory(args.minutes)
-        case "seeds":
-            return whole.seeds(args.seeds, args.flags)
+    if args.question == "epoch":
+        whole.epoch(args.rounds, args.flags)
+    elif args.question == "run":
+        whole.run(args.rounds, args.other)
+    else:
+        whole.evaluate(args.rounds)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -126,13 +126,11 @@ def markdown(header, rows):
 
 
 def write_table(question, text):
-    """Print the answer to a question and put it into the page, between the lines that name it."""
+    """Print the answer to a question and put it into the page, behind the mark of its name."""
     print(text)
-    begin, end = f"<!-- {question} -->\n", f"<!-- end of {question} -->\n"
-    page = read(PAGE)
-    if begin in page:
-        before, after = page.split(begin)[0], page.split(end)[1]
-        PAGE.write_text(before + begin + "\n" + text + "\n" + end + after, encoding="utf-8")
+    mark = rf"(<!-- {question} -->\n).*?(<!-- end -->)"
+    page = re.sub(mark, lambda m: f"{m[1]}\n{text}\n{m[2]}", read(PAGE), flags=re.DOTALL)
+    PAGE.write_text(page, encoding="utf-8")
 
 
 def write_csv(question, rows):

@@ -3,7 +3,6 @@
 import quiet_tensorflow
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -146,58 +145,6 @@ def timed(function, *arguments):
     return time.perf_counter() - start
 
 
-def seeds(n_seeds, flags):
-    """Does the default run reach the optimum from every seed? The gap of each; exit 1 if not."""
-    lines, gaps = [], []
-    for seed in range(n_seeds):
-        with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, "vae_main.py", "--seed", str(seed), *flags]
-            command += ["--output_dir", f"{folder}/run"]
-            subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-            report = json.loads((Path(folder) / "run" / "report.json").read_text())
-        gaps.append(report["gap"])
-        gap = f"{report['gap']:.4f} ± {report['gap_se']:.4f}"
-        lines.append([seed, f"{report['elbo_held_out']:.4f}", gap, report["active_units"]])
-        print(*lines[-1], flush=True)
-    header = ["seed", "held-out ELBO", "gap to the optimum", "active units"]
-    summary = f"largest gap {max(gaps):.4f}, median {statistics.median(gaps):.4f} nats\n\n"
-    write("seeds", n_seeds, summary + measuring.markdown(header, lines))
-    return max(gaps) > 0.005
-
-
-def memory(minutes):
-    """Memory and seconds of an epoch from the first to the last of many thousands (Linux)."""
-    notes, deadline = [], time.monotonic() + 60.0 * minutes
-
-    def end_epoch(run, elbo_held_out):
-        END_EPOCH(run, elbo_held_out)
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        notes.append((pages * os.sysconf("SC_PAGE_SIZE") / 2**20, time.perf_counter()))
-        if time.monotonic() > deadline:
-            stop()
-
-    loop.Run.end_epoch = end_epoch
-    flags = "--data_size 2000 --batch_size 20 --n_width 32".split()
-    with tempfile.TemporaryDirectory() as folder:
-        run_until(10**6, [*flags, "--output_dir", f"{folder}/run"])
-    resident, clock = np.transpose(notes[20:])  # by then all is compiled
-    tenth = len(clock) // 10
-    first, last = (np.median(np.diff(part)) for part in (clock[:tenth], clock[-tenth:]))
-    lines = [
-        [
-            "resident memory, MiB",
-            short(resident[0]),
-            short(resident[-1]),
-            resident[-1] / resident[0],
-        ],
-        ["seconds an epoch", short(first), short(last), last / first],
-    ]
-    lines = [[*line[:3], f"{line[3]:.3f}"] for line in lines]
-    header = [f"{len(notes)} epochs of 80 steps", "at first", "at last", "ratio"]
-    write("memory", minutes, measuring.markdown(header, lines))
-
-
-def write(question, number, text):
-    option = {"seeds": "--seeds", "memory": "--minutes"}.get(question, "--rounds")
-    note = measuring.circumstances(f"{question} {option} {number}")
+def write(question, rounds, text):
+    note = measuring.circumstances(f"{question} --rounds {rounds}")
     measuring.write_table(question, f"{note}\n\n{text}")
