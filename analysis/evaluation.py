@@ -164,9 +164,8 @@ def elbo_sums(model, x, seeds):
 
 def mean_elbo(model, x, seed):
     """The mean ELBO of the rows of x, a number: what is followed from epoch to epoch."""
-    n_blocks = -(-len(x) // ELBO_ROWS)
-    seeds = np.random.SeedSequence([*seed]).generate_state(2 * n_blocks).view(np.int32)
-    sums = elbo_sums(model, tf.constant(x, tf.float32), tf.constant(seeds.reshape(n_blocks, 2)))
+    seeds = [stateless_seed(*key_of(seed), k) for k in range(-(-len(x) // ELBO_ROWS))]
+    sums = elbo_sums(model, tf.constant(x, tf.float32), tf.constant(seeds))
     return float(np.sum(sums)) / len(x)
 
 

@@ -126,7 +126,7 @@ def evaluate(rounds, n_images=500, n_samples=5000):
     """log p(x) of images by importance sampling beside the matrix products of the decoder."""
     model, x = make_model(MNIST), MNIST.batch(n_images)[0]
     turns = {
-        "log p(x)": lambda k: timed(evaluation.evaluate, model, x, n_samples, (k,)),
+        "log p(x)": lambda k: timed(evaluation.evaluate, model, x, n_samples, (k, "evaluate")),
         "the decoder's matrix products": lambda k: matmul_seconds(
             MNIST.shapes[3:], evaluation.Z_BATCH, n_images * n_samples
         ),
