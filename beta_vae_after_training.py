@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from scipy.stats import norm
+from scipy.special import ndtri
 
 import data_processing
 import vae_models
@@ -19,7 +19,7 @@ from analysis import comparison, evaluation, figures, sampling
 from training import command_line, run_folder, saved_model
 from training.command_line import integer, seed
 
-TRAVERSAL = norm.ppf((np.arange(49) + 0.5) / 49).astype(np.float32)  # one unit over its prior
+TRAVERSAL = ndtri((np.arange(49) + 0.5) / 49).astype(np.float32)  # one unit over its prior
 
 
 def parse_arguments(argv=None):

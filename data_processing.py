@@ -18,6 +18,7 @@ from training.tables import column_names, load_table
 
 DATA_FOLDER = Path(__file__).resolve().parent / "data"
 BATCH_SIZE, N_EPOCH, STEPS = 250, 30, 9600  # where the flags leave them open; few rows: more epochs
+TEXT_ROWS = 1024  # written at once
 FEW_VALUES, MAX_NAMES = 20, 8  # of a column that is hardly continuous; of columns in a warning
 CHUNK_NUMBERS = 2**20  # about as many numbers of x go to one compiled call: 4 MB of float32
 
@@ -195,7 +196,15 @@ def save_blocks(path, blocks, shape):
             if Path(path).suffix == ".npy":
                 file.write(np.ascontiguousarray(x, "<f4"))
             else:
-                np.savetxt(file, x, fmt="%.9g")
+                write_text(file, x)
+
+
+def write_text(file, x):
+    """np.savetxt(file, x, fmt="%.9g") in half its time: many rows at once, not one."""
+    row_format = b" ".join([b"%.9g"] * x.shape[1]) + b"\n"
+    for start in range(0, len(x), TEXT_ROWS):
+        rows = x[start : start + TEXT_ROWS]
+        file.write(row_format * len(rows) % tuple(rows.ravel().tolist()))
 
 
 def check_output(path):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from analysis import evaluation, sampling
 from images import data as image_data
@@ -26,7 +26,7 @@ GENERATED = 25
 UNIFORM_RANGE = 3.0  # z of the comparison is uniform in -3..3, where 99.7 % of each unit's prior is
 RECONSTRUCTED = 30
 PAIRS, STEPS = 6, 11  # of the interpolation
-QUANTILES = norm.ppf(np.linspace(0.02, 0.98, 20)).astype(np.float32)  # of the manifold's axes
+QUANTILES = ndtri(np.linspace(0.02, 0.98, 20)).astype(np.float32)  # of the manifold's axes
 UNITS, UNIT_VALUES = 10, np.linspace(-3, 3, 11)  # traversed: the units of largest KL
 SCATTER_ROWS = 3000
 SCORE_BATCH = 500  # test images scored between two lines on the screen

@@ -6,7 +6,10 @@ descriptor itself is turned away while it loads. TF_CPP_MIN_LOG_LEVEL=0 or 1 sho
 
 import gc
 import os
+import sys
 import tempfile
+
+NOT_NEEDED = ("sklearn", "matplotlib.pyplot", "IPython")  # Keras loads what is installed: 0.7 s
 
 
 def import_quietly():
@@ -30,9 +33,13 @@ def import_quietly():
 os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever ~/.keras/keras.json says
 # What an import loads stays: to search it for garbage, now and at exit, would take 1.2 s.
 gc.disable()
+held_off = [name for name in NOT_NEEDED if name not in sys.modules]
+sys.modules.update(dict.fromkeys(held_off))  # None: as if it were not installed
 if os.environ.get("TF_CPP_MIN_LOG_LEVEL") not in ("0", "1"):
     import_quietly()
 import tensorflow  # noqa: F401 - the environment comes first
 
+for name in held_off:
+    del sys.modules[name]
 gc.freeze()
 gc.enable()

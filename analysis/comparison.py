@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # scipy.stats loads where it is first used: it takes a third of a second
 from scipy.spatial.distance import cdist
-from scipy.stats import ks_2samp, pearson3, skew
 
 from training.random_streams import stream
 
@@ -50,7 +50,7 @@ def compare(samples, x, mean=None, covariance=None, seed=0, paired=False):
     if paired:
         order = stream(seed, "compare", 0).permutation(len(x))
         samples, x = samples[order[: len(x) // 2]], x[order[len(x) // 2 :]]
-    tests = [ks_2samp(a, b) for a, b in zip(samples.T, x.T, strict=True)]
+    tests = [scipy.stats.ks_2samp(a, b) for a, b in zip(samples.T, x.T, strict=True)]
     distance, p_value = energy_test(samples, x, seed)
     return Comparison(
         mean_error=np.max(error_of_mean, initial=0.0),
@@ -131,14 +131,14 @@ def mardia_null(n, d):
     else:
         both = [(mardia_skewness(white), mardia_kurtosis(white)) for white in simulated]
         skewness, kurtosis = np.transpose(both)
-        of_skewness = mean, np.var(skewness), skew(skewness)
+        of_skewness = mean, np.var(skewness), scipy.stats.skew(skewness)
         if n < 10 * d:
             return skewness, kurtosis, -kurtosis
 
     mean = d * (d + 2) * (n - 1) / (n + 1)
     variance = 8 * d * (d + 2) * (n - 3) * (n - d - 1) * (n - d + 1)
     variance /= (n + 1) ** 2 * (n + 3) * (n + 5)
-    third = skew(kurtosis) * np.sqrt(n_null / n)
+    third = scipy.stats.skew(kurtosis) * np.sqrt(n_null / n)
     return of_skewness, (mean, variance, third), (-mean, variance, 0.0)
 
 
@@ -175,7 +175,7 @@ def upper_tail(value, null):
         rounding = 1e-9 * np.abs(null)  # few rows may have the same statistic whatever they are
         return (1 + np.count_nonzero(null + rounding >= value)) / (1 + len(null))
     mean, variance, skewness = null
-    return float(pearson3.sf((value - mean) / np.sqrt(variance), skewness))
+    return float(scipy.stats.pearson3.sf((value - mean) / np.sqrt(variance), skewness))
 
 
 def print_comparison(samples, x, mean, covariance, paired=()):

@@ -22,6 +22,7 @@ from training.random_streams import stateless_seed, stream
 from vae_models import kl_divergence, kl_divergence_per_dimension, reparameterize
 
 Z_BATCH = 16_384  # values of z in one call, so that memory stays bounded
+ELBO_ROWS = 4096  # rows of one draw each whose layers stay in the processor's cache
 ROW_BATCH = 256  # rows in one call when each has many values of z
 ENCODER_SHARE = 4  # one draw in so many comes from q itself, the others are tempered
 MAX_POWER = 100.0  # a larger beta tempers as this one: it would only multiply the encoder's errors
@@ -67,7 +68,7 @@ def tempered(mean, log_std, power):
     return power * mean / shrinkage, log_std - 0.5 * tf.math.log(shrinkage)
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def draw_terms(model, x, n_samples, seed, power, from_tempered):
     """The terms of log w for draws of z from q(z|x), or from the tempered encoder.
 
@@ -101,7 +102,7 @@ def evaluate(model, x, n_samples, seed, beta=1.0):
     (beta - 1) KL, has a closed form. So the cost beta * kl - log_px_z is exact at such an optimum.
     Returns an Evaluation.
     """
-    n_rows = Z_BATCH if n_samples == 1 else max(ROW_BATCH, Z_BATCH // n_samples)
+    n_rows = max(ROW_BATCH, Z_BATCH // n_samples)
     blocks = [
         evaluate_block(model, x[i : i + n_rows], n_samples, (*key_of(seed), block), beta)
         for block, i in enumerate(range(0, len(x), n_rows))
@@ -144,9 +145,28 @@ def evaluate_block(model, x, n_samples, key, beta):
     return kl, elbo, log_sum - np.log(n_samples), se, 1.0 / np.sum(w**2, axis=0)
 
 
-def mean_elbo(model, x, seed, beta=1.0):
+@tf.function(reduce_retracing=True, autograph=False)
+def elbo_sums(model, x, seeds):
+    """Sums of the ELBO, one draw of z each, over blocks of ELBO_ROWS rows: seeds (K, 2) -> (K,).
+
+    One call, whose loop works on as many rows as the processor's cache holds.
+    """
+
+    def block_sum(number_and_seed):
+        k, seed = number_and_seed
+        rows = x[k * ELBO_ROWS : (k + 1) * ELBO_ROWS]
+        _, log_px_z, log_ratio, _ = draw_terms(model, rows, 1, seed, 1.0, False)
+        return tf.reduce_sum(tf.cast(log_px_z + log_ratio, tf.float64))
+
+    numbers = tf.range(tf.shape(seeds)[0])
+    return tf.map_fn(block_sum, (numbers, seeds), fn_output_signature=tf.float64)
+
+
+def mean_elbo(model, x, seed):
     """The mean ELBO of the rows of x, a number: what is followed from epoch to epoch."""
-    return evaluate(model, x, 1, seed, beta).elbo.mean()
+    seeds = [stateless_seed(*key_of(seed), k) for k in range(-(-len(x) // ELBO_ROWS))]
+    sums = elbo_sums(model, tf.constant(x, tf.float32), tf.constant(seeds))
+    return float(np.sum(sums)) / len(x)
 
 
 def standard_error(values):

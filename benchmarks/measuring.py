@@ -1,4 +1,4 @@
-"""Peers in processes of their own that take turns, and the table and picture of what they took."""
+"""Peers in processes of their own that take turns, and the tables of what they took."""
 
 import csv
 import importlib
@@ -6,6 +6,7 @@ import importlib.util
 import multiprocessing
 import os
 import platform
+import re
 import statistics
 import sys
 import threading
@@ -15,8 +16,10 @@ from datetime import date
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("tensorflow", "keras", "jax", "optax", "torch", "numpy")
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "developers" / "speed.md"
+PACKAGES = ("tensorflow", "keras", "jax", "torch", "numpy")
 QUIET = 0.1  # seconds before each turn: threads of the last one may still spin
+OURS = "this project"
 subject = None  # in a peer's process: the object that it measures
 
 
@@ -65,62 +68,45 @@ class Peer:
         return self.process.submit(seconds, method, arguments).result()
 
 
-def is_there(label, *packages):
-    """Whether a peer's packages are installed; a line on stderr where they are not."""
-    missing = [name for name in packages if importlib.util.find_spec(name) is None]
-    if missing:
-        print(f"{label} is left out: {' and '.join(missing)} not installed", file=sys.stderr)
-    return not missing
+def start(peers):
+    """The Peers of those (label, module, class) whose module can be imported."""
+    installed = []
+    for label, module, name in peers:
+        package = {"jax_scan": "jax", "pytorch": "torch"}.get(module, "numpy")
+        if importlib.util.find_spec(package):
+            installed.append(Peer(label, module, name))
+        else:
+            print(f"{label} is left out: {package} is not installed", file=sys.stderr)
+    return installed
 
 
-def take_turns(peers, method, rounds):
-    """The seconds of each peer's turns: {label: [seconds of round 0, ...]}.
+def take_turns(turns, rounds):
+    """The seconds of each turn: {label: [seconds of round 1, ...]}; turns: {label: function}.
 
-    Each peer is first called once with round number 0, which compiles and is not counted.
+    A function takes the number of the round and returns its seconds. Round 0 compiles and is not
+    counted.
     """
-    for peer in peers:
-        peer.call(method, 0)
-    times = {peer.label: [] for peer in peers}
-    for number in range(1, rounds + 1):
-        for peer in peers:
-            times[peer.label].append(peer.seconds(method, number))
-    return times
+    times = {label: [] for label in turns}
+    for number in range(rounds + 1):
+        for label, turn in turns.items():
+            times[label].append(turn(number))
+    return {label: values[1:] for label, values in times.items()}
 
 
-def processor():
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if "model name" in line)
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def circumstances():
+def circumstances(command):
     """The command, the day, the machine and the versions, in Markdown."""
+    cpu = re.search(r"model name\s*: (.*)", read("/proc/cpuinfo"))
+    machine = f"{cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores"
     versions = [f"Python {platform.python_version()}"]
-    for name in PACKAGES:
-        if importlib.util.find_spec(name):
-            versions.append(f"{name} {metadata.version(name)}")
-    arguments = " ".join(["benchmarks/" + Path(sys.argv[0]).name, *sys.argv[1:]])
-    cores = multiprocessing.cpu_count()
-    return (
-        f"`python {arguments}`, {date.today()}; {processor()}, {cores} cores, "
-        f"{platform.system()}; {', '.join(versions)}."
-    )
+    versions += [f"{p} {metadata.version(p)}" for p in PACKAGES if importlib.util.find_spec(p)]
+    return f"`python -m benchmarks {command}`, {date.today()}; {machine}; {', '.join(versions)}."
 
 
-def write_csv(path, rows):
-    """Write dictionaries of the same keys."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def markdown(header, rows):
-    """A table in Markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
+def read(path):
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def middle(values):
@@ -130,6 +116,31 @@ def middle(values):
 
 def short(value):
     """Three digits, without an exponent."""
-    if value is None:
-        return ""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def markdown(header, rows):
+    """A table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
+
+
+def write_table(question, text):
+    """Print the answer to a question and put it into the page, behind the mark of its name."""
+    print(text)
+    mark = rf"(<!-- {question} -->\n).*?(<!-- end -->)"
+    page = re.sub(mark, lambda m: f"{m[1]}\n{text}\n{m[2]}", read(PAGE), flags=re.DOTALL)
+    PAGE.write_text(page, encoding="utf-8")
+
+
+def write_csv(question, rows):
+    """Put the rows in place of those of this question in the table beside the page; return all."""
+    path = PAGE.with_suffix(".csv")
+    old = csv.DictReader(read(path).splitlines())
+    table = [row for row in old if row["question"] != question]
+    table += [{"question": question, **row} for row in rows]
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, table[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(table)
+    return table

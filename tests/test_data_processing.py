@@ -204,6 +204,13 @@ def test_a_saved_table_comes_back_exact(tmp_path, name):
     assert [p.name for p in tmp_path.iterdir()] == [name]
 
 
+def test_a_saved_text_has_the_bytes_that_numpy_writes(tmp_path, monkeypatch):
+    monkeypatch.setattr(data_processing, "TEXT_ROWS", 4)
+    data_processing.save_table(tmp_path / "x.dat", ROWS.astype(np.float32))
+    np.savetxt(tmp_path / "expected.dat", ROWS.astype(np.float32), fmt="%.9g")
+    assert (tmp_path / "x.dat").read_bytes() == (tmp_path / "expected.dat").read_bytes()
+
+
 def test_an_output_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "folder.dat").mkdir()
     (tmp_path / "file").write_text("")

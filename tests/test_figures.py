@@ -7,7 +7,6 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from analysis import figure_style, figures
@@ -217,11 +216,11 @@ def test_an_error_on_the_way_leaves_the_old_picture_and_no_other_file(tmp_path, 
     with pytest.raises(ValueError):
         figures.covariances(path, {"data": np.eye(3), "decoder": np.eye(2)})
 
-    def full_disk(self, beside, **options):
+    def full_disk(beside, image, **options):
         beside.write_bytes(b"half")
         raise OSError("no space left")
 
-    monkeypatch.setattr(Figure, "savefig", full_disk)
+    monkeypatch.setattr(figure_style, "imsave", full_disk)
     with pytest.raises(OSError, match="no space left"):
         draw_covariances(path, seed=0)
     assert path.read_bytes() == b"old"

@@ -2,7 +2,6 @@
 
 import quiet_tensorflow
 
-# isort: split
 import numpy as np
 import tensorflow as tf
 
@@ -16,7 +15,7 @@ from vae_models import reparameterize
 class Trainer:
     def __init__(self, problem, x, batch_size, optimizer):
         self.model = model = make_model(problem)
-        optimizer = loop.make_optimizer(optimizer, LR, "constant", 1, model)
+        optimizer = loop.make_optimizer(model, optimizer, LR)
         self.dataset = tf.data.Dataset.from_tensor_slices(x).shuffle(len(x)).batch(batch_size)
 
         @tf.function

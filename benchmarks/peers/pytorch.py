@@ -1,4 +1,7 @@
-"""PyTorch: an nn.Module and a loop over batches, eager or with the model in torch.compile."""
+"""PyTorch: an nn.Module under torch.compile, and ten whole steps in one compiled graph.
+
+torch.compile needs a C++ compiler.
+"""
 
 import math
 
@@ -8,7 +11,8 @@ from torch import nn
 from benchmarks.peers.problems import ADAM_EPSILON, LR
 
 LOG_2_PI = math.log(2.0 * math.pi)
-GENERATED_AT_ONCE = 16_384
+GENERATED_BATCH = 4096  # the activations of so many stay in the cache
+STEPS = 10  # in one compiled graph; the compiler takes in proportion
 
 
 def network(sizes):
@@ -28,82 +32,126 @@ class VAE(nn.Module):
                 parameter.copy_(value.T if value.ndim == 2 else value)
 
     def forward(self, x, epsilon):
-        """The means of KL and log p(x|z) over the batch."""
+        """The cost, the mean over the batch of KL - log p(x|z)."""
         mean, log_std = self.encoder(x).chunk(2, dim=-1)
         kl = -0.5 * (1.0 + 2.0 * log_std - mean**2 - torch.exp(2.0 * log_std)).sum(-1).mean()
         outputs = self.decoder(mean + torch.exp(log_std) * epsilon)
         if self.likelihood == "bernoulli":
-            log_px_z = (x * outputs - nn.functional.softplus(outputs)).sum(-1).mean()
-        else:
-            mean, log_std = outputs.chunk(2, dim=-1)
-            s = (x - mean) * torch.exp(-log_std)
-            log_px_z = -(0.5 * (LOG_2_PI + s**2) + log_std).sum(-1).mean()
-        return kl, log_px_z
+            return kl - (x * outputs - nn.functional.softplus(outputs)).sum(-1).mean()
+        mean, log_std = outputs.chunk(2, dim=-1)
+        s = (x - mean) * torch.exp(-log_std)
+        return kl + (0.5 * (LOG_2_PI + s**2) + log_std).sum(-1).mean()
 
 
 class Trainer:
     def __init__(self, problem, x, batch_size, optimizer):
         self.problem, self.batch_size = problem, batch_size
         self.x = torch.from_numpy(x)
-        self.model = self.terms = VAE(problem)
+        self.model = VAE(problem)
+        self.cost = torch.compile(self.model)
         parameters = list(self.model.parameters())
         if optimizer == "sgd":
             self.optimizer = torch.optim.SGD(parameters, LR, fused=True)
         else:
             self.optimizer = torch.optim.Adam(parameters, LR, eps=ADAM_EPSILON, fused=True)
 
+    def step(self, x, epsilon):
+        return self.update(torch.from_numpy(x), torch.from_numpy(epsilon)).item()
+
     def update(self, x, epsilon):
         self.optimizer.zero_grad(set_to_none=True)
-        kl, log_px_z = self.terms(x, epsilon)
-        (kl - log_px_z).backward()
+        cost = self.cost(x, epsilon)
+        cost.backward()
         self.optimizer.step()
-        return kl.detach(), log_px_z.detach()
-
-    def step(self, x, epsilon):
-        kl, log_px_z = self.update(torch.from_numpy(x), torch.from_numpy(epsilon))
-        return kl.item() - log_px_z.item()
+        return cost.detach()
 
     def weights(self):
         values = (p.detach().numpy() for p in self.model.parameters())
         return [(w.T if w.ndim == 2 else w).copy() for w in values]
 
-    def train(self, epoch):
+    def batches(self, epoch):
+        """x (n_steps, B, data_dim) in a new order and epsilon (n_steps, B, n_dim)."""
         torch.manual_seed(epoch)
-        sums = torch.zeros(2)
-        for rows in torch.randperm(len(self.x)).split(self.batch_size):
-            x = self.x[rows]
-            if self.problem.likelihood == "bernoulli":
-                x = torch.bernoulli(x / 255.0)
-            sums += torch.stack(self.update(x, torch.randn(len(x), self.problem.n_dim)))
-        return (sums / len(self.x)).tolist()
+        x = self.x[torch.randperm(len(self.x))]
+        if self.problem.likelihood == "bernoulli":
+            x = torch.bernoulli(x / 255.0)
+        x = x.reshape(-1, self.batch_size, self.problem.data_dim)
+        return x, torch.randn(*x.shape[:2], self.problem.n_dim)
+
+    def train(self, epoch):
+        for x, epsilon in zip(*self.batches(epoch), strict=True):
+            self.update(x, epsilon)
 
 
-class CompiledTrainer(Trainer):
-    """The model's terms and their gradients compiled; PyTorch needs a C++ compiler for it."""
+class StepsTrainer(Trainer):
+    """Gradients and optimizer written as functions, so that the graph holds whole steps."""
 
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
-        self.terms = torch.compile(self.model)
+    def __init__(self, problem, x, batch_size, optimizer):
+        super().__init__(problem, x, batch_size, optimizer)
+        self.names, weights = zip(*self.model.named_parameters(), strict=True)
+        zeros = ([torch.zeros_like(w, requires_grad=False) for w in weights] for _ in range(2))
+        self.state = [w.detach() for w in weights], *zeros, torch.zeros(())
+        self.optimize = {"sgd": self.sgd, "adam": self.adam}[optimizer]
+        self.steps = torch.compile(self.some_steps, fullgraph=True)
+
+    def cost_of(self, weights, x, epsilon):
+        parameters = dict(zip(self.names, weights, strict=True))
+        return torch.func.functional_call(self.model, parameters, (x, epsilon))
+
+    def sgd(self, weights, m, v, t, gradients):
+        return [w - LR * g for w, g in zip(weights, gradients, strict=True)], m, v, t
+
+    def adam(self, weights, m, v, t, gradients):
+        t = t + 1.0
+        rate = LR * torch.sqrt(1.0 - 0.999**t) / (1.0 - 0.9**t)
+        m = [a + 0.1 * (g - a) for a, g in zip(m, gradients, strict=True)]
+        v = [a + 0.001 * (g * g - a) for a, g in zip(v, gradients, strict=True)]
+        steps = [rate * a / (torch.sqrt(b) + ADAM_EPSILON) for a, b in zip(m, v, strict=True)]
+        return [w - step for w, step in zip(weights, steps, strict=True)], m, v, t
+
+    def some_steps(self, state, x, epsilon):
+        costs = []
+        for k in range(len(x)):
+            gradient = torch.func.grad_and_value(self.cost_of)
+            gradients, cost = gradient(state[0], x[k], epsilon[k])
+            state = self.optimize(*state, gradients)
+            costs.append(cost)
+        return state, torch.stack(costs)
+
+    @torch.no_grad()
+    def update(self, x, epsilon):
+        self.state, costs = self.some_steps(self.state, x[None], epsilon[None])
+        return costs[0]
+
+    def weights(self):
+        return [(w.T if w.ndim == 2 else w).numpy().copy() for w in self.state[0]]
+
+    @torch.no_grad()
+    def train(self, epoch):
+        x, epsilon = (part.split(STEPS) for part in self.batches(epoch))
+        for some_x, some_epsilon in zip(x, epsilon, strict=True):
+            self.state, _ = self.steps(self.state, some_x, some_epsilon)
 
 
 class Generator:
     def __init__(self, problem):
         self.problem, self.model = problem, VAE(problem)
+        self.draw = torch.compile(self.eager_draw)
 
-    def draw(self, z, epsilon):
+    def eager_draw(self, z, epsilon):
         mean, log_std = self.model.decoder(z).chunk(2, dim=-1)
         return mean + torch.exp(log_std) * epsilon
 
     @torch.inference_mode()
     def decode(self, z, epsilon):
-        return self.draw(torch.from_numpy(z), torch.from_numpy(epsilon)).numpy()
+        return self.eager_draw(torch.from_numpy(z), torch.from_numpy(epsilon)).numpy()
 
     @torch.inference_mode()
     def generate(self, n_samples, seed):
         torch.manual_seed(seed)
-        parts = []
-        for start in range(0, n_samples, GENERATED_AT_ONCE):
-            n = min(GENERATED_AT_ONCE, n_samples - start)
-            z, epsilon = torch.randn(n, self.problem.n_dim), torch.randn(n, self.problem.data_dim)
-            parts.append(self.draw(z, epsilon))
-        return torch.cat(parts).numpy()
+        n_batches = -(-n_samples // GENERATED_BATCH)
+        x = torch.empty(n_batches, GENERATED_BATCH, self.problem.data_dim)
+        for part in x:
+            z = torch.randn(GENERATED_BATCH, self.problem.n_dim)
+            part.copy_(self.draw(z, torch.randn(part.shape)))
+        return x.reshape(-1, self.problem.data_dim)[:n_samples].numpy()

@@ -1,4 +1,4 @@
-"""The project itself: what vae_main.py, mnist_vae_main.py and vae_models.generate do."""
+"""The project itself: what vae_main.py, mnist_vae_main.py and analysis.sampling do."""
 
 import quiet_tensorflow
 
@@ -29,7 +29,8 @@ def make_model(problem):
 
 class Trainer:
     def __init__(self, problem, x, batch_size, optimizer):
-        self.model = model = make_model(problem)
+        self.model, self.coming = make_model(problem), None
+        model = self.model
         if problem.likelihood == "gaussian":
             self.noise_shape = ()
             self.batches = data_processing.Batches(x, batch_size, problem.n_dim, seed=0)
@@ -52,18 +53,10 @@ class Trainer:
         return [w.numpy() for w in self.model.weights]
 
     def train(self, epoch):
-        for chunk in self.batches.chunks(epoch):
-            self.iterate(chunk)
-
-
-class CompiledTrainer(Trainer):
-    """The compiled calls alone: the chunks are drawn once and kept."""
-
-    def train(self, epoch):
-        if not hasattr(self, "chunks"):
-            self.chunks = list(self.batches.chunks(0))
-        for chunk in self.chunks:
-            self.iterate(chunk)
+        if self.coming is None:  # as in a run, whose chunks are made ahead across epochs
+            self.coming = self.batches.chunks(1, last_epoch=10**6)
+        for _ in range(self.batches.chunks_per_epoch):
+            self.iterate(next(self.coming))
 
 
 class Generator:
