@@ -81,3 +81,20 @@ def test_sweeps_with_a_fixed_std_reach_the_theory(tmp_path, seed):
     for report in sweep(tmp_path, *flags, "--seed", str(seed)):
         check_report(report)
         assert np.isfinite(report["cost_exact"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("data", "flags"),
+    [("pair", ["--n_dim", "1"]), ("star_10", ["--n_dim", "9", "--n_epoch", "60"])],
+)
+def test_networks_find_the_relaxed_common_information_of_a_pair_and_of_a_star(
+    tmp_path, data, flags
+):
+    path = data_processing.DATA_FOLDER / f"{data}.dat"
+    argv = ["--covariance_path", str(path), "--beta", "1.02", "1.25", *flags]
+    for report in sweep(tmp_path, *argv):
+        assert abs(report["cost_gap"]) < 0.01
+        assert report["mutual_information"] == pytest.approx(report["rate_exact"], abs=0.03)
+        left, exact = (report[f"conditional_total_correlation{end}"] for end in ("", "_exact"))
+        assert left == pytest.approx(exact, abs=0.03)
