@@ -88,6 +88,7 @@ def test_the_weight_files_do_for_data_what_the_standardized_model_does(
         assert np.min(log_std) >= min_log_std
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("value", "more"), [(4.0, []), (0.0, ["--no-standardize"])], ids=["standardized", "raw"]
 )

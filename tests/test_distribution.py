@@ -123,6 +123,7 @@ def test_a_worker_that_ends_ends_the_chief_in_one_line_and_one_process_goes_on(
     assert [int(row["epoch"]) for row in history(tmp_path / "run")] == list(range(1, 61))
 
 
+@pytest.mark.slow
 def test_three_devices_of_one_machine_train_as_one_and_clip_the_averaged_gradient(
     environment, data_file, tmp_path
 ):

@@ -37,6 +37,7 @@ def sweep(folder, *flags):
     return [read_json(path) for path in sorted(folder.glob("beta_*/report.json"))]
 
 
+@pytest.mark.slow
 def test_a_default_run_at_beta_4_reaches_the_theory(tmp_path):
     report = report_of(beta_vae_main.main, tmp_path, "--beta", "4")
     check_report(report)
