@@ -192,7 +192,7 @@ class LatentUnits:
 
     @property
     def active(self):
-        """Which units carry information on x: var_x(E[z|x]) > 0.01, Burda et al. (2015)."""
+        """Which units carry information about x: var_x(E[z|x]) > 0.01, Burda et al. (2015)."""
         return self.variance_of_mean > ACTIVE_UNIT_VARIANCE
 
     def metrics(self):

@@ -503,7 +503,7 @@ def common_information(
             margin = 0.1 * (right - left)
             ax.set(xlim=(left - margin, right + margin), ylim=(-0.05 * top, 1.15 * top))
             ax.xaxis.set_major_locator(MaxNLocator(5))
-            ax.set_xlabel("I(x;z): information of z on x (nats)")
+            ax.set_xlabel("I(x;z): what z tells about x (nats)")
         axes[0].set_ylabel("TC(x|z): dependence that z leaves (nats)")
         axes[1].set_title("the same, β < 1.6")
         legend_above(figure, axes[0], columns=2)

@@ -239,8 +239,8 @@ def print_report(report, folder):
     if report["beta"] != 1:
         lines.append((f"cost at beta {report['beta']:g}", "cost"))
     lines += [
-        ("information of z on x", "mutual_information"),
-        ("dependence that z leaves", "conditional_total_correlation"),
+        ("information I(x;z)", "mutual_information"),
+        ("dependence left, TC(x|z)", "conditional_total_correlation"),
     ]
     exact = {**report, "mutual_information_exact": report["rate_exact"]}
     if report["gap_model_exact"] is not None:

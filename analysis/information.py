@@ -99,7 +99,7 @@ def total_correlation(covariance):
 class CommonInformation:
     """Wyner's common information of N(m, C) and the proof that it is that.
 
-    nats: 1/2 log(det C / prod psi), the information of z on x. It lies at most duality_gap above
+    nats: 1/2 log(det C / prod psi), what z tells about x. It lies at most duality_gap above
         the common information, since psi is feasible for the problem and M for its dual.
     units: the rank of C - Psi, the number of latent units that the solution takes.
     noise_variances: psi, the diagonal of Psi, (data_dim,); C - Psi is positive definite, barely.

@@ -218,7 +218,7 @@ def beta_thresholds(covariance, n_dim, decoder_std):
 def relaxed_common_information(covariance, betas, n_dim=None):
     """(I, TC) of the best linear VAE with learned variances at each of the betas, all >= 1.
 
-    I(x; z) is the information of z on x, TC(x|z) the dependence that z leaves; beta - 1 is the
+    I(x; z) is what z tells about x, TC(x|z) the dependence that z leaves; beta - 1 is the
     price of the first in units of the second. With n_dim data_dim, the default, I is the least of
     all z given which x is Gaussian and that leave as little (Sula & Gastpar: of any z at all for
     a pair). Two arrays, in nats.

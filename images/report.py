@@ -66,7 +66,7 @@ def print_report(report, folder):
         ("ELBO, training images", "elbo_train"),
         ("ELBO, test images", "elbo_held_out"),
         ("  KL", "rate"),
-        ("    information on x", "mutual_information"),
+        ("    information I(x;z)", "mutual_information"),
         ("    aggregate from prior", "aggregate_kl"),
         ("  log p(x|z)", "log_px_z"),
     ]
@@ -78,5 +78,5 @@ def print_report(report, folder):
     print(f"the ELBO is {report['elbo_is']}")
     print(f"active units: {report['active_units']} of {len(report['variance_of_mean'])}")
     least, most = report["mutual_information_at_least"], report["mutual_information"]
-    print(f"information of z on x: between {least:.2f} and {most:.2f} nats (docs/report.md)")
+    print(f"information I(x;z): between {least:.2f} and {most:.2f} nats (docs/report.md)")
     print(f"written to {folder}; open {folder / 'figures' / 'elbo_per_epoch.png'} first")
