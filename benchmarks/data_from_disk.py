@@ -1,6 +1,6 @@
 """Training from a file too large for memory against training in memory: rows per second, memory.
 
-    python benchmarks/data_from_disk.py --folder FOLDER --table docs/large_data.md
+    python benchmarks/data_from_disk.py --folder FOLDER --table docs/developers/large_data.md
 
 Makes a .npy file of known Gaussian rows in FOLDER (kept, and used again if it is there) and trains
 vae_main.py for one epoch at batch 1000, once with the rows left in the file and once with all of
