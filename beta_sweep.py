@@ -84,6 +84,7 @@ def draw(folder, reports, data, args):
         "conditional_total_correlation_se"
     ).split()
     trained = {name: np.array([report[name] for report in reports], float) for name in names}
+    known = [report["cost_exact"] is not None for report in reports]  # not so: no minimum
     thresholds = linear_vae.beta_thresholds(covariance, args.n_dim, args.decoder_std)
     betas = trained["beta"][trained["beta"] > 0]
     lowest = max(1.0, betas.min()) if args.decoder_std == "learned" else betas.min() / 1.2
@@ -109,7 +110,7 @@ def draw(folder, reports, data, args):
     figures.common_information(
         folder / "figures" / "common_information.png",
         curve=([o.kl for o in optima], [o.conditional_total_correlation for o in optima]),
-        points=np.stack([trained[name] for name in ("beta", *names[-4:])], axis=1),
+        points=np.stack([trained[name][known] for name in ("beta", *names[-4:])], axis=1),
         common_information=information.common_information(covariance).nats,
         total_correlation=total_correlation,
         closed_form=closed_form,

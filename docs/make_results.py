@@ -124,7 +124,8 @@ def sweeps():
         columns = "cost, rate, distortion, gap of the model, active units, covariance error"
         fill("results.md", name, ["beta", *columns.split(", ")], rows)
         copy(folder, **{name: "beta_sweep", f"{name}_planes": "latent_planes"})
-        copy(folder, **{f"{name}_information": "common_information"})
+    folder, _, _ = run("beta_sweep.py", "--beta 1 1.5 2 3 4 5 6", "beta_sweep_readme")
+    copy(folder, beta_sweep_information="common_information")
 
 
 def mnist(data_path):
