@@ -111,4 +111,4 @@ def describe_bound(settings):
         return "a bound on the log-density of pixels in 0..1, not comparable with a Bernoulli's"
     if settings["binarization"] == "none":
         return "not a bound on a log-likelihood: pixel intensities under a Bernoulli likelihood"
-    return "a bound on the log-likelihood of binarised images"
+    return "a bound on the log-likelihood of binarized images"
