@@ -23,7 +23,7 @@ TRAINERS = [
     ("Keras fit", "keras_fit", "Trainer"),
     ("JAX lax.scan", "jax_scan", "Trainer"),
     ("PyTorch, model compiled", "pytorch", "Trainer"),
-    ("PyTorch, ten steps compiled", "pytorch", "StepsTrainer"),
+    ("PyTorch, five steps compiled", "pytorch", "StepsTrainer"),
     ("numpy by hand", "numpy_by_hand", "Trainer"),
     (FLOOR, "floor", "Trainer"),
 ]
