@@ -23,7 +23,7 @@ TRAINERS = [
     ("Keras fit", "keras_fit", "Trainer"),
     ("JAX lax.scan", "jax_scan", "Trainer"),
     ("PyTorch, model compiled", "pytorch", "Trainer"),
-    ("PyTorch, ten steps compiled", "pytorch", "StepsTrainer"),
+    ("PyTorch, five steps compiled", "pytorch", "StepsTrainer"),
     ("numpy by hand", "numpy_by_hand", "Trainer"),
     (FLOOR, "floor", "Trainer"),
 ]
@@ -45,7 +45,7 @@ CASES = [  # name of the data, problem, batch size, steps of a turn, optimizers
     ("MNIST", MNIST, 100, 60, ("adam",)),
     ("MNIST", MNIST, 200, 40, ("adam",)),
 ]
-SAMPLES, FEW = 1_000_000, 1000
+SAMPLES, FEW = 1_000_000, 200
 COST_TOLERANCE = 1e-5  # relative
 UPDATE_TOLERANCE = 1e-3  # relative norm; rounding of float32 weights alone is 1e-4
 
