@@ -163,7 +163,7 @@ def common_information():
             for path in folder.glob("beta_*/report.json"):
                 report = read_json(path)
                 reports.setdefault(report["beta"], []).append(report)
-        copy(folder, **{f"common_information_{data}": "common_information"})
+        copy(RUNS / f"{data}_seed_0", **{f"common_information_{data}": "common_information"})
         for beta, group in sorted(reports.items()):
             cost = max(abs(r["cost"] - r["cost_exact"]) for r in group)
             information = " ".join(f"{r['mutual_information']:.4f}" for r in group)
