@@ -314,7 +314,7 @@ def draw_figures(run, data, report):
     optima = best = linear = None
     if report["optimum"] is not None:
         x_train = data.training_sample(OPTIMUM_ROWS)
-        optima = np.mean(information.log_density(x_train, mean, covariance)), report["optimum"]
+        optima = information.mean_log_density(x_train, mean, covariance), report["optimum"]
         best = linear_vae.optimum(
             covariance, model.n_dim, report["beta"], args.decoder_std, args.min_log_std
         )

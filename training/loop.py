@@ -129,9 +129,9 @@ class Run:
             for number in (signal.SIGINT, signal.SIGTERM):
                 handler = signal.signal(number, self.note_signal)
                 stack.callback(signal.signal, number, handler)
+            if not self.manager.checkpoints:
+                self.save()
             self.leave = stack.pop_all()
-        if not self.manager.checkpoints:
-            self.save()
         self.clock = self.saved_at = time.monotonic()
         return self
 
