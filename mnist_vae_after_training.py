@@ -29,6 +29,7 @@ PAIRS, STEPS = 6, 11  # of the interpolation
 QUANTILES = ndtri(np.linspace(0.02, 0.98, 20)).astype(np.float32)  # of the manifold's axes
 UNITS, UNIT_VALUES = 10, np.linspace(-3, 3, 11)  # traversed: the units of largest KL
 SCATTER_ROWS = 3000
+FEW_IMAGES = 500  # of training, whose active units the code of Burda et al. (2015) counts
 SCORE_BATCH = 500  # test images scored between two lines on the screen
 
 
@@ -197,6 +198,14 @@ def write_pictures(folder, model, images, seed):
     return units
 
 
+def units_in_training(model, images, settings):
+    """How many units are active on the first training images, as the published code counts."""
+    x = images.x_train[:FEW_IMAGES]
+    if settings["binarization"] == "dynamic":
+        x = image_data.binarize(x, stream(settings["seed"], "binarize", 2))
+    return int(evaluation.latent_units(model, x).active.sum())
+
+
 def main(argv=None):
     args = parse_arguments(argv)
     folder = Path(args.model_dir)
@@ -211,7 +220,9 @@ def main(argv=None):
             f"trained on {image_shape}"
         )
     units = write_pictures(folder, model, images, args.seed)
-    print(f"active units: {units.active.sum()} of {model.n_dim}, variance of E[z|x] above 0.01")
+    n_active, in_training = units.active.sum(), units_in_training(model, images, settings)
+    print(f"active units, variance of E[z|x] above 0.01: {n_active} of {model.n_dim}")
+    print(f"  on the first {FEW_IMAGES} training images: {in_training}")
     pictures = folder / "figures"
     print(f"open {pictures / 'generated_means.png'} first; arrays: {folder / 'images.npz'}")
 
@@ -231,6 +242,7 @@ def main(argv=None):
     print(": few, so log p(x) is a lower bound that more draws raise" if few else "")
     report["elbo_is"] = image_models.describe_bound(settings)
     print(f"the ELBO is {report['elbo_is']}")
+    report["active_units_in_training"] = in_training
     run_folder.write_json(folder / "log_likelihood.json", report | units.metrics())
 
 

@@ -62,19 +62,13 @@ def environment():
 
 
 @pytest.fixture
-def plain_steps(monkeypatch):
-    """Training runs without compiling, which would take longer than the steps of a small run."""
-    from training import loop
+def uncompiled():
+    """TensorFlow compiles nothing, which would take longer than the steps of a small run."""
+    import tensorflow as tf
 
-    def compile_steps(training_step, model, optimizer):
-        def iterate(chunk):
-            x, epsilon, n_steps = chunk
-            pairs = zip(x[:n_steps], epsilon[:n_steps], strict=True)
-            return np.array([training_step(model, optimizer, *pair) for pair in pairs])
-
-        return iterate
-
-    monkeypatch.setattr(loop, "compile_steps", compile_steps)
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture

@@ -141,7 +141,7 @@ def test_a_single_row_of_data_and_of_samples_is_enough_for_the_scripts(
 
 
 def test_a_run_in_a_folder_with_blanks_and_any_letters_is_found_from_anywhere(
-    plain_steps, train, data_file, tmp_path, monkeypatch
+    uncompiled, train, data_file, tmp_path, monkeypatch
 ):
     home = tmp_path / "Läufe von 東京"
     home.mkdir()

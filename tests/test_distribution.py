@@ -102,12 +102,10 @@ def test_two_workers_go_on_as_one_process_would_and_the_chief_alone_writes(
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("act", "statuses", "said"),
-    [
-        pytest.param("kill", (1, -9), "a worker is lost", marks=pytest.mark.slow),
-        ("terminate", (143, 143), "all work is"),
-    ],
+    [("kill", (1, -9), "a worker is lost"), ("terminate", (143, 143), "all work is")],
 )
 @pytest.mark.skipif(sys.platform == "win32", reason="signals between processes are POSIX's")
 def test_a_worker_that_ends_ends_the_chief_in_one_line_and_one_process_goes_on(

@@ -183,7 +183,7 @@ SHORTENED = {  # flags that make the commands of the README short, by script
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_readme_run_one_after_the_other(tmp_path, monkeypatch, plain_steps):
+def test_the_commands_of_the_readme_run_one_after_the_other(tmp_path, monkeypatch, uncompiled):
     shutil.copytree(ROOT / "data", tmp_path / "data")
     shutil.copytree(ROOT / "presets", tmp_path / "presets")
     shutil.copy(ROOT / "data" / "input_data.dat", tmp_path / "table.dat")

@@ -104,7 +104,7 @@ def flags_of(path, folder):
 
 
 @pytest.fixture
-def quick(monkeypatch, plain_steps):
+def quick(monkeypatch, uncompiled):
     """Runs without compiling and without pictures, several chunks an epoch."""
     monkeypatch.setattr(gaussian_report, "draw_figures", lambda *_: None)
     monkeypatch.setattr(figures, "marginals", lambda *_: None)

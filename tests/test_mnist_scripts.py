@@ -96,14 +96,11 @@ def test_the_model_that_is_loaded_gives_the_report_of_the_one_that_was_trained(
     assert elbo == pytest.approx(report["elbo_held_out"], rel=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["bernoulli", "gaussian"])  # the second with batch normalization
-def test_a_run_that_goes_on_after_one_epoch_ends_as_one_that_never_stopped(
-    run_folder, tmp_path, kind
-):
-    flags = [*SMALL, *RUNS[kind], "--output_dir", str(tmp_path / "run")]
+def test_a_run_that_goes_on_after_one_epoch_ends_as_one_that_never_stopped(run_folder, tmp_path):
+    flags = [*SMALL, *RUNS["gaussian"], "--output_dir", str(tmp_path / "run")]
     mnist_vae_main.main([*flags, "--n_epoch", "1"])
     mnist_vae_main.main([*flags, "--resume"])
-    assert weights(tmp_path / "run") == weights(run_folder(kind))
+    assert weights(tmp_path / "run") == weights(run_folder("gaussian"))
 
 
 def test_batch_normalization_keeps_its_moving_statistics(run_folder):
@@ -207,6 +204,16 @@ def test_the_files_beside_the_pictures_hold_their_numbers(looked_at):
     assert sum(row["active"] for row in units) == report["active_units"]
 
 
+def test_units_are_counted_on_training_images_too(looked_at):
+    folder = looked_at("gaussian")
+    model, _ = saved_model.load_model(folder, image_models.make_model, ("mnist_vae",))
+    with np.load(SAMPLE) as arrays:
+        x = np.float32(arrays["x_train"][:500].reshape(500, -1)) / 255
+    active = model.encode(tf.constant(x))[0].numpy().var(axis=0) > 0.01
+    report = read_json(folder / "log_likelihood.json")
+    assert report["active_units_in_training"] == active.sum()
+
+
 def test_another_set_of_images_can_be_scored(run_folder, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(run_folder("bernoulli"), folder)
@@ -218,7 +225,9 @@ def test_another_set_of_images_can_be_scored(run_folder, tmp_path):
     assert read_json(folder / "log_likelihood.json")["images"] == 40
 
 
-def test_grey_values_under_a_bernoulli_are_not_called_a_log_likelihood(tmp_path, capsys):
+def test_grey_values_under_a_bernoulli_are_not_called_a_log_likelihood(
+    uncompiled, tmp_path, capsys
+):
     flags = [*SMALL, "--n_epoch", "1", "--n_dim", "2", "--binarization", "none"]
     mnist_vae_main.main([*flags, "--output_dir", str(tmp_path / "run")])
     report = read_json(tmp_path / "run" / "report.json")

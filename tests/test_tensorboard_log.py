@@ -16,7 +16,7 @@ def events(folder):
     return values
 
 
-def test_tensorboard_gets_the_history_and_the_pictures(plain_steps, tmp_path, data_file):
+def test_tensorboard_gets_the_history_and_the_pictures(uncompiled, tmp_path, data_file):
     pytest.importorskip("tensorboard")
     flags = "--n_width 5 --batch_size 20 --n_epoch 2 --tensorboard".split()
     vae_main.main([*flags, "--data_path", data_file, "--output_dir", str(tmp_path)])

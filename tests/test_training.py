@@ -139,7 +139,7 @@ def test_weights_that_are_not_finite_are_not_saved(run, tmp_path):
 
 
 def test_a_diverging_run_keeps_finite_weights_and_its_settings(
-    plain_steps, ends, tmp_path, data_file
+    uncompiled, ends, tmp_path, data_file
 ):
     flags = "--n_width 5 --batch_size 4 --n_epoch 2 --optimizer sgd --lr 1e6 --no-standardize"
     argv = [*flags.split(), "--data_path", data_file, "--output_dir", tmp_path]
@@ -223,7 +223,7 @@ def test_a_finished_run_has_nothing_to_resume(vae_run, train):
     assert contents(vae_run) == before
 
 
-def test_a_run_at_a_constant_rate_goes_on_to_more_epochs_as_if_never_stopped(plain_steps, train):
+def test_a_run_at_a_constant_rate_goes_on_to_more_epochs_as_if_never_stopped(uncompiled, train):
     flags = "--training_data_size 14 --lr_schedule constant --optimizer sgd".split()
     long = train(vae_main.main, *flags, "--n_epoch", "2")
     short = train(vae_main.main, *flags, "--n_epoch", "1")
