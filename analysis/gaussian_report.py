@@ -15,7 +15,8 @@ from training import run_folder
 from training.random_streams import stream
 
 REPORT_ROWS = 20_000  # at most so many rows are evaluated, of each kind
-REPORT_Z = 2**20  # about so many draws of z for each kind
+REPORT_Z = 2**20  # about so many draws of z for the held-out rows
+TRAINING_DRAWS = 16  # of z for each training row: enough for an ELBO
 COVARIANCE_SAMPLES = 100_000
 OPTIMUM_ROWS = 1_000_000  # at most so many training rows are drawn an optimum for
 CLEARLY_NOT_GAUSSIAN = 0.001  # a p-value of Mardia's test below this
@@ -61,8 +62,9 @@ def make_report(model, data, args, beta):
     """
     x, seed = data.x_held_out[:REPORT_ROWS], args.seed
     decoder_std = args.decoder_std
-    train = evaluate(model, data.training_sample(REPORT_ROWS), (seed, "report", 1), beta)
-    held_out = evaluate(model, x, (seed, "report", 2), beta)
+    x_train, n_draws = data.training_sample(REPORT_ROWS), draws_of_z(len(x))
+    train = evaluation.evaluate(model, x_train, TRAINING_DRAWS, (seed, "report", 1), beta)
+    held_out = evaluation.evaluate(model, x, n_draws, (seed, "report", 2), beta)
     mean_z, log_std_z = evaluation.encode(model, x)
     latent = evaluation.latent_information(mean_z, log_std_z, (seed, "report", 3))
     rows = {
@@ -106,7 +108,7 @@ def make_report(model, data, args, beta):
         if report[name] is not None:
             report[f"{name}_se"] = math.hypot(report[f"{name}_se"], bias)
     report["effective_samples"] = float(np.median(held_out.effective_samples))
-    report["log_px_draws"] = draws_of_z(len(x))
+    report["log_px_draws"] = n_draws
     report["elbo"] = report["elbo_held_out"]
     report["cost"] = best.cost + report["cost_gap"] if best else report["cost_held_out"]
     report["cost_se"] = report["cost_gap_se"] if best else report["cost_held_out_se"]
@@ -148,10 +150,6 @@ def linear_log_px(data, x, n_dim, decoder_std):
 
 def draws_of_z(n_rows):
     return int(np.clip(REPORT_Z // n_rows, 16, 1024))
-
-
-def evaluate(model, x, seed, beta):
-    return evaluation.evaluate(model, x, draws_of_z(len(x)), seed, beta)
 
 
 NEED_A_REFERENCE = (

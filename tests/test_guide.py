@@ -209,6 +209,6 @@ def test_the_workflow_is_one_that_github_accepts():
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
     text = workflow.read_text(encoding="utf-8")
     (commands_of_tests,) = re.findall(
-        r"^    (python3 -m venv .*pytest)$", read("README.md"), re.MULTILINE
+        r"^    (python3 -m venv .*pytest -n 2)$", read("README.md"), re.MULTILINE
     )
     assert commands_of_tests in text
