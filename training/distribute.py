@@ -2,8 +2,8 @@
 
 Every process draws the same batches. Each replica (a device at work) computes the gradient of its
 rows of them, a strategy of TensorFlow adds the replicas' parts up to the gradient of the whole
-batch, and every process takes the same step with it: docs/scaling.md. The first of several
-processes, the chief, writes the results; the others write nothing.
+batch, and every process takes the same step with it: docs/developers/scaling.md. The first of
+several processes, the chief, writes the results; the others write nothing.
 """
 
 import atexit
@@ -42,14 +42,14 @@ def start(args):
         whole = f"; {n_workers} workers"
         if number:
             become_worker(args)
-        print(f"{n_workers} workers: waiting until all are there", flush=True)
+        print(f"{n_workers} workers: waiting for all of them", flush=True)
         strategy = connect()
     print(f"device: {device_name()}{whole}", flush=True)
     if strategy is not None:
         check_agreement(args)
         if args.batch_size is not None and args.batch_size < strategy.num_replicas_in_sync:
             raise InputError(
-                f"--batch_size {args.batch_size}: is below the "
+                f"--batch_size {args.batch_size}: must be at least the "
                 f"{strategy.num_replicas_in_sync} replicas, each of which takes a part of it"
             )
 
@@ -131,8 +131,8 @@ def among_workers():
         yield
     except tf.errors.OpError as error:
         raise Stopped(
-            f"TensorFlow ends the run, as it does when a worker is lost ({first_line(error)}); "
-            "start again with the same command and --resume to go on from what is saved"
+            f"TensorFlow ended the run, as it does when a worker is lost ({first_line(error)}); "
+            "continue with the same command and --resume"
         ) from None
 
 
