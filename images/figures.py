@@ -51,7 +51,7 @@ def interpolation(path, images, ends):
 
 
 def _name_of(images):
-    """What data are called: a reader of a grey-scale data set wonders at black and white alone."""
+    """The label of the data, which says where grey pixels have become black and white."""
     return "binarized data" if np.isin(images, (0, 1)).all() else "data"
 
 

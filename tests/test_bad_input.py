@@ -101,8 +101,11 @@ def test_a_covariance_that_is_none_is_refused(refused, tmp_path, text, said):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--mean_path", "m.dat"], "m.dat: has 2 numbers, the covariance 10"),
-        (["--mean_path", "m.dat", "--covariance_path", "c3.dat"], "has 2 numbers, the covariance"),
+        (["--mean_path", "m.dat"], "m.dat: has 2 numbers, but the covariance has 10"),
+        (
+            ["--mean_path", "m.dat", "--covariance_path", "c3.dat"],
+            "has 2 numbers, but the covariance",
+        ),
         (["--mean_path", "no.dat"], "no.dat"),
         (["--covariance_path", "no.dat"], "no.dat"),
         (["--covariance_path", "c2.dat", "--data_path", "x.dat"], "has 3 columns"),

@@ -84,8 +84,8 @@ def compile_steps(training_step, model, optimizer):
 class Position(tf.train.experimental.PythonState):
     """How far a run has come; part of every checkpoint.
 
-    epoch: the one under way, from 1. chunk: its chunks done. rows, kl, log_px_z: their sums over
-    the rows seen in it. seconds: time spent in it. history: one dictionary for each epoch done.
+    epoch: the one under way, from 1. chunk: how many of its chunks are done. rows: how many it has
+    seen; kl, log_px_z: sums over these. seconds: time spent in it. history: one dictionary for each epoch done.
     """
 
     def __init__(self):
@@ -268,7 +268,7 @@ class Run:
         self.saved_at = time.monotonic()
 
     def remove_strays(self):
-        """Remove the checkpoints that killed runs left half written, or whole but in no list."""
+        """Remove the checkpoints that killed runs left half written, or whole but unlisted."""
         kept = {Path(path).name for path in self.manager.checkpoints}
         for path in (self.folder / "checkpoint").iterdir():
             if path.is_dir():
@@ -277,7 +277,7 @@ class Run:
                 path.unlink()
 
     def restore(self):
-        """Take the newest checkpoint that can be read; none there leaves the run at its start."""
+        """Take the newest checkpoint that can be read; without any the run is at its start."""
         checkpoints = sorted(
             (self.folder / "checkpoint").glob("ckpt-*.index"), key=lambda p: int(p.stem[5:])
         )

@@ -19,10 +19,10 @@ CHANGE_NO_RESULT = {"distribute", "tensorboard"}
 
 @contextlib.contextmanager
 def atomic_write(path):
-    """Give a temporary name beside `path` to write to, and put it in the place of `path`.
+    """Give a temporary name beside `path` to write to, then rename it to `path`.
 
-    Whoever reads `path` meets the old file or the new one, never a part. An error on the way
-    leaves the old one; an OSError, such as of a full disk, names `path`.
+    A reader of `path` finds the old file or the new one, never a part. After an error it is
+    the old one; an OSError, such as of a full disk, names `path`.
     """
     path = Path(path)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
