@@ -85,7 +85,8 @@ class Position(tf.train.experimental.PythonState):
     """How far a run has come; part of every checkpoint.
 
     epoch: the one under way, from 1. chunk: how many of its chunks are done. rows: how many it has
-    seen; kl, log_px_z: sums over these. seconds: time spent in it. history: one dictionary for each epoch done.
+    seen; kl, log_px_z: sums over these. seconds: time spent in it. history: one dictionary for each
+    epoch done.
     """
 
     def __init__(self):
