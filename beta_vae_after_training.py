@@ -30,8 +30,8 @@ def parse_arguments(argv=None):
     add("--data_path", help="table to encode and compare with; default: the data of the run")
     add("--output_dir", help="folder for the results; default: the model's")
     add("--format", choices=("dat", "npy"), default="dat", help="file format of the data")
-    add("--draw", choices=("sample", "mean"), default="sample", help="x from p(x|z), or its mean")
-    add("--seed", type=seed, default=0, help="seed of z and x")
+    add("--draw", choices=("sample", "mean"), default="sample", help="draws of p(x|z) or its mean")
+    add("--seed", type=seed, default=0, help="seed of the draws of z and x")
     return parser.parse_args(argv)
 
 

@@ -23,7 +23,7 @@ def parse_arguments(argv=None):
     data("--data_path", help="table to train on: .dat, .txt, .csv, .npy; default: drawn data")
     data("--covariance_path", help="covariance of the known Gaussian; default: that in data/")
     data("--mean_path", help="its mean; default: 0 with --covariance_path, else that in data/")
-    data("--data_size", type=integer(4), default=100_000, help="rows to draw, or to read at most")
+    data("--data_size", type=integer(4), default=100_000, help="rows to draw, or to read (at most)")
     data("--training_data_size", type=integer(2), help="rows to train on; default: 80 %% of them")
     data("--data_dim", type=integer(1), help="number of features; default: the columns of the data")
     data("--standardize", action=yes_or_no, help="standardize the columns; default: for files only")
