@@ -30,7 +30,7 @@ def parse_arguments(argv=None):
     parser = command_line.Parser(__doc__)
     parser.epilog = "All other flags are those of beta_vae_main.py: see its --help."
     add = parser.add_argument
-    add("--beta", type=non_negative, nargs="+", default=[1, 2, 4, 8], help="weights of the KL")
+    add("--beta", type=non_negative, nargs="+", default=[1, 2, 4, 8], help="weights of the KL term")
     add("--output_dir", default="results/beta_sweep", help="new or empty folder for the results")
     add("--resume", action="store_true", help="continue an interrupted sweep")
     sweep, rest = parser.parse_known_args(argv)
@@ -38,12 +38,14 @@ def parse_arguments(argv=None):
         parser.error("argument --beta: duplicate value")
     args = beta_vae_main.parse_arguments(rest)
     if args.distribute == "multi_worker":
-        parser.error("argument --distribute: not multi_worker; give each beta its own machines")
+        parser.error(
+            "argument --distribute: multi_worker trains one beta; give each its own machines"
+        )
     return sweep, rest, args
 
 
 def train(beta, sweep, rest):
-    """Train one beta-VAE, or go on with it; return its report."""
+    """Train one beta-VAE, or continue its training; return its report."""
     folder = Path(sweep.output_dir) / f"beta_{beta:g}"
     argv = [*rest, "--beta", repr(beta), "--output_dir", str(folder)]
     try:
@@ -56,7 +58,7 @@ def train(beta, sweep, rest):
 
 def print_table(reports, folder):
     """The sweep on the screen: each result beside that of the best linear VAE."""
-    print("\nheld-out nats per data point; (..) of the best linear VAE")
+    print("\nnats per data point, held-out rows; in brackets: the best linear VAE")
     print("  beta            cost               rate           distortion      active units")
     for report in reports:
         row = f"{report['beta']:6g}"

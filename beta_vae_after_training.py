@@ -27,11 +27,11 @@ def parse_arguments(argv=None):
     add = parser.add_argument
     add("--model_dir", default="results/beta_vae", help="folder of the trained model")
     add("--n_samples", type=integer(1), default=100_000, help="rows of decoder data")
-    add("--data_path", help="table to encode and compare with; default: the data of the training")
-    add("--output_dir", help="folder for the data; default: the model's")
+    add("--data_path", help="table to encode and compare with; default: the data of the run")
+    add("--output_dir", help="folder for the results; default: the model's")
     add("--format", choices=("dat", "npy"), default="dat", help="file format of the data")
-    add("--draw", choices=("sample", "mean"), default="sample", help="x from p(x|z), or its mean")
-    add("--seed", type=seed, default=0, help="seed of z and x")
+    add("--draw", choices=("sample", "mean"), default="sample", help="draws of p(x|z) or its mean")
+    add("--seed", type=seed, default=0, help="seed of the draws of z and x")
     return parser.parse_args(argv)
 
 
@@ -98,7 +98,7 @@ def main(argv=None):
         blocks = sampling.reconstructed_blocks(model, x, args.seed, mean_only)
         print(
             f"{files['en_deco_data']}: {len(x)} rows are being written (npy is faster); "
-            f"what follows is of {len(seen)} of them, drawn at random",
+            f"what follows is about {len(seen)} of them, drawn at random",
             flush=True,
         )
     data_processing.save_blocks(files["en_deco_data"], blocks, x.shape)

@@ -23,12 +23,12 @@ def parse_arguments(argv=None):
     parser = command_line.Parser(__doc__)
     data = parser.add_argument_group("data").add_argument
     data("--data_path", help="table to train on: .dat, .txt, .csv, .npy; default: drawn data")
-    data("--covariance_path", help="covariance of a known Gaussian; default: that of data/")
-    data("--mean_path", help="its mean; default: zero beside a covariance, else that of data/")
-    data("--data_size", type=integer(4), default=100_000, help="rows to draw, or to read at most")
+    data("--covariance_path", help="covariance of the known Gaussian; default: that in data/")
+    data("--mean_path", help="its mean; default: 0 with --covariance_path, else that in data/")
+    data("--data_size", type=integer(4), default=100_000, help="rows to draw, or to read (at most)")
     data("--training_data_size", type=integer(2), help="rows to train on; default: 80 %% of them")
     data("--data_dim", type=integer(1), help="number of features; default: the columns of the data")
-    data("--standardize", action=yes_or_no, help="rescale columns to std 1; default: of files only")
+    data("--standardize", action=yes_or_no, help="standardize the columns; default: for files only")
 
     model = parser.add_argument_group("model").add_argument
     model("--beta", type=non_negative, default=4.0, help="weight of the KL divergence")
@@ -40,9 +40,11 @@ def parse_arguments(argv=None):
 
     train = parser.add_argument_group("training").add_argument
     train("--n_epoch", type=integer(1), help="number of epochs; default: 30, more for few rows")
-    train("--batch_size", type=integer(1), help="mini-batch size; default: 250, less for few rows")
+    train(
+        "--batch_size", type=integer(1), help="mini-batch size; default: 250, smaller for few rows"
+    )
     train("--lr", type=positive, default=0.0007, help="learning rate")
-    train("--lr_schedule", choices=loop.LR_SCHEDULES, default="cosine", help="rate schedule")
+    train("--lr_schedule", choices=loop.LR_SCHEDULES, default="cosine", help="schedule of --lr")
     train("--optimizer", choices=loop.OPTIMIZERS, default="adam", help="optimizer")
     train("--clip_norm", type=positive, help="clip the global gradient norm at this value")
     command_line.add_run_arguments(parser, model="beta_vae")

@@ -28,7 +28,7 @@ def read_run(folder):
     """Settings, report, and held-out ELBO by epoch of a run. InputError: it is not finished."""
     folder = Path(folder)
     if not (folder / "report.json").exists():
-        raise InputError(f"{folder}: is not the folder of a finished run (it has no report.json)")
+        raise InputError(f"{folder}: not the folder of a finished run (it has no report.json)")
     settings, report = (run_folder.read_json(folder / f"{n}.json") for n in ("config", "report"))
     try:
         history = np.genfromtxt(folder / "history.csv", delimiter=",", names=True, ndmin=1)
@@ -44,7 +44,7 @@ def differing(settings):
 
 
 def shown(value):
-    """A setting or result as text; none where a run does not have it."""
+    """A setting or result as text; - where a run does not have it."""
     if isinstance(value, list):
         return " ".join(map(str, value))
     if isinstance(value, str):

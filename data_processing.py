@@ -63,7 +63,8 @@ def known_gaussian(covariance_path=None, mean_path=None):
     mean = load_table(mean_path or DATA_FOLDER / "mean.dat", dtype=np.float64).ravel()
     if len(mean) != len(covariance):
         raise InputError(
-            f"--mean_path {mean_path}: has {len(mean)} numbers, the covariance {len(covariance)}"
+            f"--mean_path {mean_path}: has {len(mean)} numbers, but the covariance has "
+            f"{len(covariance)} rows"
         )
     return mean, covariance
 
@@ -72,16 +73,16 @@ def check_covariance(covariance, path):
     """InputError: it is not square, not symmetric, or not positive definite."""
     problem = None
     if covariance.shape[0] != covariance.shape[1]:
-        problem = f"has shape {covariance.shape}; a covariance is square"
+        problem = f"has shape {covariance.shape}; a covariance must be square"
     elif np.abs(covariance - covariance.T).max() > 1e-8 * np.abs(covariance).max():
         problem = "is not symmetric"
     elif np.diag(covariance).min() <= 0:
-        problem = f"has a variance of {np.diag(covariance).min():g}; they must be positive"
+        problem = f"has a variance of {np.diag(covariance).min():g}; variances must be positive"
     else:
         std = np.sqrt(np.diag(covariance))
         smallest = np.linalg.eigvalsh(covariance / np.outer(std, std))[0]
         if smallest < 1e-12:
-            problem = f"is not positive definite: its correlations have the eigenvalue {smallest:g}"
+            problem = f"is not positive definite: correlation matrix with eigenvalue {smallest:g}"
     if problem:
         raise InputError(f"--covariance_path {path}: {problem}")
 
@@ -146,17 +147,17 @@ def get_data(args):
 
 
 def warn_of_columns(x, names):
-    """Name on stderr the columns of x (N, data_dim) to which no density fits: of few values."""
+    """Name on stderr the columns of x (N, data_dim) of so few values that no density fits."""
     names = names or [f"x{j + 1}" for j in range(x.shape[1])]
     counts = {name: len(np.unique(column)) for name, column in zip(names, x.T, strict=True)}
     few = [f"{name} ({n})" for name, n in counts.items() if 1 < n <= min(FEW_VALUES, len(x) // 10)]
     constant = [name for name, n in counts.items() if n == 1]
-    for kind, found in [("constant", constant), ("of few distinct values", few)]:
+    for kind, found in [("constant columns", constant), ("columns of few distinct values", few)]:
         if found:
             more = f" and {len(found) - MAX_NAMES} more" if len(found) > MAX_NAMES else ""
             print(
-                f"warning: columns that are {kind}: {', '.join(found[:MAX_NAMES])}{more}; their "
-                "density has no bound: leave them out, or set --min_log_std",
+                f"warning: {kind}: {', '.join(found[:MAX_NAMES])}{more}; their density is "
+                "unbounded: leave them out, or set --min_log_std",
                 file=sys.stderr,
             )
 
@@ -182,7 +183,7 @@ def some_rows(x):
 
 
 def save_table(path, x):
-    """Write x (N, data_dim), float32, to a .dat file (text, exact) or a .npy file, whole or not."""
+    """Write x (N, data_dim), float32, to a .dat file (text, exact) or a .npy file, atomically."""
     save_blocks(path, [x], x.shape)
 
 
@@ -211,19 +212,19 @@ def check_output(path):
     """InputError: a file of this name can't be written as a table."""
     path = Path(path)
     if path.suffix not in (".dat", ".npy"):
-        raise InputError(f"{path}: the name of an output file ends in .dat or .npy")
+        raise InputError(f"{path}: the name of an output file must end in .dat or .npy")
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK) or path.is_dir():
-        raise InputError(f"{path}: can't be written there")
+        raise InputError(f"{path}: can't be written")
 
 
 def training_size(n_rows, training_data_size):
-    """How many of n_rows rows train: as many as asked for, None: 80 %, but for two at least.
+    """How many of n_rows rows train: as many as asked for, or 80 % (None), with two held out.
 
     InputError: fewer than two train, or fewer than two are held out.
     """
     if n_rows < 4:
         raise InputError(
-            f"{n_rows} rows of data are too few: 2 for training, 2 held out are needed"
+            f"{n_rows} rows of data are too few: at least 2 for training and 2 held out are needed"
         )
     default = min(n_rows * 4 // 5, n_rows - 2)
     n_train = default if training_data_size is None else training_data_size
@@ -247,8 +248,8 @@ def split(x, n_train, seed):
 def prefetched(items):
     """The items of an iterator; a thread makes the next one while the caller works on one.
 
-    What goes wrong in the thread is raised here. The thread ends with the last item, or, when the
-    caller leaves before, with the item that it is at.
+    An error in the thread is raised here. The thread ends with the last item, or, when the
+    caller leaves before, with the item that it is making.
     """
     items = iter(items)
     with ThreadPoolExecutor(max_workers=1) as thread:
@@ -287,7 +288,7 @@ class Batches:
     def __post_init__(self):
         if self.batch_size > len(self.x):
             raise InputError(
-                f"--batch_size {self.batch_size}: is above the {len(self.x)} training rows"
+                f"--batch_size {self.batch_size}: must be at most the {len(self.x)} training rows"
             )
 
     @property

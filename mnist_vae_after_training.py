@@ -37,7 +37,7 @@ def parse_arguments(argv=None):
     parser = command_line.Parser(__doc__)
     add = parser.add_argument
     add("--model_dir", default="results/mnist_vae", help="folder of the trained model")
-    add("--data_path", help="images to look at and score; default: those of the training")
+    add("--data_path", help="images to look at and score; default: those of the run")
     add("--n_images", type=integer(2), help="test images to score; default: all")
     add("--n_importance", type=integer(2), default=5000, help="draws of z per image for log p(x)")
     add("--seed", type=seed, default=0, help="seed of z, x, and of which images are shown")
@@ -106,7 +106,7 @@ def plane_of_means(mean, log_std):
 
 
 def log_likelihood(model, x, n_importance, seed, beta):
-    """The evaluation.Evaluation of the images x (N, data_dim), its progress on the screen."""
+    """The evaluation.Evaluation of the images x (N, data_dim); shows its progress on the screen."""
     print(f"\nlog p(x) from {n_importance} draws of z for each image, nats")
     parts = []
     for start in range(0, len(x), SCORE_BATCH):
@@ -239,7 +239,7 @@ def main(argv=None):
     effective = report["effective_samples_median"] = float(np.median(rows.effective_samples))
     print(f"{effective:.1f} of {args.n_importance} draws of z are effective (median)", end="")
     few = effective < evaluation.ENOUGH_EFFECTIVE * args.n_importance
-    print(": few, so log p(x) is a lower bound that more draws raise" if few else "")
+    print(": few, so log p(x) is a lower bound that more draws would raise" if few else "")
     report["elbo_is"] = image_models.describe_bound(settings)
     print(f"the ELBO is {report['elbo_is']}")
     report["active_units_in_training"] = in_training

@@ -30,11 +30,15 @@ def parse_arguments(argv=None):
     parser = command_line.Parser(__doc__)
     data = parser.add_argument_group("data").add_argument
     data("--data_path", help="an .npz file or a folder of idx files; default: Keras's own MNIST")
-    data("--binarization", choices=BINARIZATIONS, help="default: dynamic if bernoulli, else none")
+    data(
+        "--binarization",
+        choices=BINARIZATIONS,
+        help="how to draw pixels as 0 or 1; default: dynamic for bernoulli, else none",
+    )
 
     model = parser.add_argument_group("model").add_argument
-    model("--likelihood", choices=image_models.MODELS, default="bernoulli", help="p(x|z)")
-    model("--min_log_std", type=log_std, default=-3.0, help="lower bound of log std if gaussian")
+    model("--likelihood", choices=image_models.MODELS, default="bernoulli", help="form of p(x|z)")
+    model("--min_log_std", type=log_std, default=-3.0, help="lower bound of a gaussian log std")
     model("--beta", type=non_negative, default=1.0, help="weight of the KL divergence")
     model("--n_dim", type=integer(1), default=40, help="dimension of the latent z")
     model("--n_width", type=integer(1), nargs="+", default=[500], help=command_line.N_WIDTH)
@@ -47,14 +51,14 @@ def parse_arguments(argv=None):
     train("--batch_size", type=integer(1), default=200, help="mini-batch size")
     train("--lr", type=positive, default=0.001, help="learning rate of the first epoch")
     train("--lr_schedule", choices=LR_SCHEDULES, default="constant", help="learning-rate schedule")
-    train("--lr_factor", type=positive, default=0.75, help="of the schedule steps")
-    train("--lr_every", type=integer(1), default=200, help="epochs per step of the schedule steps")
+    train("--lr_factor", type=positive, default=0.75, help="step factor of --lr_schedule steps")
+    train("--lr_every", type=integer(1), default=200, help="epochs per step of that schedule")
     train("--adam_epsilon", type=positive, default=1e-7, help="epsilon of Adam")
     train("--clip_norm", type=positive, help="clip the global gradient norm at this value")
     command_line.add_run_arguments(parser, model="mnist_vae")
     args = parser.parse_args(argv)
     if args.batch_norm and args.distribute:
-        parser.error("argument --batch_norm: its means are of a whole batch; not with --distribute")
+        parser.error("argument --batch_norm: needs whole batches; not possible with --distribute")
     if args.binarization is None:
         args.binarization = "dynamic" if args.likelihood == "bernoulli" else "none"
     return args

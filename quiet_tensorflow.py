@@ -1,7 +1,7 @@
 """Import TensorFlow without its start-up lines, and quickly; scripts import this module first.
 
 TensorFlow's C++ side writes to the file descriptor of stderr before its log level is read, so the
-descriptor itself is turned away while it loads. TF_CPP_MIN_LOG_LEVEL=0 or 1 shows its lines.
+descriptor itself is redirected while it loads. TF_CPP_MIN_LOG_LEVEL=0 or 1 shows its lines.
 """
 
 import gc

@@ -21,8 +21,8 @@ def parse_arguments(argv=None):
     add("--model_dir", default="results/vae", help="folder of the trained model")
     add("--n_samples", type=integer(1), default=100_000, help="rows to generate")
     add("--output", help="file to write, .dat or .npy; default: decoder_data.dat in that folder")
-    add("--draw", choices=("sample", "mean"), default="sample", help="x from p(x|z), or its mean")
-    add("--seed", type=seed, default=0, help="seed of z and x")
+    add("--draw", choices=("sample", "mean"), default="sample", help="draws of p(x|z) or its mean")
+    add("--seed", type=seed, default=0, help="seed of the draws of z and x")
     return parser.parse_args(argv)
 
 

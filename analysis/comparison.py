@@ -207,5 +207,5 @@ def print_comparison(samples, x, mean, covariance, paired=()):
         values = "".join(f"{r.ks[j]:9.4f} ({r.ks_p[j]:.3f})" for r in results.values())
         print(f"  {f'x{j + 1}':<32}{values}")
     for name in paired:
-        print(f"{name}: tested with the rows of one half against the other half of the data")
+        print(f"{name}: tested on half of its rows against the other half of the data")
     return results

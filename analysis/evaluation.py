@@ -1,4 +1,4 @@
-"""What a trained model is worth: ELBO, log-likelihood, active units, and what z knows of x.
+"""What a trained model is worth: ELBO, log-likelihood, active units, and what z knows about x.
 
 Everything is in nats. ELBO and log-likelihood are made of the same draws of z, with
 

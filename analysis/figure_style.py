@@ -73,7 +73,7 @@ def picture(path, height, width=WIDTH):
 
 
 def without_margins(image, margin=9):
-    """The pixels (height, width, 4) without what is white around, but for a margin of so many.
+    """The pixels (height, width, 4) cropped to what is not white, and a margin of so many.
 
     Square panels stand in wide white margins. savefig's bbox_inches="tight" would lay out and draw
     the figure a second time to find them.

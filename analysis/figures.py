@@ -113,7 +113,7 @@ def latent_plane(path, z_mean, z_std, active=None, color=None, linear=None):
     units = most_active(z_mean, active)
     planes = {"trained": (z_mean[:, units], z_std[:, units])}
     if linear is not None:
-        planes["best linear VAE, its exact posterior"] = matched(planes["trained"][0], *linear)
+        planes["best linear VAE, exact posterior"] = matched(planes["trained"][0], *linear)
     width, height = (6.4, 6.6) if linear is None else (8.0, 5.6)
     with picture(path, height if len(units) == 2 else 3.6, width) as figure:
         axes = figure.subplots(1, len(planes), squeeze=False, sharex=True, sharey=True)[0]
@@ -124,7 +124,7 @@ def latent_plane(path, z_mean, z_std, active=None, color=None, linear=None):
         legend_above(figure, axes[0])
         if color is not None and points is not None:
             bar = figure.colorbar(points, ax=axes, location="bottom", shrink=0.6, aspect=40)
-            bar.set_label("first principal component of x (its std)")
+            bar.set_label("first principal component of x (in its std)")
 
 
 def most_active(z_mean, active=None):
@@ -160,8 +160,8 @@ def _latent_points(axes, mean, std, color=None):
         look = {"fill": False, "linewidth": 1.6, "edgecolor": DARK_RED, "zorder": 3}
         axes.add_patch(Ellipse(centre, *sides, path_effects=HALO, **look))
     axes.plot([], [], "o", color=points.cmap(0.5), label="means of q(z|x)")
-    axes.plot([], [], color=DARK_RED, label="q(z|x) of a few x, 1 std")
-    axes.plot([], [], label="prior, 1, 2, 3 std", **EXACT)
+    axes.plot([], [], color=DARK_RED, label="a few q(z|x), 1 std")
+    axes.plot([], [], label="prior: 1, 2, 3 std", **EXACT)
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     return points
 
@@ -210,7 +210,7 @@ def bins_of(*samples):
 
 
 def covariances(path, matrices):
-    """A covariance matrix, and what others differ from it, in units of the data squared.
+    """A covariance matrix, and how others differ from it, in units of the data squared.
 
     matrices: dict name -> (D, D), the first one the reference; where its standard deviations differ
     by more than a factor of 5, all are divided by them. The differences have a colour scale of
@@ -458,7 +458,7 @@ def _without_minimum(trained):
 
 
 def _staircase(axes, thresholds, lowest):
-    """The active units of the best linear VAE, from beta `lowest` on: one fewer a threshold."""
+    """The active units of the best linear VAE, from beta `lowest` on: one fewer per threshold."""
     limits = axes.get_xlim()
     left, right = max(lowest, limits[0]), limits[1]
     edges = np.array([left, *thresholds, right])

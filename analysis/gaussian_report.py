@@ -18,7 +18,7 @@ REPORT_ROWS = 20_000  # at most so many rows are evaluated, of each kind
 REPORT_Z = 2**20  # about so many draws of z for the held-out rows
 TRAINING_DRAWS = 16  # of z for each training row: enough for an ELBO
 COVARIANCE_SAMPLES = 100_000
-OPTIMUM_ROWS = 1_000_000  # at most so many training rows are drawn an optimum for
+OPTIMUM_ROWS = 1_000_000  # the training rows' optimum is a mean over at most so many
 CLEARLY_NOT_GAUSSIAN = 0.001  # a p-value of Mardia's test below this
 ROW_METRICS = (  # means over rows, each with its standard error
     "elbo_train elbo_held_out optimum gap gap_model gap_encoder log_px linear_log_px rate log_px_z "
@@ -273,25 +273,25 @@ def reference_names(report):
 def remarks(report):
     """What a reader of the numbers must know, a line each."""
     if report["active_units"] == 0 and report["active_units_exact"] == 0:
-        yield "the posterior is the prior; the best linear VAE collapses too, as expected"
+        yield "z carries no information about x; the best linear VAE collapses too, as expected"
     elif report["active_units"] == 0:
-        yield "z carries no information about x: the posterior is still the prior"
+        yield "z carries no information about x: q(z|x) is still the prior"
     effective, draws = report["effective_samples"], report["log_px_draws"]
     yield f"log p(x): {effective:.0f} of {draws} draws of z are effective (median)"
     if effective < evaluation.ENOUGH_EFFECTIVE * draws:
-        yield "  too few: log p(x) may be too low, the gap of the model too large, beyond the error"
+        yield "  too few: log p(x) may be too low, and the model's gap too large, beyond the error"
     parting = report["elbo_train"] - report["elbo_held_out"]
     if parting > 3.0 * math.hypot(report["elbo_train_se"], report["elbo_held_out_se"]):
         yield (
-            f"held out the ELBO is {parting:.2f} nats lower than in training: the network has "
-            "begun to memorize; try fewer epochs, a smaller --n_width, or more data"
+            f"the ELBO is {parting:.2f} nats lower on held-out than on training rows: the network "
+            "has begun to memorize; try fewer epochs, a smaller --n_width, or more data"
         )
     if report["optimum_is"] == "exact" and report["gap"] < -5.0 * report["gap_se"]:
         yield "the ELBO exceeds the optimum: the data are not from the Gaussian that was given"
     if report["optimum_is"] is None:
         yield f"no Gaussian reference: {report['why']}"
     elif not report["gaussian_applies"]:
-        yield "the data are clearly not Gaussian (Mardia's test, p " + (
+        yield "the data are clearly not Gaussian (Mardia's test, p = " + (
             f"{report['gaussian_p']:.1g}): a good model exceeds the fitted Gaussian"
         )
     elif report["optimum_is"] == "estimate":
@@ -299,8 +299,8 @@ def remarks(report):
     if report["linear_log_px"] is not None:
         lead = report["log_px"] - report["linear_log_px"]
         than = "above" if lead >= 0 else "below"
-        yield f"log p(x) is {abs(lead):.4f} nats {than} that of the best linear VAE (beta 1), " + (
-            f"{report['linear_log_px']:.4f} with the same n_dim"
+        yield f"log p(x) is {abs(lead):.4f} nats {than} that of the best linear VAE " + (
+            f"with the same n_dim (beta 1), {report['linear_log_px']:.4f}"
         )
 
 

@@ -1,4 +1,4 @@
-"""What is known exactly of Gaussian data: entropy, rate-distortion, Wyner's common information.
+"""What is known exactly about Gaussian data: entropy, rate-distortion, Wyner's common information.
 
 Everything is in nats. A covariance is (data_dim, data_dim), symmetric and positive definite; a
 ValueError says what is wrong with one that is not. Derivations are in docs/theory.md.

@@ -107,8 +107,8 @@ def linear_optimum(covariance, n_dim, beta=1.0, min_log_std=None):
     beta = 1 has two special cases. Where the best Psi has a zero (a Heywood case) the infimum is
     not attained: kl and log_px_z diverge together. The model returned keeps at least 1e-8
     Var(x_j | other coordinates), has a cost within about 1e-8 nats of the infimum, and its kl and
-    log_px_z are those of that variance (a kl of about 9 nats or more a coordinate). Where many Psi
-    are equally good the limit of beta -> 1 from above is returned, which has the least kl. If
+    log_px_z are those of that variance (a kl of about 9 nats or more per coordinate). Where many
+    Psi are equally good the limit of beta -> 1 from above is returned, which has the least kl. If
     n_dim is at least the number of units of the common information, kl is that, to 1e-8 nats;
     if not, but n_dim is above the number of factors of C, kl is an upper bound, good to a few
     percent, since costs that differ by less than rounding then have different kl.

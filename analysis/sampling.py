@@ -35,7 +35,7 @@ def reconstruct_batch(model, x, z_seed, x_seed, mean_only):
 
 
 def seeds(seed, purpose, first, last):
-    """Those of z and of x in the blocks from number first to last - 1, (last - first, 2) each."""
+    """The seeds of z and of x for blocks first to last - 1, (last - first, 2) each."""
     numbers = [
         [stateless_seed(seed, purpose, k, of_x) for k in range(first, last)] for of_x in (0, 1)
     ]

@@ -117,7 +117,7 @@ def _find_idx_file(folder, name):
         for ending in ("", ".gz"):
             if (path := Path(folder, file_name + ending)).exists():
                 return path
-    raise InputError(f"there is no {name} or {name}.gz; images are an .npz file or such a folder")
+    raise InputError(f"no {name} or {name}.gz in it; give an .npz file or a folder of idx files")
 
 
 def _read_idx_file(path):
@@ -126,7 +126,7 @@ def _read_idx_file(path):
     if path.suffix == ".gz":
         content = gzip.decompress(content)
     if content[:4] not in (b"\0\0\x08\1", b"\0\0\x08\3"):
-        raise InputError("is no idx file of images or labels")
+        raise InputError("not an idx file of images or labels")
     n_dims = content[3]
     shape = np.frombuffer(content, ">u4", n_dims, offset=4)
     return np.frombuffer(content, np.uint8, offset=4 + 4 * n_dims).reshape(shape)

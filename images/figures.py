@@ -1,4 +1,4 @@
-"""Pictures of the VAE of images: numpy arrays in, one PNG out; knows no model.
+"""Pictures of the VAE of images: numpy arrays in, one PNG out; independent of the model.
 
 Images are (H, W) in [0, 1], 0 drawn black. The look is that of figure_style.py.
 """
@@ -51,7 +51,7 @@ def interpolation(path, images, ends):
 
 
 def _name_of(images):
-    """What data are called: a reader of a grey-scale data set wonders at black and white alone."""
+    """The label of the data, which says where grey pixels have become black and white."""
     return "binarized data" if np.isin(images, (0, 1)).all() else "data"
 
 
@@ -125,7 +125,9 @@ def elbo_per_epoch(path, epochs, elbo_train, elbo_test, image="image"):
         axes = figure.subplots()
         name = "training: mean over the epoch, while the weights improve"
         plot_history(axes, epochs, elbo_train, TRAINING, label=name)
-        plot_history(axes, epochs, elbo_test, HELD_OUT, label="test: after it, so ahead at first")
+        plot_history(
+            axes, epochs, elbo_test, HELD_OUT, label="test: after the epoch, hence ahead at first"
+        )
         show_late_range(axes, elbo_train, elbo_test)
         axes.set(ylabel=f"ELBO (nats per {image})")
         legend_above(figure, axes)

@@ -29,7 +29,7 @@ def squared_error(x, x_rec):
 
 
 class BernoulliVAE(VAE):
-    """p(x|z) = Bernoulli(x; sigmoid(logits)), the logits a network of z."""
+    """p(x|z) = Bernoulli(x; sigmoid(logits)), its logits a network of z."""
 
     def make_decoder(self, *sizes, decoder_std, min_log_std, **network):
         return OneHeadDecoder(*sizes, **network)

@@ -67,7 +67,7 @@ def print_report(report, folder):
         ("ELBO, test images", "elbo_held_out"),
         ("  KL", "rate"),
         ("    information I(x;z)", "mutual_information"),
-        ("    aggregate from prior", "aggregate_kl"),
+        ("    aggregate KL", "aggregate_kl"),
         ("  log p(x|z)", "log_px_z"),
     ]
     if report["beta"] != 1:

@@ -33,7 +33,7 @@ def text_file(folder, text, name="x.dat"):
         ("1 2 3\n4 5 6\n7 8 nan\n", "3, column 3"),
         ("1 2 3\ninf 5 6\n", "2, column 1"),
         ("1 2 3\n4 5\n", "line 2"),
-        ("1 2\n3 4\n", "has 2 columns, --data_dim is 3"),
+        ("1 2\n3 4\n", "has 2 columns, but --data_dim is 3"),
         ("1 2 3\n", "1 row"),
     ],
 )
@@ -55,7 +55,7 @@ def test_a_missing_data_file_is_refused(refused, tmp_path):
     [
         (["--training_data_size", "49"], "--training_data_size 49: must be between 2 and 48"),
         (["--data_size", "20", "--training_data_size", "30"], "between 2 and 18"),
-        (["--batch_size", "41"], "--batch_size 41: is above the 40 training rows"),
+        (["--batch_size", "41"], "--batch_size 41: must be at most the 40 training rows"),
     ],
 )
 def test_sizes_that_the_data_cannot_give_are_refused(
@@ -67,7 +67,7 @@ def test_sizes_that_the_data_cannot_give_are_refused(
 
 def test_a_batch_larger_than_the_drawn_training_rows_is_refused(refused, tmp_path):
     argv = ["--data_size", "10", "--batch_size", "9", "--output_dir", tmp_path / "out"]
-    assert "--batch_size 9: is above the 8" in refused(vae_main.main, argv)
+    assert "--batch_size 9: must be at most the 8" in refused(vae_main.main, argv)
 
 
 def test_another_data_dim_than_that_of_the_known_gaussian_is_refused(refused):
@@ -101,8 +101,11 @@ def test_a_covariance_that_is_none_is_refused(refused, tmp_path, text, said):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--mean_path", "m.dat"], "m.dat: has 2 numbers, the covariance 10"),
-        (["--mean_path", "m.dat", "--covariance_path", "c3.dat"], "has 2 numbers, the covariance"),
+        (["--mean_path", "m.dat"], "m.dat: has 2 numbers, but the covariance has 10"),
+        (
+            ["--mean_path", "m.dat", "--covariance_path", "c3.dat"],
+            "has 2 numbers, but the covariance",
+        ),
         (["--mean_path", "no.dat"], "no.dat"),
         (["--covariance_path", "no.dat"], "no.dat"),
         (["--covariance_path", "c2.dat", "--data_path", "x.dat"], "has 3 columns"),
@@ -172,7 +175,7 @@ def test_an_output_folder_that_cannot_be_made_is_refused(refused, tmp_path, data
 @pytest.mark.parametrize("main", SCRIPTS.values(), ids=SCRIPTS)
 def test_a_folder_that_holds_results_is_left_as_it_is(refused, run_copy, data_file, main):
     line = refused(main, ["--data_path", data_file, *SMALL, "--output_dir", run_copy()])
-    assert "holds results already" in line
+    assert "already holds results" in line
 
 
 def test_resuming_the_run_of_another_script_is_refused(refused, run_copy, data_file):

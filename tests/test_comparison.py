@@ -152,4 +152,4 @@ def test_samples_made_from_the_rows_themselves_are_tested_against_other_rows():
 def test_the_table_says_which_samples_were_tested_by_halves(capsys):
     x = samples(50, 1)
     comparison.print_comparison({"encoder-decoder": x}, x, None, None, ["encoder-decoder"])
-    assert "encoder-decoder: tested with" in capsys.readouterr().out
+    assert "encoder-decoder: tested on" in capsys.readouterr().out

@@ -189,7 +189,7 @@ def test_chunks_from_the_kth_on_equal_all_chunks_without_the_first_k(monkeypatch
 
 def test_a_batch_larger_than_the_training_rows_is_refused():
     assert Batches(ROWS, 11, 2, seed=0).steps == 1
-    with pytest.raises(InputError, match="--batch_size 12: is above the 11 training rows"):
+    with pytest.raises(InputError, match="--batch_size 12: must be at most the 11 training rows"):
         Batches(ROWS, 12, 2, seed=0)
 
 

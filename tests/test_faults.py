@@ -114,7 +114,7 @@ def test_a_folder_without_write_permission_is_refused(train, tmp_path):
     (tmp_path / "run").mkdir(mode=0o500)
     status, lines, _ = train()
     assert status == 2
-    assert_one_line(lines, "can't be written (Permission denied)")
+    assert_one_line(lines, "can't be written to (Permission denied)")
 
 
 @posix

@@ -169,7 +169,7 @@ def test_idx_files_that_are_swapped_missing_or_of_another_type_are_refused(tmp_p
     assert "y_train holds uint8 of shape (4, 5, 2)" in refusal(tmp_path)
     for content in (b"\0\0\x0d\1" + bytes(8), b""):
         labels.write_bytes(content)
-        assert "train-labels-idx1-ubyte: is no idx file of images or labels" in refusal(tmp_path)
+        assert "train-labels-idx1-ubyte: not an idx file of images or labels" in refusal(tmp_path)
     labels.unlink()
     assert "no train-labels-idx1-ubyte or train-labels-idx1-ubyte.gz" in refusal(tmp_path)
     labels.mkdir()
@@ -219,10 +219,10 @@ def test_any_damage_of_a_file_ends_in_images_or_in_one_line(tmp_path_factory, na
 
 
 def test_paths_that_lead_to_no_images_are_refused(tmp_path):
-    assert "images are an .npz file or such a folder" in refusal(tmp_path / "none")
+    assert "give an .npz file or a folder of idx files" in refusal(tmp_path / "none")
     assert "No such file" in refusal(tmp_path / "none.npz")
     (tmp_path / "x.dat").write_text("1 2")
-    assert "images are an .npz file or such a folder" in refusal(tmp_path / "x.dat")
+    assert "give an .npz file or a folder of idx files" in refusal(tmp_path / "x.dat")
     (tmp_path / "x.npz").write_bytes(b"1 2")
     assert refusal(tmp_path / "x.npz")
     with (tmp_path / "x.npz").open("wb") as file:

@@ -131,7 +131,7 @@ def test_a_run_from_a_large_file_is_interrupted_and_resumed_to_the_same_bits(
         status, lines = ends(vae_main.main, flags_of(gaussian_file, tmp_path / "out"))
     assert status == 130
     assert len(lines) == 1
-    assert "stopped in epoch 2, all work is saved" in lines[0]
+    assert "stopped in epoch 2; all work is saved" in lines[0]
     vae_main.main([*flags_of(gaussian_file, tmp_path / "out"), "--resume"])
     assert weights(tmp_path / "out") == weights(tmp_path / "whole")
     assert history(tmp_path / "out") == history(tmp_path / "whole")

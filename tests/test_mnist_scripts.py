@@ -263,7 +263,7 @@ def test_without_network_and_file_one_line_says_what_to_get(refused, monkeypatch
 def test_a_folder_with_results_is_refused(refused, run_folder, tmp_path):
     shutil.copytree(run_folder("bernoulli"), tmp_path / "run")
     flags = [*SMALL, *RUNS["bernoulli"], "--output_dir", "run"]
-    assert "holds results already" in refused(mnist_vae_main.main, flags)
+    assert "already holds results" in refused(mnist_vae_main.main, flags)
     assert "--n_dim" in refused(mnist_vae_main.main, [*flags, "--resume", "--n_dim", "5"])
 
 

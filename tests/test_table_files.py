@@ -101,15 +101,15 @@ def test_a_single_row_or_column_is_a_table_too(tmp_path, content, shape):
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("x.dat", "", "holds no row of numbers"),
-        ("x.dat", "\n# 1 2\n  \r\n", "holds no row of numbers"),
-        ("x.csv", "a,b\n\n", "holds no row of numbers"),
+        ("x.dat", "", "holds no rows of numbers"),
+        ("x.dat", "\n# 1 2\n  \r\n", "holds no rows of numbers"),
+        ("x.csv", "a,b\n\n", "holds no rows of numbers"),
         ("x.dat", "1 2\n\n3 four\n", ", line 3: could not convert string 'four'"),
         ("x.dat", "x1 x2\n1 2\n", ", line 1: could not convert string 'x1'"),
         ("x.csv", "a,b\nc,d\n1,2\n", ", line 2: could not convert string 'c'"),
         ("x.csv", "a,2\n1,2\n", ", line 1: could not convert string 'a'"),
         ("x.csv", "1,2,\n", ", line 1: could not convert string ''"),
-        ("x.csv", "a,b,c\n1,2\n", "has 3 column names and 2 columns"),
+        ("x.csv", "a,b,c\n1,2\n", "has 3 column names, but 2 columns"),
         ("x.csv", 'a,"b\n1;2\n', ", line 2: could not convert string '1;2'"),
         ("x.dat", "1 2\nnan 4\n-inf 1e39\n", "float32: 3, the first in row 2, column 1"),
         ("x.dat", "1 2\n3 4\n5 1e400\n", "float32: 1, the first in row 3, column 2"),
@@ -136,7 +136,7 @@ def test_text_that_is_no_table_is_refused_with_its_place(tmp_path, name, content
 
 
 def test_another_number_of_columns_than_data_dim_is_refused(tmp_path):
-    said = ": has 7 columns, --data_dim is 10"
+    said = ": has 7 columns, but --data_dim is 10"
     assert said in refusal(text_file(tmp_path, "1 2 3 4 5 6 7"), data_dim=10)
     assert said in refusal(npy_file(tmp_path, np.zeros((2, 7))), data_dim=10)
 
@@ -161,7 +161,7 @@ def test_a_file_without_read_permission_is_refused(tmp_path):
 @pytest.mark.parametrize("name", ["x", "x.npz", "x.dat.gz", "dat", ".csv"])
 def test_other_endings_are_refused_with_the_four_that_are_read(tmp_path, name):
     said = refusal(text_file(tmp_path, "1 2", name))
-    assert said == ": the name of a table ends in .dat, .txt, .csv or .npy"
+    assert said == ": the name of a table must end in .dat, .txt, .csv or .npy"
 
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i1", "u2", "i4", "u8", ">f4", ">f8", ">i2"])
@@ -193,15 +193,15 @@ NOT_FINITE = [
 ]
 NO_TABLES = [
     (np.float32(3), "holds float32 of shape ()"),
-    (np.zeros(3), "holds float64 of shape (3,); it must be (rows, columns) of real numbers"),
+    (np.zeros(3), "holds float64 of shape (3,); it must hold (rows, columns) of real numbers"),
     (np.zeros((2, 3, 4)), "holds float64 of shape (2, 3, 4)"),
-    (np.zeros((0, 3)), "holds no row of numbers"),
-    (np.zeros((3, 0)), "holds no row of numbers"),
+    (np.zeros((0, 3)), "holds no rows of numbers"),
+    (np.zeros((3, 0)), "holds no rows of numbers"),
     (np.zeros((2, 3), complex), "holds complex128 of shape (2, 3)"),
     (np.zeros((2, 3), bool), "holds bool"),
     (np.zeros((2, 3), "U5"), "holds <U5"),
     (np.zeros((2, 3), "M8[s]"), "holds datetime64[s]"),
-    (np.zeros((2, 3), [("a\nb", "f4")]), "it must be (rows, columns) of real numbers"),
+    (np.zeros((2, 3), [("a\nb", "f4")]), "it must hold (rows, columns) of real numbers"),
     (np.array([[1, None]]), "Python objects in dtype"),
 ]
 

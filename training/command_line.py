@@ -10,7 +10,7 @@ from pathlib import Path
 
 from training.errors import InputError, Stopped
 
-N_WIDTH = "neurons per hidden layer: one number for two layers, or one for each of the encoder's"
+N_WIDTH = "neurons per hidden layer: one number for two layers, or one per layer of the encoder"
 DECODER_STD = "std of p(x|z): learned (a function of z), shared (one learned number), or a number"
 yes_or_no = argparse.BooleanOptionalAction
 
@@ -37,7 +37,7 @@ class Parser(argparse.ArgumentParser):
         try:
             return shlex.split(arg_line, comments=True)
         except ValueError as error:
-            self.error(f"a line of a flag file, {arg_line!r}: {error}")
+            self.error(f"flag file, line {arg_line!r}: {error}")
 
     def parse_known_args(self, args=None, namespace=None):
         try:
@@ -45,10 +45,10 @@ class Parser(argparse.ArgumentParser):
         except UnicodeDecodeError:
             self.error("a flag file (@) is not UTF-8 text")
         if getattr(parsed, "tensorboard", False) and find_spec("tensorboard") is None:
-            self.error("--tensorboard: the package is not installed: pip install tensorboard")
+            self.error("--tensorboard: TensorBoard is not installed: pip install tensorboard")
         fixed_std = isinstance(getattr(parsed, "decoder_std", None), float)
         if fixed_std and parsed.min_log_std is not None:
-            self.error("--min_log_std: is for a learned std, not for a --decoder_std of a number")
+            self.error("--min_log_std: is for a learned std, but --decoder_std fixes it")
         return parsed, rest
 
     def error(self, message):
@@ -56,7 +56,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def number(convert, text, holds, what):
-    """The number in `text` if it holds what it must; else an error that says what it is not."""
+    """The number in `text` if `holds` is true of it; else an error: it is not `what`."""
     try:
         value = convert(text)
     except ValueError:
@@ -101,7 +101,7 @@ def decoder_std(text):
 
 
 def add_run_arguments(parser, model):
-    """The flags that every training script has in the same form; `model` names what it trains."""
+    """The flags that all training scripts share; `model` names what the script trains."""
     run = parser.add_argument_group("run").add_argument
     run("--seed", type=seed, default=0, help="seed of weights, split, shuffling, noise, drawn data")
     run("--output_dir", default=f"results/{model}", help="new or empty folder for the results")

@@ -2,8 +2,8 @@
 
 Every process draws the same batches. Each replica (a device at work) computes the gradient of its
 rows of them, a strategy of TensorFlow adds the replicas' parts up to the gradient of the whole
-batch, and every process takes the same step with it: docs/scaling.md. The first of several
-processes, the chief, writes the results; the others write nothing.
+batch, and every process takes the same step with it: docs/developers/scaling.md. The first of
+several processes, the chief, writes the results; the others write nothing.
 """
 
 import atexit
@@ -27,10 +27,10 @@ strategy = None  # of this process, from start(); None: one device
 
 
 def start(args):
-    """Make the devices ready and name them; before any tensor and after the flags are read.
+    """Prepare the devices and print their name; after the flags are read, before any tensor.
 
     args: the parsed flags, with `distribute`: None, "mirrored" or "multi_worker". On a worker that
-    is not the chief, output_dir becomes a folder that ends with the process, and nothing is shown.
+    is not the chief, output_dir becomes a folder that ends with the process; it prints nothing.
     InputError: TF_CONFIG is wrong, the flags are not the chief's, or a replica would have no row.
     """
     global strategy
@@ -42,21 +42,21 @@ def start(args):
         whole = f"; {n_workers} workers"
         if number:
             become_worker(args)
-        print(f"{n_workers} workers: waiting until all are there", flush=True)
+        print(f"{n_workers} workers: waiting for all of them", flush=True)
         strategy = connect()
     print(f"device: {device_name()}{whole}", flush=True)
     if strategy is not None:
         check_agreement(args)
         if args.batch_size is not None and args.batch_size < strategy.num_replicas_in_sync:
             raise InputError(
-                f"--batch_size {args.batch_size}: is below the "
+                f"--batch_size {args.batch_size}: must be at least the "
                 f"{strategy.num_replicas_in_sync} replicas, each of which takes a part of it"
             )
 
 
 @functools.cache
 def mirrored_strategy():
-    """The strategy of this machine's devices; a process has one, whose messages are numbered."""
+    """The strategy of this machine's devices; one per process, since its messages are numbered."""
     kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
     return tf.distribute.MirroredStrategy(tf.config.list_logical_devices(kind))
 
@@ -126,13 +126,13 @@ def first_line(error):
 
 @contextlib.contextmanager
 def among_workers():
-    """Stopped: an error of TensorFlow, which has one for a lost worker at the next message."""
+    """Stopped: TensorFlow raised an error, as it does at the first message to a lost worker."""
     try:
         yield
     except tf.errors.OpError as error:
         raise Stopped(
-            f"TensorFlow ends the run, as it does when a worker is lost ({first_line(error)}); "
-            "start again with the same command and --resume to go on from what is saved"
+            f"TensorFlow ended the run, as it does when a worker is lost ({first_line(error)}); "
+            "continue with the same command and --resume"
         ) from None
 
 
@@ -163,7 +163,7 @@ def text_from_chief(text):
 
 
 def check_agreement(args):
-    """InputError: another flag than the chief's, on this worker."""
+    """InputError: a flag of this worker differs from the chief's."""
     own = {name: v for name, v in vars(args).items() if name not in OWN_TO_A_PROCESS}
     chief = json.loads(text_from_chief(json.dumps(own)))
     for name, value in json.loads(json.dumps(own)).items():

@@ -28,7 +28,7 @@ def input_error(place, error):
 
 @contextlib.contextmanager
 def config_at_fault():
-    """What goes wrong in the block with the settings of a config.json is an InputError."""
+    """An error in the block, which reads the settings of a config.json, becomes an InputError."""
     try:
         yield
     except InputError:

@@ -22,7 +22,7 @@ class TrainingRows:
     The shuffle of an epoch. The blocks, in random order, are read about BUFFER_BLOCKS at a time,
     and the training rows of this buffer are given out in random order. Every row comes once per
     epoch, at any place with (nearly) the same probability. Unlike in a full permutation the rows of
-    a block, neighbors in the file, come within one buffer: a part BUFFER_BLOCKS / n_blocks of the
+    a block, neighbours in the file, come within one buffer: a part BUFFER_BLOCKS / n_blocks of the
     epoch. Rows that fit into one buffer are fully permuted.
 
     mean (data_dim,), covariance (data_dim, data_dim): of all training rows, float64.
@@ -73,7 +73,7 @@ class TrainingRows:
         self.covariance = (products - len(self) * np.outer(mean, mean)) / (len(self) - 1)
 
     def shuffled(self, epoch, edges):
-        """Yields the rows between each two neighboring edges, in the random order of this epoch."""
+        """Yields the rows between neighbouring edges, in the random order of this epoch."""
         order = stream(self.seed, "shuffle", epoch).permutation(len(self.blocks))
         buffers = np.array_split(order, -(-len(order) // BUFFER_BLOCKS))
         starts = np.cumsum([0, *(self.n_train[blocks].sum() for blocks in buffers)])

@@ -1,4 +1,4 @@
-"""The compiled training loop, its checkpoints, resume and divergence; knows no model.
+"""The compiled training loop, its checkpoints, resume and divergence; independent of the model.
 
 A script's loop over epochs and chunks of steps reads
 
@@ -29,7 +29,7 @@ SECONDS_BETWEEN_CHECKPOINTS = 30.0  # within an epoch
 SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 5.0  # at the end of an epoch
 ADVICE = (  # to the user of a run that diverged
     "Try data of mean 0 and std 1 (--standardize of the Gaussian scripts), a smaller --lr, a "
-    "higher --min_log_std, or a --clip_norm"
+    "higher --min_log_std, or --clip_norm"
 )
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
 LR_SCHEDULES = ("cosine", "constant")
@@ -84,8 +84,9 @@ def compile_steps(training_step, model, optimizer):
 class Position(tf.train.experimental.PythonState):
     """How far a run has come; part of every checkpoint.
 
-    epoch: the one under way, from 1. chunk: its chunks done. rows, kl, log_px_z: their sums over
-    the rows seen in it. seconds: time spent in it. history: one dictionary for each epoch done.
+    epoch: the one under way, from 1. chunk: how many of its chunks are done. rows: how many it has
+    seen; kl, log_px_z: sums over these. seconds: time spent in it. history: one dictionary for each
+    epoch done.
     """
 
     def __init__(self):
@@ -244,7 +245,7 @@ class Run:
         if number is not None:
             self.save()
             raise Stopped(
-                f"stopped in epoch {self.position.epoch}, all work is saved; continue with the "
+                f"stopped in epoch {self.position.epoch}; all work is saved: continue with the "
                 "same command and --resume",
                 status=128 + number,
             )
@@ -254,7 +255,7 @@ class Run:
     def save(self):
         """Write a checkpoint; the last three are kept, none with weights that are not finite."""
         if not self.folder.is_dir():  # TensorFlow would make it anew
-            raise Stopped(f"{self.folder}: the folder was removed during the run, and its results")
+            raise Stopped(f"{self.folder}: the folder was removed during the run, with its results")
         if not all(np.isfinite(w.numpy()).all() for w in self.model.weights):
             self.diverge("a weight is not finite", self.position.step)
         try:
@@ -263,12 +264,12 @@ class Run:
         except (tf.errors.OpError, OSError) as error:
             raise Stopped(
                 f"{self.folder}: the checkpoint of epoch {self.position.epoch} can't be written "
-                f"({one_line(error)}); the ones before it stay"
+                f"({one_line(error)}); earlier ones are kept"
             ) from None
         self.saved_at = time.monotonic()
 
     def remove_strays(self):
-        """Remove the checkpoints that killed runs left half written, or whole but in no list."""
+        """Remove the checkpoints that killed runs left half written, or whole but unlisted."""
         kept = {Path(path).name for path in self.manager.checkpoints}
         for path in (self.folder / "checkpoint").iterdir():
             if path.is_dir():
@@ -277,7 +278,7 @@ class Run:
                 path.unlink()
 
     def restore(self):
-        """Take the newest checkpoint that can be read; none there leaves the run at its start."""
+        """Take the newest checkpoint that can be read; without any the run is at its start."""
         checkpoints = sorted(
             (self.folder / "checkpoint").glob("ckpt-*.index"), key=lambda p: int(p.stem[5:])
         )

@@ -66,7 +66,7 @@ class Progress:
 
 
 class TensorBoardLog:
-    """The events of the run in `folder`, in its folder tensorboard/; without `wanted` none."""
+    """The events of the run in `folder`, in its folder tensorboard/; none unless `wanted`."""
 
     def __init__(self, folder, wanted):
         self.folder = Path(folder)

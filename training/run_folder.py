@@ -19,10 +19,10 @@ CHANGE_NO_RESULT = {"distribute", "tensorboard"}
 
 @contextlib.contextmanager
 def atomic_write(path):
-    """Give a temporary name beside `path` to write to, and put it in the place of `path`.
+    """Give a temporary name beside `path` to write to, then rename it to `path`.
 
-    Whoever reads `path` meets the old file or the new one, never a part. An error on the way
-    leaves the old one; an OSError, such as of a full disk, names `path`.
+    A reader of `path` finds the old file or the new one, never a part. After an error it is
+    the old one; an OSError, such as of a full disk, names `path`.
     """
     path = Path(path)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
@@ -75,7 +75,7 @@ def check_unused(folder):
     """InputError: the folder holds results."""
     if found := [name for name in RESULTS for _ in Path(folder).glob(name)]:
         raise InputError(
-            f"--output_dir {folder}: holds results already ({found[0]}); they are kept: give "
+            f"--output_dir {folder}: already holds results ({found[0]}), which are kept: give "
             "another --output_dir, move them, or continue that run with --resume"
         )
 
@@ -103,7 +103,7 @@ def claim_folder(args, **more):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".lock").touch()
     except OSError as error:
-        raise InputError(f"--output_dir {folder}: can't be written ({error.strerror})") from None
+        raise InputError(f"--output_dir {folder}: can't be written to ({error.strerror})") from None
     try:
         lock = filelock.FileLock(folder / ".lock", timeout=0).acquire()
     except filelock.Timeout:
@@ -128,12 +128,12 @@ def check_continues(folder, settings, earlier):
             return
         raise InputError(
             f"--n_epoch {n_epoch}: {folder} was begun with {done} and a cosine learning rate, "
-            "which ends with the last epoch; only other schedules can go on"
+            "which is zero after the last epoch; only other schedules can be extended"
         )
     if changed:
         differences = (f"--{n} {earlier.get(n)}, now {settings[n]}" for n in sorted(changed))
         raise InputError(f"--resume: {folder} was begun with {'; '.join(differences)}")
     if list(folder.glob("*.dat")) and not list((folder / "checkpoint").glob("*.index")):
-        raise InputError(f"--resume: {folder} holds weights, but no checkpoint to go on from")
+        raise InputError(f"--resume: {folder} holds weights, but no checkpoint to continue from")
     if (folder / "report.json").exists():
         raise Stopped(f"{folder}: this run is finished; nothing is left to resume", status=0)

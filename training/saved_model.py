@@ -33,7 +33,7 @@ def weight_files(model):
 def write_weights(model, folder):
     """Write every weight as text that numpy.loadtxt reads, exact to the last bit.
 
-    They are those of a network of x as it is, float32. A standardization is worked into them, in
+    They are those of a network of x as it is, float32. A standardization is folded into them, in
     float64: for a mean far above the std float32 would have too few digits.
     """
     values = {name: weight.numpy() for name, weight in weight_files(model).items()}
@@ -98,7 +98,7 @@ def load_weight(path, shape):
         raise InputError(f"{path}: is not a text file of numbers ({one_line(error)})") from None
     if not text.endswith("\n") or values.size != np.prod(shape):
         raise InputError(
-            f"{path}: is not complete, or not of the shape {tuple(shape)} that config.json asks for"
+            f"{path}: is incomplete, or not of the shape {tuple(shape)} that config.json asks for"
         )
     with np.errstate(over="ignore"):
         finite = np.isfinite(values.astype(np.float32)).all()

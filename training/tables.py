@@ -23,17 +23,15 @@ def load_table(path, data_dim=None, data_size=None, dtype=np.float32):
     """
     path = Path(path)
     if path.suffix.lower() not in (".dat", ".txt", ".csv", ".npy"):
-        raise InputError(f"{path}: the name of a table ends in .dat, .txt, .csv or .npy")
+        raise InputError(f"{path}: the name of a table must end in .dat, .txt, .csv or .npy")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of NumPy, of an empty or an old file
         is_text = path.suffix.lower() != ".npy"
         x = _read_text(path, data_size) if is_text else _read_npy(path)[:data_size]
     if min(x.shape) == 0:
-        raise InputError(f"{path}: holds no row of numbers")
+        raise InputError(f"{path}: holds no rows of numbers")
     if data_dim not in (None, x.shape[1]):
-        raise InputError(
-            f"{path}: has {x.shape[1]} columns, --data_dim is {data_dim}; they must be equal"
-        )
+        raise InputError(f"{path}: has {x.shape[1]} columns, but --data_dim is {data_dim}")
     if isinstance(x, np.memmap) and 4 * x.size > LARGE_BYTES:
         return x
     (x,) = checked(path, [as_type(x, dtype)])
@@ -83,7 +81,7 @@ def _read_npy(path):
         raise input_error(path, error) from error
     if x.ndim != 2 or x.dtype.kind not in "fiu":
         kind = f"{x.dtype} of shape {x.shape}"
-        raise input_error(path, f"holds {kind}; it must be (rows, columns) of real numbers")
+        raise input_error(path, f"holds {kind}; it must hold (rows, columns) of real numbers")
     return x
 
 
@@ -104,5 +102,5 @@ def _read_text(path, n_rows):
             raise input_error(f"{path}, line {next(n_lines)}", reason) from error
         raise input_error(path, error) from error
     if names and x.size and len(names) != x.shape[1]:
-        raise InputError(f"{path}: has {len(names)} column names and {x.shape[1]} columns")
+        raise InputError(f"{path}: has {len(names)} column names, but {x.shape[1]} columns")
     return x
