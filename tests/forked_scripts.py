@@ -7,6 +7,8 @@ stderr, and the number of the process. The processes are forked after the import
 than a small run.
 """
 
+import quiet_tensorflow
+
 import itertools
 import json
 import os
@@ -15,6 +17,8 @@ import shutil
 import signal
 import sys
 from pathlib import Path
+
+import tensorflow as tf
 
 import beta_vae_after_training
 import data_processing
@@ -76,6 +80,7 @@ def run_script(script, argv, fault, errors):
         os.dup2(errors, 2)
         sys.argv = [f"{script}.py"]
         kill_and_resume.make_small()
+        tf.config.run_functions_eagerly(True)  # compiling would take longer than the steps
         if fault:
             let_happen(*fault, folder=argv[1])
         command_line.run(lambda: MAINS[script](argv))

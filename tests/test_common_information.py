@@ -45,7 +45,7 @@ def test_a_pair_has_wyners_closed_form(rho):
     assert pair_relaxed_common_information(rho, 0.0) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(("data_dim", "rho"), [(3, 0.1), (7, 0.9), (60, 0.5)])
+@pytest.mark.parametrize(("data_dim", "rho"), [(3, 0.1), (7, 0.9), (30, 0.5)])
 def test_equal_correlations_have_a_closed_form_with_one_unit(data_dim, rho):
     common = common_information(equal_correlations(data_dim, rho))
     expected = 0.5 * np.log(1.0 + data_dim * rho / (1.0 - rho))
@@ -76,7 +76,7 @@ def test_an_independent_solution_of_the_dual_agrees(seed, data_dim):
     assert common.nats == pytest.approx(dual_bound(covariance), abs=1e-7)
 
 
-@pytest.mark.parametrize("data_dim", [1, 4, 20, 60])
+@pytest.mark.parametrize("data_dim", [1, 4, 30])
 def test_the_certificate_holds(data_dim):
     rows = np.random.default_rng(data_dim).normal(size=(2 * data_dim + 1, data_dim))
     covariance = np.atleast_2d(np.cov(rows, rowvar=False))

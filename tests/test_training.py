@@ -158,8 +158,9 @@ def test_a_diverging_run_keeps_finite_weights_and_its_settings(
     assert not (tmp_path / "report.json").exists()
 
 
-def test_interrupted_runs_end_in_the_same_bits(vae_run, train, monkeypatch):
+def test_interrupted_runs_end_in_the_same_bits(uncompiled, train, monkeypatch):
     """A signal within an epoch, then a crash, then a damaged checkpoint."""
+    whole = train(vae_main.main)
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_EPOCH_CHECKPOINTS", 0.0)
     plain_add, calls = loop.Run.add, []
@@ -174,7 +175,7 @@ def test_interrupted_runs_end_in_the_same_bits(vae_run, train, monkeypatch):
 
     monkeypatch.setattr(loop.Run, "add", interrupted_add)
     handler = signal.getsignal(signal.SIGTERM)
-    folder = vae_run.parent / "interrupted"
+    folder = whole.parent / "interrupted"
     with pytest.raises(Stopped, match="epoch 2.*--resume") as stopped:
         train(vae_main.main, folder=folder)
     assert stopped.value.status == 128 + signal.SIGTERM
@@ -187,8 +188,8 @@ def test_interrupted_runs_end_in_the_same_bits(vae_run, train, monkeypatch):
     newest.write_bytes(newest.read_bytes()[:-1000])
     train(vae_main.main, "--resume", folder=folder)
     assert calls[5:] == [3, 3]  # from the end of the last chunk of epoch 2
-    assert weights(folder) == weights(vae_run)
-    assert history(folder) == history(vae_run)
+    assert weights(folder) == weights(whole)
+    assert history(folder) == history(whole)
 
 
 def test_a_signal_after_the_last_step_is_not_lost(tmp_path):
