@@ -30,6 +30,7 @@ def read_run(folder):
     if not (folder / "report.json").exists():
         raise InputError(f"{folder}: not the folder of a finished run (it has no report.json)")
     settings, report = (run_folder.read_json(folder / f"{n}.json") for n in ("config", "report"))
+    settings = {"beta": 1.0, **settings}  # a VAE is the beta-VAE at beta = 1
     try:
         history = np.genfromtxt(folder / "history.csv", delimiter=",", names=True, ndmin=1)
         return settings, report, history["elbo_held_out"]
@@ -44,21 +45,26 @@ def differing(settings):
 
 
 def shown(value):
-    """A setting or result as text; - where a run does not have it."""
+    """A setting as text; - where a run does not have it."""
     if isinstance(value, list):
         return " ".join(map(str, value))
     if isinstance(value, str):
         return Path(value).name
-    return "-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def result(name, report):
+    """A number of report.json as text."""
+    decimals = {"active_units": 0, "seconds": 1}.get(name, 4)
+    return "-" if report.get(name) is None else f"{report[name]:.{decimals}f}"
 
 
 def print_table(folders, settings, reports):
-    names = [*differing(settings), *RESULTS]
-    rows = [["run", *names]]
+    names = differing(settings)
+    rows = [["run", *names, *RESULTS]]
     for folder, run, report in zip(folders, settings, reports, strict=True):
-        rows.append(
-            [str(folder), *(shown((report if n in RESULTS else run).get(n)) for n in names)]
-        )
+        cells = [shown(run.get(name)) for name in names]
+        rows.append([str(folder), *cells, *(result(name, report) for name in RESULTS)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for first, *rest in rows:
         cells = (f"{cell:>{width}}" for cell, width in zip(rest, widths[1:], strict=True))
@@ -85,8 +91,11 @@ def main(argv=None):
     print_table(args.folders, settings, reports)
     output = Path(args.output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    figures.runs(output, groups_by_settings(settings, elbos), "held-out ELBO (nats)")
-    print(f"open {output}: median and range of the runs that differ in the seed alone")
+    groups = groups_by_settings(settings, elbos)
+    figures.runs(output, groups, "held-out ELBO (nats)")
+    several = len(groups) < len(elbos)
+    remark = ", as median and range where only the seed differs" if several else ""
+    print(f"open {output}: the held-out ELBO over the epochs{remark}")
 
 
 if __name__ == "__main__":
