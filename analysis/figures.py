@@ -401,7 +401,7 @@ def latent_traversal(path, values, means, units, mean=None, std=None):
         legend_above(figure, axes[0])
 
 
-def beta_sweep(path, bound, linear, trained, thresholds):
+def beta_sweep(path, bound, linear, trained, thresholds, exact=True):
     """The rate-distortion plane, and below it active units and cost over beta.
 
     bound: (distortion (P,), rate (P,)) of the Gaussian rate-distortion function.
@@ -410,12 +410,14 @@ def beta_sweep(path, bound, linear, trained, thresholds):
     cost_gap (nats above the best linear VAE's cost, nan where that has no minimum), and standard
     errors rate_se, distortion_se, cost_gap_se.
     thresholds: the betas, rising, at each of which the best linear VAE gives up a unit.
+    exact: whether the data have that Gaussian's distribution, so that the bound holds for them.
     Distortion: squared error per data point, units of the data squared; rate: the KL term in nats.
     """
     trained = {name: np.asarray(column, dtype=float) for name, column in trained.items()}
     with picture(path, height=7.6) as figure:
         axes = figure.subplot_mosaic([["plane"] * 2, ["units", "cost"]], height_ratios=[5, 3])
-        _rate_distortion(axes["plane"], *np.asarray(bound), *np.asarray(linear), trained)
+        below = "impossible for any model" if exact else "impossible if the data were Gaussian"
+        _rate_distortion(axes["plane"], *np.asarray(bound), *np.asarray(linear), trained, below)
         _plot_betas(axes["units"], trained, "beta", "active_units")
         _plot_betas(axes["cost"], trained, "beta", "cost_gap")
         _beta_axis(axes["units"], trained)
@@ -427,7 +429,7 @@ def beta_sweep(path, bound, linear, trained, thresholds):
         axes["plane"].legend(loc="upper right", ncols=columns, title="bars: ± 1 standard error")
 
 
-def _rate_distortion(axes, bound_distortion, bound_rate, distortion, rate, trained):
+def _rate_distortion(axes, bound_distortion, bound_rate, distortion, rate, trained, below):
     order = np.argsort(bound_distortion)
     bound_distortion, bound_rate = bound_distortion[order], bound_rate[order]
     distortions = np.concatenate([trained["distortion"], distortion, bound_distortion[-1:]])
@@ -436,7 +438,7 @@ def _rate_distortion(axes, bound_distortion, bound_rate, distortion, rate, train
     top = 1.15 * np.nanmax(np.concatenate([trained["rate"], rate])) or 1.0
     # The bound falls: left of its first point no rate below that point's is possible either.
     edge = np.concatenate([[0.0], bound_distortion]), np.concatenate([bound_rate[:1], bound_rate])
-    axes.fill_between(*edge, color="#EEEEEE", linewidth=0, label="impossible for any model")
+    axes.fill_between(*edge, color="#EEEEEE", linewidth=0, label=below)
     axes.plot(bound_distortion, bound_rate, label="rate-distortion bound", **LIMIT)
     axes.plot(distortion, rate, label="best linear VAE over β", **LINEAR)
     _plot_betas(axes, trained, "distortion", "rate")

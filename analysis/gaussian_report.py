@@ -250,14 +250,14 @@ def print_report(report, folder):
     exact = {**report, "mutual_information_exact": report["rate_exact"]}
     if report["gap_model_exact"] is not None:
         exact["gap_exact"] = report["gap_model_exact"] + report["gap_encoder_exact"]
-    linear = {"exact": "best linear VAE", "estimate": "best linear VAE, if Gaussian"}
-    linear = linear.get(report["optimum_is"], "")
-    print(f"\nnats per data point               mean   std. error   {linear}")
+    column = {"exact": "   best linear VAE", "estimate": "   best linear VAE, if Gaussian"}
+    print("\nnats per data point               mean   std. error", end="")
+    print(column.get(report["optimum_is"], ""))
     for label, name in lines:
         if report[name] is not None:
             best = exact.get(f"{name}_exact")
-            best = "" if best is None else f"{best:18.4f}"
-            print(f"{label:<28}{report[name]:10.4f}{report[name + '_se']:13.4f}{best}")
+            best = "" if best is None else f"{best:z18.4f}"
+            print(f"{label:<28}{report[name]:z10.4f}{report[name + '_se']:13.4f}{best}")
     variances = report["variance_of_mean"]
     n_active = f"{report['active_units']} of {len(variances)}"
     print(f"active units: {n_active}, variance of E[z|x]", end=" ")

@@ -42,11 +42,25 @@ def test_the_table_has_the_settings_that_differ_and_the_results(tmp_path, capsys
 def test_runs_that_differ_in_the_seed_alone_are_one_group_as_long_as_the_shortest():
     settings = [{"n_dim": n, "seed": seed} for n, seed in ((2, 0), (2, 1), (3, 0))]
     elbos = [np.array(ELBO), np.array(ELBO[:2]) - 1.0, np.array(ELBO)]
-    groups = compare_runs.groups_by_settings(settings, elbos)
+    groups = compare_runs.groups_by_settings(["a", "b", "c"], settings, elbos)
     assert list(groups) == ["n_dim 2", "n_dim 3"]
     epochs, values = groups["n_dim 2"]
     np.testing.assert_array_equal(epochs, [1, 2])
     np.testing.assert_array_equal(values, [[-9.0, -5.0], [-10.0, -6.0]])
+
+
+def test_of_runs_of_two_kinds_only_the_settings_of_both_are_compared(tmp_path, capsys):
+    gaussian = finished_run(tmp_path / "a", {"model": "vae", "n_dim": 2, "decoder_std": "shared"})
+    images = finished_run(tmp_path / "b", {"model": "mnist_vae", "n_dim": 9, "batch_norm": True})
+    compare_runs.main([gaussian, images, "--output", str(tmp_path / "compare.png")])
+    header = capsys.readouterr().out.splitlines()[0].split()
+    assert header == ["run", "model", "n_dim", *compare_runs.RESULTS]
+
+
+def test_a_label_too_long_for_the_picture_gives_way_to_the_folder():
+    many = [{f"a_long_setting_{k}": k * run for k in range(9)} for run in (1, 2)]
+    groups = compare_runs.groups_by_settings(["here", "there"], many, [np.array(ELBO)] * 2)
+    assert list(groups) == ["here", "there"]
 
 
 def test_the_last_line_names_the_median_where_seeds_differ(tmp_path, capsys):

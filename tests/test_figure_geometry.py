@@ -171,3 +171,13 @@ def test_an_interpolation_ends_at_its_two_images(drawn):
     np.testing.assert_array_equal(sheet[:4, -4:], ends[1])
     labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert labels == ["binarized\ndata", "0", "0.5", "1", "binarized\ndata"]
+
+
+@pytest.mark.parametrize(("exact", "words"), [(True, "for any model"), (False, "were Gaussian")])
+def test_the_bound_of_a_fitted_gaussian_is_not_called_impossible_for_all(drawn, exact, words):
+    one = dict.fromkeys("beta rate distortion active_units cost_gap".split(), [1.0])
+    one |= dict.fromkeys("rate_se distortion_se cost_gap_se".split(), [0.1])
+    curve = [0.5, 2.0], [2.0, 0.5]
+    figure = drawn(figures.beta_sweep, curve, curve, one, [1.5], exact=exact)
+    legend = [text.get_text() for ax in figure.axes[:1] for text in ax.get_legend().get_texts()]
+    assert sum(words in label for label in legend) == 1
