@@ -175,8 +175,8 @@ def test_an_interpolation_ends_at_its_two_images(drawn):
 
 @pytest.mark.parametrize(("exact", "words"), [(True, "for any model"), (False, "were Gaussian")])
 def test_the_bound_of_a_fitted_gaussian_is_not_called_impossible_for_all(drawn, exact, words):
-    one = dict.fromkeys("beta rate distortion active_units cost_gap".split(), [1.0])
-    one |= dict.fromkeys("rate_se distortion_se cost_gap_se".split(), [0.1])
+    names = "beta rate distortion active_units cost_gap rate_se distortion_se cost_gap_se"
+    one = {name: [1.0] for name in names.split()}
     curve = [0.5, 2.0], [2.0, 0.5]
     figure = drawn(figures.beta_sweep, curve, curve, one, [1.5], exact=exact)
     legend = [text.get_text() for ax in figure.axes[:1] for text in ax.get_legend().get_texts()]
