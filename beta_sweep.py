@@ -95,6 +95,8 @@ def draw(folder, reports, data, args):
         linear_vae.optimum(covariance, args.n_dim, beta, args.decoder_std, args.min_log_std)
         for beta in lowest * (last / lowest) ** (np.linspace(0, 1, 60) ** 2)
     ]
+    # Near a copy of a coordinate KL and log p(x|z) have no bound; there is nothing to draw.
+    optima = [o for o in optima if o.attained or args.min_log_std is not None] or optima[-1:]
     least = min(trained["distortion"].min(), min(o.distortion for o in optima))
     distortion = np.geomspace(0.1 * least, np.trace(covariance), 300)
     figures.beta_sweep(
@@ -103,6 +105,7 @@ def draw(folder, reports, data, args):
         linear=([o.distortion for o in optima], [o.kl for o in optima]),
         trained=trained,
         thresholds=thresholds,
+        exact=data.covariance is not None,
     )
     total_correlation, closed_form = information.total_correlation(covariance), None
     if len(covariance) == 2:

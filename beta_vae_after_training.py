@@ -47,7 +47,7 @@ def write_units(folder, mean, std, units, movement):
     mean, std: (N, n_dim) of q(z|x). movement: (n_dim, data_dim), the variance of E[x|z] while one
     unit runs over its prior.
     """
-    n_dim, data_dim = movement.shape
+    n_dim = len(movement)
     names = [f"{name}{k + 1}" for name in ("z", "std") for k in range(n_dim)]
     with run_folder.atomic_write(folder / "latent.csv") as path:
         table = np.concatenate([mean, std], axis=1)
@@ -71,9 +71,9 @@ def write_units(folder, mean, std, units, movement):
     ]
     run_folder.write_table(folder / "active_dimensions.csv", rows)
     print("\nvariance of E[x|z] while one unit runs over its prior and the others stand at 0")
-    print("unit" + "".join(f"{f'x{j + 1}':>8}" for j in range(data_dim)))
-    for k, values in enumerate(movement, 1):
-        print(f"z{k:<3d}" + "".join(f"{value:8.3f}" for value in values))
+    print(" " * 5 + "".join(f"{f'z{k + 1}':>11}" for k in range(n_dim)))
+    for j, values in enumerate(movement.T, 1):
+        print(f"{f'x{j}':<5}" + "".join(f"{value:11.4g}" for value in values))
 
 
 def main(argv=None):
@@ -113,7 +113,8 @@ def main(argv=None):
     )
     pictures = folder / "figures"
     figures.latent_traversal(
-        pictures / "latent_traversal.png", TRAVERSAL, means, np.arange(model.n_dim)
+        *(pictures / "latent_traversal.png", TRAVERSAL, means, np.arange(model.n_dim)),
+        *(seen.mean(axis=0), seen.std(axis=0)),
     )
     if compared:
         figures.marginals(pictures / "generated_data.png", {"data": seen, **samples})

@@ -13,6 +13,7 @@ from training import command_line, run_folder
 from training.errors import InputError
 
 RESULTS = ("elbo_held_out", "gap", "rate", "active_units", "seconds")
+LONGEST_LABEL = 80  # letters, in the legend of the picture
 NOT_COMPARED = ("versions", "standardization", "distribute", "tensorboard")
 
 
@@ -30,6 +31,7 @@ def read_run(folder):
     if not (folder / "report.json").exists():
         raise InputError(f"{folder}: not the folder of a finished run (it has no report.json)")
     settings, report = (run_folder.read_json(folder / f"{n}.json") for n in ("config", "report"))
+    settings = {"beta": 1.0, **settings}  # a VAE is the beta-VAE at beta = 1
     try:
         history = np.genfromtxt(folder / "history.csv", delimiter=",", names=True, ndmin=1)
         return settings, report, history["elbo_held_out"]
@@ -38,45 +40,55 @@ def read_run(folder):
 
 
 def differing(settings):
-    """The names of the settings that are not the same in all runs."""
-    names = {name: None for run in settings for name in run if name not in NOT_COMPARED}
-    return [name for name in names if any(s.get(name) != settings[0].get(name) for s in settings)]
+    """The names of the settings that all runs have and that are not the same in all."""
+    first, *others = settings
+    names = [name for name in first if name not in NOT_COMPARED and all(name in s for s in others)]
+    return [name for name in names if any(s[name] != first[name] for s in others)]
 
 
 def shown(value):
-    """A setting or result as text; - where a run does not have it."""
+    """A setting as text; - for none."""
     if isinstance(value, list):
         return " ".join(map(str, value))
     if isinstance(value, str):
         return Path(value).name
-    return "-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def result(name, report):
+    """A number of report.json as text."""
+    decimals = {"active_units": 0, "seconds": 1}.get(name, 4)
+    return "-" if report.get(name) is None else f"{report[name]:.{decimals}f}"
 
 
 def print_table(folders, settings, reports):
-    names = [*differing(settings), *RESULTS]
-    rows = [["run", *names]]
+    names = differing(settings)
+    rows = [["run", *names, *RESULTS]]
     for folder, run, report in zip(folders, settings, reports, strict=True):
-        rows.append(
-            [str(folder), *(shown((report if n in RESULTS else run).get(n)) for n in names)]
-        )
+        cells = [shown(run[name]) for name in names]
+        rows.append([str(folder), *cells, *(result(name, report) for name in RESULTS)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for first, *rest in rows:
         cells = (f"{cell:>{width}}" for cell, width in zip(rest, widths[1:], strict=True))
         print("  ".join([f"{first:<{widths[0]}}", *cells]))
 
 
-def groups_by_settings(settings, elbos):
-    """Label -> (epochs (E,), ELBO (runs, E)) of the runs that differ in nothing but the seed."""
+def groups_by_settings(folders, settings, elbos):
+    """Label -> (epochs (E,), ELBO (runs, E)) of the runs that differ in nothing but the seed.
+
+    The label has the settings that differ or, where that is too long, the folder of the first run.
+    """
     names = [name for name in differing(settings) if name != "seed"]
     groups = {}
-    for run, elbo in zip(settings, elbos, strict=True):
-        label = ", ".join(f"{name} {shown(run.get(name))}" for name in names) or "all runs"
-        groups.setdefault(label, []).append(elbo)
-    shortest = {label: min(map(len, group)) for label, group in groups.items()}
-    return {
-        label: (np.arange(1, shortest[label] + 1), np.array([e[: shortest[label]] for e in group]))
-        for label, group in groups.items()
-    }
+    for folder, run, elbo in zip(folders, settings, elbos, strict=True):
+        label = ", ".join(f"{name} {shown(run[name])}" for name in names) or "all runs"
+        groups.setdefault(label, (folder, []))[1].append(elbo)
+    curves = {}
+    for label, (folder, group) in groups.items():
+        epochs = np.arange(1, min(map(len, group)) + 1)
+        label = label if len(label) <= LONGEST_LABEL else str(folder)
+        curves[label] = epochs, np.array([elbo[: len(epochs)] for elbo in group])
+    return curves
 
 
 def main(argv=None):
@@ -85,8 +97,11 @@ def main(argv=None):
     print_table(args.folders, settings, reports)
     output = Path(args.output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    figures.runs(output, groups_by_settings(settings, elbos), "held-out ELBO (nats)")
-    print(f"open {output}: median and range of the runs that differ in the seed alone")
+    groups = groups_by_settings(args.folders, settings, elbos)
+    figures.runs(output, groups, "held-out ELBO (nats)")
+    several = len(groups) < len(elbos)
+    remark = ", as median and range where only the seed differs" if several else ""
+    print(f"open {output}: the held-out ELBO over the epochs{remark}")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from analysis.figure_style import (
 )
 
 MAX_PANELS = 25
+FEW_POINTS = 300  # fewer have no contours of their own, and larger marks
 DARK_RED = "#A02800"  # dark enough for a grey print of points of all colours
 LEAST_SPAN = 0.2  # nats: the least range of an axis of KL or log p(x|z)
 N_EXAMPLES = 8  # rows whose q(z|x) is drawn
@@ -36,13 +37,16 @@ LIMIT = {"color": "#A8A8A8", "linewidth": 5, "solid_capstyle": "butt"}
 LINEAR = {"color": BLACK, "linestyle": (0, (4, 2)), "linewidth": 1.4}
 
 
-def learning_curves(path, history, optima=None, optimum_is="exact", best_linear=None, gap=None):
+def learning_curves(
+    path, history, optima=None, reference="exact log p(x)", best_linear=None, gap=None
+):
     """ELBO, its gap to the optimum when that is known, and its two terms, all in nats, over epochs.
 
     history: the columns epoch, kl, log_px_z, elbo and elbo_held_out, (E,) each; values that are not
     finite are left out.
     optima: the mean log p(x) of the training rows and of the held-out rows under the distribution
     of the data, its exact one or an estimate of it; only a model that overfits has a higher ELBO.
+    reference: what they are called.
     best_linear: KL and log p(x|z) of the best linear VAE.
     gap: the gap of the finished model's report and its standard error.
     """
@@ -66,9 +70,9 @@ def learning_curves(path, history, optima=None, optimum_is="exact", best_linear=
         if optima is not None:
             names, looks = ("training", "held-out"), (EXACT | {"linestyle": ":"}, EXACT)
             for name, best, look in zip(names, optima, looks, strict=True):
-                axes["elbo"].axhline(best, label=f"{optimum_is} log p(x), {name} rows", **look)
+                axes["elbo"].axhline(best, label=f"{reference}, {name} rows", **look)
             _plot_gap(axes["gap"], epochs, optima[1] - np.asarray(elbo_held_out), gap)
-            axes["gap"].set_title(f"gap to the {optimum_is} log p(x), held-out rows")
+            axes["gap"].set_title(f"gap to the {reference}, held-out rows")
         legend_above(figure, axes["elbo"], columns=2)
 
 
@@ -81,7 +85,8 @@ def _plot_gap(axes, epochs, gaps, final):
         gap, se = final
         axes.errorbar(epochs[-1], gap, se, fmt="X", color=BLACK, markersize=7, zorder=3)
         note = f"× after training, more draws of z:\n{gap:.4f} ± {se:.4f} nats"
-        axes.text(0.97, 0.95, note, ha="right", va="top", transform=axes.transAxes)
+        where = {"ha": "right", "va": "top", "transform": axes.transAxes, "path_effects": HALO}
+        axes.text(0.97, 0.95, note, **where)
         ends = np.append(ends, gap)
     if ends.size and ends.min() > 0:
         # At least a decade, or the ticks of a nearly constant gap have no round number to stand at.
@@ -152,7 +157,8 @@ def _latent_points(axes, mean, std, color=None):
     if mean.shape[1] == 1:
         return _latent_line(axes, mean[:, 0], std[:, 0], reach)
     shown = np.full(len(mean), 0.0) if color is None else color / np.std(color)
-    look = {"cmap": "viridis", "s": 7, "linewidth": 0, "alpha": 0.7}
+    size = 7 if len(mean) >= FEW_POINTS else 20
+    look = {"cmap": "viridis", "s": size, "linewidth": 0, "alpha": 0.7}
     points = axes.scatter(*mean[:MAX_POINTS].T, c=shown[:MAX_POINTS], vmin=-2.5, vmax=2.5, **look)
     for radius in (1, 2, 3):
         axes.add_patch(Ellipse((0, 0), 2 * radius, 2 * radius, fill=False, **EXACT))
@@ -203,10 +209,16 @@ def latent_planes_over_beta(path, betas, planes, color=None, samples=None, exact
 
 
 def bins_of(*samples):
-    """Common bin edges over the central 99.8 % of the samples; more bins for more points."""
-    low, high = np.percentile(np.concatenate(samples), [0.1, 99.9])
+    """Common bin edges over the central 99.8 % of each sample; more bins for more points."""
+    lows, highs = np.transpose([np.percentile(sample, [0.1, 99.9]) for sample in samples])
+    low, high = lows.min(), highs.max()
     count = int(np.clip(2 * np.cbrt(min(map(len, samples))), 8, 60))
     return np.histogram_bin_edges([low, high], bins=count)
+
+
+def differ_much(std):
+    """Whether standard deviations (D,) differ by more than a factor of 5; not where one is 0."""
+    return np.min(std) > 0 and np.max(std) > 5 * np.min(std)
 
 
 def covariances(path, matrices):
@@ -218,7 +230,7 @@ def covariances(path, matrices):
     """
     (name, reference), *others = matrices.items()
     std = np.sqrt(np.diag(reference))
-    divide = std.min() > 0 and std.max() > 5 * std.min()
+    divide = differ_much(std)
     scale = np.outer(std, std) if divide else 1.0
     units = f"std(x_i) std(x_j) of {name}" if divide else "(units of the data)²"
     differences = {f"{other} − {name}": (matrix - reference) / scale for other, matrix in others}
@@ -257,11 +269,12 @@ def pairwise_marginals(path, samples, mean=None, covariance=None):
 
     samples: dict name -> (N, D), at most three; the first is drawn as points, the second as
     contours below the diagonal, the third as contours above it, that hold 39 % and 86 % of the
-    sample (1 and 2 std of a Gaussian).
+    sample (1 and 2 std of a Gaussian); a sample of few rows as points.
     mean (D,), covariance (D, D): the exact Gaussian, drawn in black when both are given.
     """
     names, (data, *others) = list(samples), samples.values()
-    size = min(5, data.shape[1])
+    many, size = len(data) >= FEW_POINTS, min(5, data.shape[1])
+    look = {"color": "#A6CBE3" if many else "#7FB4D6", "markersize": 2.5 if many else 5}
     exact = mean is not None and covariance is not None
     with picture(path, height=min(8.0, 1.5 * size + 2.0)) as figure:
         grid = figure.subplots(size, size, squeeze=False, sharex="col")
@@ -276,9 +289,9 @@ def pairwise_marginals(path, samples, mean=None, covariance=None):
             grid[i, 0].set_ylabel(f"x{i + 1}" if i else "density")
         for row, column in permutations(range(size), 2):
             axes, pair, upper = grid[row, column], [column, row], row < column
-            axes.plot(*data[:MAX_POINTS, pair].T, ".", color="#A6CBE3", markersize=2.5, mew=0)
+            axes.plot(*data[:MAX_POINTS, pair].T, ".", mew=0, **look)
             if len(others) > upper:
-                mass_contours(axes, others[upper][:, pair], LINES[1 + upper]["color"])
+                _cloud(axes, others[upper][:, pair], LINES[1 + upper])
             if exact:
                 gaussian_ellipses(axes, mean[pair], covariance[np.ix_(pair, pair)])
             axes.set_ylim(grid[row, row].get_xlim())
@@ -286,7 +299,7 @@ def pairwise_marginals(path, samples, mean=None, covariance=None):
         legend_above(figure, grid[0, 0])
         sides = zip(names[1:], ("below", "above"), strict=False)
         split = "; ".join(f"{name} {side} the diagonal" for name, side in sides)
-        contours = f"\ncontours hold 39 % and 86 %: {split}" if size > 1 else ""
+        contours = f"\n{split}; contours hold 39 % and 86 %" if size > 1 else ""
         title = f"{size} of {data.shape[1]} dimensions, in units of the data"
         figure.supxlabel(title + contours, fontsize=10)
 
@@ -306,6 +319,13 @@ def _histograms(axes, samples):
 def normal_density(x, mean=0.0, std=1.0):
     """N(x; mean, std^2); scipy.stats would take a third of a second to import."""
     return np.exp(-0.5 * ((x - mean) / std) ** 2) / (std * np.sqrt(2.0 * np.pi))
+
+
+def _cloud(axes, pair, line):
+    """A sample (N, 2) as contours, or as points where it has few rows."""
+    if len(pair) >= FEW_POINTS:
+        return mass_contours(axes, pair, line["color"])
+    axes.plot(*pair.T, line["marker"], color=line["color"], markersize=3.5, fillstyle="none")
 
 
 def mass_contours(axes, pair, color):
@@ -351,33 +371,37 @@ def marginals(path, samples, statistics=None):
         figure.supylabel("density", fontsize=10)
 
 
-def latent_traversal(path, values, means, units):
+def latent_traversal(path, values, means, units, mean=None, std=None):
     """How the decoder's mean of each data dimension moves while one latent unit runs.
 
     values: (T,) of the moving unit; means: (n_units, T, D); units: (n_units,) their indices from 0.
+    mean, std: (D,) of the data. Where the std differ by more than a factor of 5, x is shown as its
+    distance from the mean in std, or the largest would hide the others.
     The dimensions that move most, at most seven, have a colour and a marker; the others are grey.
     """
-    means = np.asarray(means)
+    means, label = np.asarray(means), "mean of p(x|z) (units of the data)"
+    if std is not None and differ_much(std):
+        means, label = (means - mean) / std, "mean of p(x|z) (standardized)"
     move = np.ptp(means, axis=1).max(axis=0)
     leaders = np.sort(np.argsort(-move, kind="stable")[: len(LINES)])
     with picture(path, height=1.0 + 3.0 * -(-len(units) // 2)) as figure:
         axes = panels(figure, len(units), 2, sharey=True)
-        for ax, mean, unit in zip(axes, means, units, strict=True):
+        for ax, moved, unit in zip(axes, means, units, strict=True):
             for dim, line in zip(leaders, LINES, strict=False):
                 every = (dim % 3, max(1, len(values) // 6))  # not all markers above each other
-                ax.plot(values, mean[:, dim], label=f"x{dim + 1}", markevery=every, **line)
-            rest = np.delete(mean, leaders, axis=1)
+                ax.plot(values, moved[:, dim], label=f"x{dim + 1}", markevery=every, **line)
+            rest = np.delete(moved, leaders, axis=1)
             ax.plot(values, rest, color="#BDBDBD", linewidth=0.9, zorder=1)
             ax.set(title=f"only z{unit + 1} moves", xlabel=f"z{unit + 1} (prior std)")
             ax.set_xlim(values[0], values[-1])
         for ax in axes[::2]:
-            ax.set_ylabel("mean of p(x|z) (data units)")
+            ax.set_ylabel(label)
         if len(leaders) < means.shape[2]:
             axes[0].plot([], [], color="#BDBDBD", label="others")
         legend_above(figure, axes[0])
 
 
-def beta_sweep(path, bound, linear, trained, thresholds):
+def beta_sweep(path, bound, linear, trained, thresholds, exact=True):
     """The rate-distortion plane, and below it active units and cost over beta.
 
     bound: (distortion (P,), rate (P,)) of the Gaussian rate-distortion function.
@@ -386,12 +410,14 @@ def beta_sweep(path, bound, linear, trained, thresholds):
     cost_gap (nats above the best linear VAE's cost, nan where that has no minimum), and standard
     errors rate_se, distortion_se, cost_gap_se.
     thresholds: the betas, rising, at each of which the best linear VAE gives up a unit.
+    exact: whether the data have that Gaussian's distribution, so that the bound holds for them.
     Distortion: squared error per data point, units of the data squared; rate: the KL term in nats.
     """
     trained = {name: np.asarray(column, dtype=float) for name, column in trained.items()}
     with picture(path, height=7.6) as figure:
         axes = figure.subplot_mosaic([["plane"] * 2, ["units", "cost"]], height_ratios=[5, 3])
-        _rate_distortion(axes["plane"], *np.asarray(bound), *np.asarray(linear), trained)
+        below = "impossible for any model" if exact else "impossible if the data were Gaussian"
+        _rate_distortion(axes["plane"], *np.asarray(bound), *np.asarray(linear), trained, below)
         _plot_betas(axes["units"], trained, "beta", "active_units")
         _plot_betas(axes["cost"], trained, "beta", "cost_gap")
         _beta_axis(axes["units"], trained)
@@ -403,7 +429,7 @@ def beta_sweep(path, bound, linear, trained, thresholds):
         axes["plane"].legend(loc="upper right", ncols=columns, title="bars: ± 1 standard error")
 
 
-def _rate_distortion(axes, bound_distortion, bound_rate, distortion, rate, trained):
+def _rate_distortion(axes, bound_distortion, bound_rate, distortion, rate, trained, below):
     order = np.argsort(bound_distortion)
     bound_distortion, bound_rate = bound_distortion[order], bound_rate[order]
     distortions = np.concatenate([trained["distortion"], distortion, bound_distortion[-1:]])
@@ -412,12 +438,12 @@ def _rate_distortion(axes, bound_distortion, bound_rate, distortion, rate, train
     top = 1.15 * np.nanmax(np.concatenate([trained["rate"], rate])) or 1.0
     # The bound falls: left of its first point no rate below that point's is possible either.
     edge = np.concatenate([[0.0], bound_distortion]), np.concatenate([bound_rate[:1], bound_rate])
-    axes.fill_between(*edge, color="#EEEEEE", linewidth=0, label="impossible for any model")
+    axes.fill_between(*edge, color="#EEEEEE", linewidth=0, label=below)
     axes.plot(bound_distortion, bound_rate, label="rate-distortion bound", **LIMIT)
     axes.plot(distortion, rate, label="best linear VAE over β", **LINEAR)
     _plot_betas(axes, trained, "distortion", "rate")
     axes.set(xlim=(left, right), ylim=(-0.02 * top, top))
-    axes.set_xlabel("distortion: squared error per data point (units of the data²)")
+    axes.set_xlabel("distortion: squared error per data point (units of the data)²")
     axes.set_ylabel("rate: KL (nats per data point)")
 
 

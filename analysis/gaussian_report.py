@@ -113,7 +113,14 @@ def make_report(model, data, args, beta):
     report["cost"] = best.cost + report["cost_gap"] if best else report["cost_held_out"]
     report["cost_se"] = report["cost_gap_se"] if best else report["cost_held_out_se"]
     report |= {name: best and getattr(best, field) for name, field in EXACT.items()}
+    if has_no_rate(best, args):
+        report["rate_exact"] = None
     return report | latent.metrics() | rest
+
+
+def has_no_rate(best, args):
+    """Whether the best linear VAE copies a coordinate, so that its KL and log p(x|z) diverge."""
+    return best is not None and not best.attained and args.min_log_std is None
 
 
 def reference_metrics(data, covariance):
@@ -243,12 +250,14 @@ def print_report(report, folder):
     exact = {**report, "mutual_information_exact": report["rate_exact"]}
     if report["gap_model_exact"] is not None:
         exact["gap_exact"] = report["gap_model_exact"] + report["gap_encoder_exact"]
-    print("\nnats per data point               mean   std. error   best linear VAE")
+    column = {"exact": "   best linear VAE", "estimate": "   best linear VAE, if Gaussian"}
+    print("\nnats per data point               mean   std. error", end="")
+    print(column.get(report["optimum_is"], ""))
     for label, name in lines:
         if report[name] is not None:
             best = exact.get(f"{name}_exact")
-            best = "" if best is None else f"{best:18.4f}"
-            print(f"{label:<28}{report[name]:10.4f}{report[name + '_se']:13.4f}{best}")
+            best = "" if best is None else f"{best:z18.4f}"
+            print(f"{label:<28}{report[name]:z10.4f}{report[name + '_se']:13.4f}{best}")
     variances = report["variance_of_mean"]
     n_active = f"{report['active_units']} of {len(variances)}"
     print(f"active units: {n_active}, variance of E[z|x]", end=" ")
@@ -291,11 +300,15 @@ def remarks(report):
     if report["optimum_is"] is None:
         yield f"no Gaussian reference: {report['why']}"
     elif not report["gaussian_applies"]:
-        yield "the data are clearly not Gaussian (Mardia's test, p = " + (
-            f"{report['gaussian_p']:.1g}): a good model exceeds the fitted Gaussian"
+        p = report["gaussian_p"]
+        p = f"p = {p:.1g}" if p > 1e-15 else "p < 1e-15"
+        yield f"the data are clearly not Gaussian (Mardia's test, {p}): " + (
+            "a good model exceeds the fitted Gaussian"
         )
     elif report["optimum_is"] == "estimate":
         yield "the optimum is an estimate: the Gaussian fitted to the training rows"
+    if report["cost_exact"] is not None and report["rate_exact"] is None:
+        yield "the best linear VAE copies a column (a Heywood case), so its I(x;z) has no bound"
     if report["linear_log_px"] is not None:
         lead = report["log_px"] - report["linear_log_px"]
         than = "above" if lead >= 0 else "below"
@@ -324,8 +337,8 @@ def draw_figures(run, data, report):
         folder / "learning_curves.png",
         {name: np.array([row[name] for row in history]) for name in columns},
         optima,
-        reference_names(report)[0].partition(" ")[0],
-        best_linear=best and (best.kl, best.log_px_z),
+        "exact log p(x)" if report["optimum_is"] == "exact" else "fitted Gaussian",
+        best_linear=None if has_no_rate(best, args) else best and (best.kl, best.log_px_z),
         gap=optima and (report["gap"], report["gap_se"]),
     )
     z_mean, z_log_std = evaluation.encode(model, x)

@@ -77,6 +77,8 @@ def print_report(report, folder):
         print(f"{label:<26}{report[name]:10.3f}{report[name + '_se']:13.3f}")
     print(f"the ELBO is {report['elbo_is']}")
     print(f"active units: {report['active_units']} of {len(report['variance_of_mean'])}")
+    if report["active_units"] == 0:
+        print("z carries no information about x: q(z|x) is still the prior; train for more epochs")
     least, most = report["mutual_information_at_least"], report["mutual_information"]
     print(f"information I(x;z): between {least:.2f} and {most:.2f} nats (docs/report.md)")
     print(f"written to {folder}; open {folder / 'figures' / 'elbo_per_epoch.png'} first")

@@ -85,6 +85,25 @@ def test_flag_files_hold_comments_and_quotes_and_later_flags_win(tmp_path):
     assert (args.lr, args.n_dim, args.output_dir) == (0.5, 4, "a b")
 
 
+@pytest.mark.parametrize(
+    ("flag", "meant"), [("--n_epochs", "--n_epoch"), ("--epoch", "--n_epoch"), ("--beta", None)]
+)
+def test_a_mistyped_flag_is_answered_by_the_one_that_was_meant(flag, meant, capsys):
+    with pytest.raises(SystemExit) as left:
+        vae_main.parse_arguments([flag, "3"])
+    assert left.value.code == 2
+    hint = f"; did you mean {meant}?" if meant else ""
+    message = f"error: unrecognized arguments: {flag} 3{hint}\n"
+    assert capsys.readouterr().err.endswith(message)
+
+
+def test_a_missing_flag_file_is_named_without_a_number_of_the_system(capsys):
+    with pytest.raises(SystemExit):
+        vae_main.parse_arguments(["@none.args"])
+    shown = capsys.readouterr().err
+    assert "none.args" in shown and "Errno" not in shown
+
+
 def completed(n_rows, tmp_path, *flags):
     """The flags of a run on a file of so many rows of 3 numbers, completed by its data."""
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(n_rows, 3)))

@@ -47,6 +47,28 @@ def test_mass_contours_of_a_gaussian_sample_lie_at_one_and_two_std():
         assert np.sqrt(squared).mean() == pytest.approx(radius, rel=0.05)
 
 
+@pytest.mark.parametrize("n_rows", [20, 400])
+def test_a_sample_of_few_rows_is_drawn_as_points_without_contours(drawn, n_rows):
+    data, decoder = np.random.default_rng(0).normal(size=(2, n_rows, 2))
+    figure = drawn(figures.pairwise_marginals, {"data": data, "decoder": decoder})
+    pair = figure.axes[2]  # below the diagonal
+    clouds = [np.transpose(line.get_data()) for line in pair.lines]
+    few = n_rows < figures.FEW_POINTS
+    np.testing.assert_array_equal(clouds, [data, decoder] if few else [data])
+    assert len(pair.collections) == (0 if few else 1)
+
+
+@pytest.mark.parametrize("largest", [4.0, 60.0])
+def test_a_traversal_of_very_different_columns_is_standardized(drawn, largest):
+    values, mean, std = np.linspace(-1, 1, 7), np.array([5.0, -300.0]), np.array([1.0, largest])
+    means = mean + std * np.array([0.5, -0.9]) * values[:, None]
+    figure = drawn(figures.latent_traversal, values, means[None], [0], mean, std)
+    shown = np.transpose([line.get_ydata() for line in figure.axes[0].lines[:2]])
+    expected = means if largest < 5 else np.outer(values, [0.5, -0.9])
+    np.testing.assert_allclose(shown, expected)
+    assert ("standardized" in figure.axes[0].get_ylabel()) == (largest > 5)
+
+
 def test_gaussian_ellipses_lie_at_one_and_two_std():
     axes = Figure().subplots()
     mean, covariance = np.array([3.0, -1.0]), np.array([[2.0, -0.6], [-0.6, 0.5]])
@@ -149,3 +171,13 @@ def test_an_interpolation_ends_at_its_two_images(drawn):
     np.testing.assert_array_equal(sheet[:4, -4:], ends[1])
     labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert labels == ["binarized\ndata", "0", "0.5", "1", "binarized\ndata"]
+
+
+@pytest.mark.parametrize(("exact", "words"), [(True, "for any model"), (False, "were Gaussian")])
+def test_the_bound_of_a_fitted_gaussian_is_not_called_impossible_for_all(drawn, exact, words):
+    names = "beta rate distortion active_units cost_gap rate_se distortion_se cost_gap_se"
+    one = {name: [1.0] for name in names.split()}
+    curve = [0.5, 2.0], [2.0, 0.5]
+    figure = drawn(figures.beta_sweep, curve, curve, one, [1.5], exact=exact)
+    legend = [text.get_text() for ax in figure.axes[:1] for text in ax.get_legend().get_texts()]
+    assert sum(words in label for label in legend) == 1

@@ -230,12 +230,12 @@ def test_errors_of_200_reports_are_as_large_as_their_standard_errors_say(decoder
     assert not wrong
 
 
-def report_on_file(x, decoder_std="learned"):
+def report_on_file(x, decoder_std="learned", n_dim=2):
     """The report on an untrained model of the rows of x, two thirds of which train."""
     n_train = 2 * len(x) // 3
     settings = {"decoder_std": decoder_std, "min_log_std": None, "seed": 1, "data_path": "x.npy"}
     data = Data(x[:n_train], x[n_train:])
-    model = VAE(x.shape[1], 2, (7, 6))
+    model = VAE(x.shape[1], n_dim, (7, 6))
     return gaussian_report.make_report(model, data, argparse.Namespace(**settings), 1.0)
 
 
@@ -262,6 +262,15 @@ def test_the_screen_of_data_that_are_not_gaussian_speaks_of_no_optimum(capsys):
     lead = report["log_px"] - report["linear_log_px"]
     assert f"{abs(lead):.4f} nats {'above' if lead > 0 else 'below'}" in shown
     assert "learning_curves.png first" in shown
+
+
+def test_where_the_best_linear_vae_copies_a_column_no_number_stands_for_its_information(capsys):
+    # One factor would have to explain 0.8 * 0.8 / 0.4 = 1.6 of the first column's variance of 1.
+    covariance = np.array([[1.0, 0.8, 0.8], [0.8, 1.0, 0.4], [0.8, 0.4, 1.0]])
+    report = report_on_file(draw(np.zeros(3), covariance, 600, seed=2), n_dim=1)
+    gaussian_report.print_report(report, Path("out"))
+    assert report["rate_exact"] is None and report["cost_exact"] is not None
+    assert "copies a column" in capsys.readouterr().out
 
 
 def test_the_screen_of_known_data_shows_the_best_linear_vae_beside_each_number(capsys):

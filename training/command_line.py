@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import sys
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -52,6 +53,12 @@ class Parser(argparse.ArgumentParser):
         return parsed, rest
 
     def error(self, message):
+        message = re.sub(r"^\[Errno \d+\] ", "", message)
+        unknown = re.match(r"unrecognized arguments: (--\w+)", message)
+        if unknown:
+            flags = re.findall(r"--\w+", self.format_help())
+            near = get_close_matches(unknown[1], flags, 1, cutoff=0.75)
+            message += f"; did you mean {near[0]}?" if near else ""
         self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
 
 
