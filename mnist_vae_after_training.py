@@ -223,8 +223,7 @@ def main(argv=None):
     n_active, in_training = units.active.sum(), units_in_training(model, images, settings)
     print(f"active units, variance of E[z|x] above 0.01: {n_active} of {model.n_dim}")
     print(f"  on the first {FEW_IMAGES} training images: {in_training}")
-    pictures = folder / "figures"
-    print(f"open {pictures / 'generated_means.png'} first; arrays: {folder / 'images.npz'}")
+    print(f"pictures: {folder / 'figures'}; the arrays they show: {folder / 'images.npz'}")
 
     x = images.x_test[: args.n_images]
     rows = log_likelihood(model, x, args.n_importance, args.seed, beta)
@@ -244,6 +243,7 @@ def main(argv=None):
     print(f"the ELBO is {report['elbo_is']}")
     report["active_units_in_training"] = in_training
     run_folder.write_json(folder / "log_likelihood.json", report | units.metrics())
+    print(f"open {folder / 'figures' / 'generated_means.png'} first")
 
 
 if __name__ == "__main__":

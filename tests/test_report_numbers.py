@@ -273,6 +273,17 @@ def test_where_the_best_linear_vae_copies_a_column_no_number_stands_for_its_info
     assert "copies a column" in capsys.readouterr().out
 
 
+def test_a_held_out_elbo_is_called_low_by_the_spread_of_the_training_rows():
+    report = report_on_file(draw(np.zeros(2), np.eye(2), 60, seed=2), n_dim=1)
+    n_train, n_held_out = report["rows_train"], report["rows_held_out"]
+    std = report["elbo_train_se"] * np.sqrt(n_train)
+    error = std * np.sqrt(1 / n_train + 1 / n_held_out)
+    for errors, remarked in [(2.9, False), (3.1, True)]:
+        apart = report | {"elbo_train": report["elbo_held_out"] + errors * error}
+        apart["elbo_held_out_se"] = 99.0  # of a few outliers
+        assert any("memorize" in r for r in gaussian_report.remarks(apart)) == remarked
+
+
 def test_the_screen_of_known_data_shows_the_best_linear_vae_beside_each_number(capsys):
     optimum = linear_vae.optimum(COVARIANCE, 2, 4.0, 0.5)
     model, _ = linear_network(optimum, 4.0, MEAN, 0.5)

@@ -47,6 +47,7 @@ class VAE(nn.Module):
 
 class Trainer:
     def __init__(self, problem, x, batch_size, optimizer):
+        torch.compiler.reset()  # it counts the shapes that it has met, and stops at eight
         self.problem, self.batch_size = problem, batch_size
         small = batch_size * problem.n_width < SMALL
         torch.set_num_threads(1 if small else os.cpu_count())
