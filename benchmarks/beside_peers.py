@@ -162,9 +162,9 @@ def draw(path, rows):
     """How many times as long as this project each peer takes: a panel for each case."""
     rows = [{**r, "median": float(r["median"])} for r in rows if r["peer"]]
     cases = list(dict.fromkeys(r["case"] for r in rows))
-    peers = [label for label, _, _ in TRAINERS if label != OURS]
-    with figure_style.picture(path, height=2.0 * -(-len(cases) // 4) + 0.6) as figure:
-        panels = figure_style.panels(figure, len(cases), 4, sharex=True, sharey=True)
+    peers = [label for label, _, _ in TRAINERS if label not in (OURS, FLOOR)]
+    with figure_style.picture(path, height=2.1 * -(-len(cases) // 3) + 0.6) as figure:
+        panels = figure_style.panels(figure, len(cases), 3, sharex=True, sharey=True)
         for axes, case in zip(panels, cases, strict=True):
             here = {r["peer"]: r["median"] for r in rows if r["case"] == case}
             shown = [p for p in peers if p in here]
