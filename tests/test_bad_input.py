@@ -27,12 +27,8 @@ def text_file(folder, text, name="x.dat"):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "no row"),
-        ("# only a comment\n", "no row"),
         ("1 2 3\n4 five 6\n", "line 2"),
         ("1 2 3\n4 5 6\n7 8 nan\n", "3, column 3"),
-        ("1 2 3\ninf 5 6\n", "2, column 1"),
-        ("1 2 3\n4 5\n", "line 2"),
         ("1 2\n3 4\n", "has 2 columns, but --data_dim is 3"),
         ("1 2 3\n", "1 row"),
     ],
@@ -42,11 +38,6 @@ def test_a_data_file_that_is_no_table_is_refused_with_its_place(refused, tmp_pat
     line = refused(vae_main.main, [*argv, "--output_dir", tmp_path / "out"])
     assert said in line
     assert "x.dat" in line or said == "1 row"
-
-
-def test_a_missing_data_file_is_refused(refused, tmp_path):
-    line = refused(vae_main.main, ["--data_path", tmp_path / "no.dat"])
-    assert str(tmp_path / "no.dat") in line
 
 
 @pytest.mark.parametrize("main", SCRIPTS.values(), ids=SCRIPTS)
@@ -65,11 +56,6 @@ def test_sizes_that_the_data_cannot_give_are_refused(
     assert said in refused(main, [*base, *flags])
 
 
-def test_a_batch_larger_than_the_drawn_training_rows_is_refused(refused, tmp_path):
-    argv = ["--data_size", "10", "--batch_size", "9", "--output_dir", tmp_path / "out"]
-    assert "--batch_size 9: must be at most the 8" in refused(vae_main.main, argv)
-
-
 def test_another_data_dim_than_that_of_the_known_gaussian_is_refused(refused):
     line = refused(vae_main.main, ["--data_dim", "3", "--data_size", "20"])
     assert "--data_dim 3" in line
@@ -84,8 +70,6 @@ COVARIANCES = {
     "a variance of zero": ("1 0\n0 0\n", "variance of 0"),
     "a negative variance": ("1 0\n0 -2\n", "variance of -2"),
     "not a number": ("1 nan\nnan 1\n", "NaN"),
-    "a word": ("1 0\n0 one\n", "line 2"),
-    "empty": ("", "no row"),
     "another size than --data_dim": ("2 1\n1 2\n", "--data_dim 3"),
 }
 
@@ -130,7 +114,7 @@ WRONG += [("--clip_norm", "0"), ("--min_log_std", "-41"), ("--min_log_std", "nan
 WRONG += [("--seed", value) for value in ("-1", "1.5", "2147483648")]
 WRONG += [("--lr_schedule", "linear"), ("--optimizer", "lbfgs"), ("--activation", "step")]
 WRONG += [("--lrr", "1"), ("--n_epo", "3"), ("--resume", "yes"), ("--n_dim", None)]
-WRONG += [("--n_width", None), ("--n_layers", "2")]
+WRONG += [("--n_width", None), ("--n_layers", "2"), ("--training_data_size", "1")]
 
 
 @pytest.mark.parametrize(("flag", "value"), WRONG)
@@ -162,6 +146,7 @@ def test_a_file_of_flags_that_cannot_be_read_is_refused(refused, tmp_path, conte
         (tmp_path / "my.args").write_bytes(content)
     line = refused(vae_main.main, [f"@{tmp_path / 'my.args'}"])
     assert any(named in line for named in ("my.args", "--lrr", "--output_dir", "flag file"))
+    assert "Errno" not in line
 
 
 @pytest.mark.parametrize("main", SCRIPTS.values(), ids=SCRIPTS)
@@ -202,10 +187,8 @@ def test_json_that_is_damaged_or_no_object_is_refused_by_name(tmp_path):
 def test_the_command_line_ends_with_its_status_and_one_line(vae_run, environment, tmp_path):
     """Real scripts in a real process; one process for all, because importing TensorFlow is slow."""
     (shutil.copytree(vae_run, tmp_path / "run") / "Encoder_b2.dat").write_text("0.5\n")
-    text_file(tmp_path, "1 2\n3 x\n")
     cases = [
         ("vae_main.py", ["--data_path", "no.dat"], 2, "no.dat"),
-        ("vae_main.py", ["--data_path", "x.dat"], 2, "line 2"),
         ("beta_vae_main.py", ["--beta", "-1"], 2, "argument --beta"),
         ("beta_sweep.py", ["--beta", "1", "1"], 2, "argument --beta"),
         ("vae_decoder_sample_generation.py", ["--model_dir", "none"], 2, "none"),

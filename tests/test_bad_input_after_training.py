@@ -43,8 +43,6 @@ DAMAGES = {
     "truncated": lambda content: content[: len(content) // 2],
     "a line less": lambda content: b"".join(content.splitlines(True)[:-1]),
     "a line more": lambda content: content + content.splitlines(True)[0],
-    "nan": lambda content: content.replace(content.split()[1], b"nan"),
-    "infinite": lambda content: content.replace(content.split()[1], b"-inf"),
     "too large": lambda content: content.replace(content.split()[1], b"1e39"),
     "a word": lambda content: content.replace(content.split()[1], b"word"),
     "binary": bytes(range(256)),
@@ -85,10 +83,9 @@ def test_a_config_that_is_no_json_object_is_refused(refused, run_copy, content):
 @pytest.mark.parametrize(
     "change",
     [
-        *({name: value} for name in ("data_dim", "n_dim") for value in (..., None, "3", 0, 2.5)),
-        *({"n_width": value} for value in (..., None, 5, [], [6], [True], [10**9], ["5"])),
+        *({name: value} for name in ("data_dim", "n_dim") for value in (..., "3", 0)),
+        *({"n_width": value} for value in (..., 5, [], [6], [True], [10**9])),
         {"decoder_std": "wide"},
-        {"decoder_std": [0.1]},
         {"decoder_std": -0.5},
         {"min_log_std": "low"},
         {"activation": "stepwise"},

@@ -50,31 +50,15 @@ def test_static_binarization_is_drawn_once_and_intensities_stay_as_they_are():
     np.testing.assert_array_equal(static.x_train, image_data.get_images(SAMPLE, "static", 4)[0])
     assert not np.array_equal(static.x_train, image_data.get_images(SAMPLE, "static", 5)[0])
     assert static.x_train.mean() == pytest.approx(raw.x_train.mean() / 255, abs=2e-3)
+    for other in (static, image_data.get_images(SAMPLE, "dynamic", 4)):  # the test images: once
+        np.testing.assert_array_equal(other.x_test, static.x_test)
+    assert set(np.unique(static.x_test)) == {0, 1}
     batches = data_processing.Batches(static.x_train, 100, 2, 0)
     rows = [np.sort(epoch_images(batches, epoch) @ np.arange(784)) for epoch in (1, 2)]
     np.testing.assert_array_equal(*rows)
     intensities = image_data.get_images(SAMPLE, "none", 4)
     assert intensities.x_train.dtype == np.float32
     np.testing.assert_array_equal(np.round(255 * intensities.x_test), raw.x_test)
-
-
-@pytest.mark.parametrize("binarization", ["dynamic", "static"])
-def test_the_test_images_are_binarized_once(binarization):
-    one, two = (image_data.get_images(SAMPLE, binarization, 4).x_test for _ in range(2))
-    np.testing.assert_array_equal(one, two)
-    assert set(np.unique(one)) == {0, 1}
-
-
-def test_binarize_gives_one_with_probability_intensity_over_255():
-    n = 20000
-    x = np.tile(np.arange(256, dtype=np.uint8), (n, 1))
-    ones = binarize(x, np.random.default_rng(0)).sum(axis=0)
-    p = np.arange(256) / 255
-    assert ones[0] == 0 and ones[255] == n
-    z = (ones - n * p)[1:255] / np.sqrt(n * p * (1 - p))[1:255]
-    assert np.abs(z).max() < 4.5  # of 254 standard normals
-    assert abs(z.mean()) < 4 / np.sqrt(254)
-    assert abs((z**2).mean() - 1) < 4 * np.sqrt(2 / 254)
 
 
 def test_binarize_draws_each_pixel_on_its_own_and_again_from_the_same_seed():

@@ -97,13 +97,6 @@ def test_a_mistyped_flag_is_answered_by_the_one_that_was_meant(flag, meant, caps
     assert capsys.readouterr().err.endswith(message)
 
 
-def test_a_missing_flag_file_is_named_without_a_number_of_the_system(capsys):
-    with pytest.raises(SystemExit):
-        vae_main.parse_arguments(["@none.args"])
-    shown = capsys.readouterr().err
-    assert "none.args" in shown and "Errno" not in shown
-
-
 def completed(n_rows, tmp_path, *flags):
     """The flags of a run on a file of so many rows of 3 numbers, completed by its data."""
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(n_rows, 3)))

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import random_covariance
-from scipy.linalg import fractional_matrix_power, sqrtm
-from scipy.optimize import brentq, minimize
+from scipy.optimize import minimize
 
 from analysis.information import (
     common_information,
@@ -43,14 +42,6 @@ def test_a_pair_has_wyners_closed_form(rho):
     assert common.nats == pytest.approx(expected, abs=1e-8)
     assert common.units == (rho != 0.0)
     assert pair_relaxed_common_information(rho, 0.0) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(("data_dim", "rho"), [(3, 0.1), (7, 0.9), (30, 0.5)])
-def test_equal_correlations_have_a_closed_form_with_one_unit(data_dim, rho):
-    common = common_information(equal_correlations(data_dim, rho))
-    expected = 0.5 * np.log(1.0 + data_dim * rho / (1.0 - rho))
-    assert common.nats == pytest.approx(expected, abs=1e-8)
-    assert common.units == 1
 
 
 def dual_bound(covariance):
@@ -213,41 +204,3 @@ def test_the_thresholds_of_the_default_data():
     fixed = beta_thresholds(covariance, 3, 0.5)
     np.testing.assert_allclose(fixed, 4.0 * eigenvalues[-3:], rtol=1e-12)
     assert len(beta_thresholds(np.eye(3), 3, "learned")) == 0
-
-
-def test_the_second_unit_goes_where_a_fixed_point_iteration_with_one_unit_says():
-    # psi_j = (C - W W')_jj, solved as principal factor analysis does; one unit is enough above.
-    covariance = default_covariance()
-
-    def second_eigenvalue(beta):
-        psi = 0.5 * np.diag(covariance)
-        for _ in range(2000):
-            scale = np.sqrt(beta * psi)
-            eigenvalues, u = np.linalg.eigh(covariance / np.outer(scale, scale))
-            weights = scale * u[:, -1] * np.sqrt(eigenvalues[-1] - 1.0)
-            psi = np.diag(covariance) - weights**2
-        return eigenvalues[-2]
-
-    found = brentq(lambda beta: second_eigenvalue(beta) - 1.0, 3.0, 5.0, xtol=1e-7)
-    assert beta_thresholds(covariance, 2, "learned")[0] == pytest.approx(found, abs=1e-5)
-
-
-def test_one_conditional_covariance_is_as_good_as_several():
-    # Theorem 6 of docs/theory.md: merging two by their geometric mean lowers the cost, and keeps
-    # the conditional covariance below that of the data.
-    rng = np.random.default_rng(7)
-
-    def lagrangian(matrix, beta):
-        return np.sum(np.log(np.diag(matrix))) - beta * np.linalg.slogdet(matrix)[1]
-
-    for _ in range(20):
-        first, second = (random_covariance(rng.integers(10**6), 4) for _ in range(2))
-        weight, beta = rng.uniform(), 1.0 + rng.exponential()
-        root = np.real(sqrtm(first))
-        inner = np.linalg.solve(root, np.linalg.solve(root, second).T)
-        merged = root @ np.real(fractional_matrix_power(inner, weight)) @ root
-        mean = (1.0 - weight) * first + weight * second
-        assert np.linalg.eigvalsh(mean - merged)[0] > -1e-9
-        costs = [lagrangian(matrix, beta) for matrix in (first, second)]
-        mean_cost = (1.0 - weight) * costs[0] + weight * costs[1]
-        assert lagrangian(merged, beta) <= mean_cost + 1e-9

@@ -162,11 +162,8 @@ TASK = {"type": "worker", "index": 0}
     "config",
     [
         None,
-        "",
         "{",
-        {"cluster": {}},
         {"cluster": {"worker": ["a:1"]}},
-        {"cluster": {"worker": "a:1"}, "task": TASK},
         {"cluster": {"worker": ["a:0"]}, "task": TASK},
         {"cluster": {"worker": ["a:1", "a:1"]}, "task": TASK},
         {"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": TASK},

@@ -166,18 +166,10 @@ AFTER_TRAINING = {  # script: its flags, and a file that it writes
     beta_vae_after_training: (["--n_samples", "30"], "en_deco_data.dat"),
     mnist_vae_after_training: (["--n_importance", "3"], "images.npz"),
 }
-STRINGS = (
-    "model",
-    "data_path",
-    "covariance_path",
-    "mean_path",
-    "decoder_std",
-    "likelihood",
-    "activation",
-    "binarization",
-    "lr_schedule",
-)
-STRINGS += ("optimizer", "output_dir", "folder", "name")  # of which some are in no config.json
+STRINGS = (  # of which some are in no config.json
+    "model data_path covariance_path mean_path decoder_std likelihood activation binarization "
+    "lr_schedule optimizer output_dir folder name"
+).split()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import vae_main
 from analysis import evaluation, gaussian_report
 from training import loop
 from training.saved_model import load_model
-from vae_models import VAE, make_model
+from vae_models import make_model
 
 SWEEP_COLUMNS = (
     "beta cost cost_se cost_exact rate rate_exact distortion distortion_exact elbo active_units "
@@ -123,10 +123,9 @@ def test_beta_weighs_the_kl_in_training(uncompiled, train):
     assert history(low)[-1]["kl"] > history(high)[-1]["kl"]
 
 
-@pytest.mark.parametrize("more", [[], ["--no-standardize"]], ids=["standardized", "raw"])
 @pytest.mark.parametrize("decoder_std", ["0.3", "shared"])
-def test_one_decoder_std_reaches_the_files(uncompiled, train, decoder_std, more):
-    folder = train(vae_main.main, *FEW_STEPS, "--decoder_std", decoder_std, *more)
+def test_one_decoder_std_reaches_the_files(uncompiled, train, decoder_std):
+    folder = train(vae_main.main, *FEW_STEPS, "--decoder_std", decoder_std)
     last_w, last_b = (np.loadtxt(folder / f"Decoder_{kind}6.dat") for kind in "Wb")
     assert not last_w[:, 3:].any()
     assert last_w[:, :3].any()
@@ -139,9 +138,7 @@ def test_one_decoder_std_reaches_the_files(uncompiled, train, decoder_std, more)
     np.testing.assert_allclose(log_std, last_b[3], rtol=1e-5)
 
 
-def test_a_short_run_on_the_known_gaussian_lowers_the_cost_and_beats_an_untrained_model(
-    tmp_path, monkeypatch
-):
+def test_a_short_run_on_the_known_gaussian_beats_independent_columns(tmp_path, monkeypatch):
     monkeypatch.setattr(gaussian_report, "draw_figures", lambda *_: None)
     flags = "--data_size 3000 --training_data_size 2500 --n_width 16 --lr 0.01"
     flags = [*flags.split(), "--batch_size", "50", "--n_epoch", "5"]
@@ -151,8 +148,6 @@ def test_a_short_run_on_the_known_gaussian_lowers_the_cost_and_beats_an_untraine
     assert elbos[0] < elbos[1] < elbos[-1]
     report = read_json(folder / "report.json")
     x = data_of_run(folder).x_held_out
-    untrained = evaluation.mean_elbo(VAE(10, 2, [16]), x, seed=0)
-    assert report["elbo_held_out"] > untrained + 1.0
     without_z = -np.log(np.sqrt(2 * np.pi * np.e) * x.std(axis=0)).sum()  # independent Gaussians
     assert report["elbo_held_out"] > without_z
     assert report["optimum_is"] == "exact"

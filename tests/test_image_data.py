@@ -63,20 +63,14 @@ def refusal(path):
     return message.removeprefix(str(path))
 
 
-@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 @pytest.mark.parametrize("label_dtype", ["u1", "i8", ">i4"])
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_an_npz_file_gives_its_images_as_rows(tmp_path, save, label_dtype, order):
-    arrays = some_images()
-    save(
-        tmp_path / "x.npz",
-        x_train=np.asarray(arrays["x_train"], order=order),
-        y_train=arrays["y_train"].astype(label_dtype),
-        x_test=np.asarray(arrays["x_test"], order=order),
-        y_test=arrays["y_test"].astype(label_dtype),
-        unused=np.zeros(3),
-    )
-    check_equal(load_images(tmp_path / "x.npz"), arrays)
+def test_an_npz_file_gives_its_images_as_rows(tmp_path, label_dtype, order):
+    stored = {"unused": np.zeros(3)}
+    for name, array in some_images().items():
+        stored[name] = array.astype(label_dtype) if name[0] == "y" else array.copy(order)
+    np.savez(tmp_path / "x.npz", **stored)
+    check_equal(load_images(tmp_path / "x.npz"), some_images())
 
 
 @pytest.mark.parametrize("ending", ["", ".gz"])
@@ -131,20 +125,13 @@ def test_without_a_path_and_a_network_the_user_is_told_what_to_get(monkeypatch):
     ("name", "array", "said"),
     [
         ("x_train", np.zeros((4, 10), np.uint8), "x_train holds uint8 of shape (4, 10); it must"),
-        ("x_test", np.zeros((3, 5, 2, 1), np.uint8), "x_test holds uint8 of shape (3, 5, 2, 1)"),
         ("x_train", np.zeros((4, 5, 2)), "x_train holds float64 of shape (4, 5, 2); it must hold"),
-        ("x_train", np.zeros((4, 5, 2), np.int8), "x_train holds int8 of shape"),
         ("x_train", np.zeros((0, 5, 2), np.uint8), "x_train holds uint8 of shape (0, 5, 2)"),
-        ("x_test", np.zeros((3, 0, 2), np.uint8), "x_test holds uint8 of shape (3, 0, 2)"),
         ("x_test", np.zeros((3, 2, 5), np.uint8), "of one size for training and test"),
-        ("x_train", np.uint8(3), "x_train holds uint8 of shape ()"),
         ("y_train", np.zeros(3, np.uint8), "y_train holds uint8 of shape (3,); it must hold 4"),
-        ("y_test", np.zeros(4, np.uint8), "y_test holds uint8 of shape (4,); it must hold 3"),
         ("y_test", np.zeros((3, 10), np.uint8), "y_test holds uint8 of shape (3, 10)"),
         ("y_test", np.zeros(3), "y_test holds float64 of shape (3,)"),
-        ("y_test", np.zeros(3, bool), "y_test holds bool of shape"),
         ("y_test", np.array([0, 256, 1]), "integers in 0..255"),
-        ("y_train", np.array([0, 1, 2, -1]), "integers in 0..255"),
         ("y_train", np.array([1, None, 2, 3]), "Object arrays cannot be loaded"),
     ],
 )

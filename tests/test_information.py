@@ -43,14 +43,6 @@ def test_log_density_refuses_wrong_shapes(x_shape, mean_shape, message):
         log_density(np.zeros(x_shape), np.zeros(mean_shape), np.eye(3))
 
 
-def test_fixed_std_counts_the_eigenvalues_above_the_water_level():
-    rotation = np.linalg.qr(np.random.default_rng(15).normal(size=(5, 5)))[0]
-    covariance = rotation * np.array([4.0, 2.0, 1.0, 0.5, 0.1]) @ rotation.T
-    for n_dim, beta, expected in [(5, 1.0, 4), (5, 3.0, 3), (2, 1.0, 2), (4, 40.0, 0)]:
-        optimum = fixed_std_optimum(covariance, n_dim, beta, 0.5)
-        assert optimum.active_units == expected
-
-
 def test_rate_distortion_agrees_with_a_numerical_solution():
     covariance = random_covariance(16, 4)
     variances = np.linalg.eigvalsh(covariance)
@@ -88,13 +80,10 @@ def test_rate_distortion_refuses_a_distortion_that_is_not_positive(distortion):
     ("covariance", "message"),
     [
         (np.ones((2, 3)), "square"),
-        (np.ones(3), "square"),
         (np.empty((0, 0)), "square"),
         ([[1.0, np.nan], [np.nan, 1.0]], "finite"),
-        ([[np.inf, 0.0], [0.0, 1.0]], "finite"),
         ([[1.0, 0.2], [0.1, 1.0]], "symmetric"),
         ([[1.0, 0.0], [0.0, 0.0]], "positive variances"),
-        ([[1.0, 0.0], [0.0, -2.0]], "positive variances"),
         ([[1.0, 2.0], [2.0, 4.0]], "singular"),
         ([[1.0, 2.0], [2.0, 1.0]], "not positive semi-definite"),
     ],

@@ -65,23 +65,6 @@ def test_values_that_are_not_finite_are_counted_and_the_first_row_is_named(tmp_p
     get_data(tmp_path / "x.npy", 9, None)  # of the rows that are used all are finite
 
 
-def test_one_line_on_stderr_says_that_a_large_file_is_not_finite(tmp_path, refused):
-    np.save(tmp_path / "x.npy", np.full((23, 3), np.nan))
-    argv = ["--data_path", tmp_path / "x.npy", "--data_dim", 3, "--output_dir", tmp_path / "out"]
-    assert "x.npy: values that are NaN, infinite or too large for float32: 69" in refused(
-        vae_main.main, argv
-    )
-
-
-def test_sizes_outside_the_rows_of_the_file_are_refused(numbered):
-    for size in (0, 1, 10, 11):
-        with pytest.raises(
-            InputError, match=f"--training_data_size {size}: must be between 2 and 9"
-        ):
-            get_data(numbered(11).filename, 100, size)
-    assert len(get_data(numbered(11).filename, 100, None).x_train) == 8
-
-
 def test_mean_and_covariance_are_those_of_the_training_rows(tmp_path):
     x = np.float32(np.random.default_rng(0).normal(size=(90, 3)) + [1e4, 0, 5])
     x[:, 2] = 5.1

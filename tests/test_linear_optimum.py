@@ -1,7 +1,5 @@
 """The linear optimum where its answer is known otherwise, and what it must not depend on."""
 
-import itertools
-
 import numpy as np
 import pytest
 from conftest import random_covariance
@@ -15,9 +13,8 @@ N_DIM = 2
 
 
 @pytest.mark.parametrize("n_dim", [1, 2])
-@pytest.mark.parametrize("seed", [0, 1, 3])
-def test_linear_optimum_at_beta_one_is_factor_analysis(n_dim, seed):
-    rng = np.random.default_rng(seed)
+def test_linear_optimum_at_beta_one_is_factor_analysis(n_dim):
+    rng = np.random.default_rng(0)
     # Two factors and noise, so that both fits have an inner optimum, which EM reaches soon.
     data = rng.normal(size=(400, 2)) @ rng.normal(size=(2, 6)) + rng.normal(size=(400, 6))
     analysis = FactorAnalysis(n_dim, tol=1e-9, max_iter=5000, svd_method="lapack").fit(data)
@@ -41,14 +38,6 @@ def test_linear_optimum_reaches_the_entropy_of_a_factor_model(extra_dims):
     np.testing.assert_allclose(optimum.weights @ optimum.weights.T, weights @ weights.T, atol=1e-3)
 
 
-def test_the_best_variances_are_the_squared_errors_and_keep_the_variances_of_the_data():
-    covariance = random_covariance(10, 6)
-    optimum = linear_optimum(covariance, 3, 1.5)
-    variances = np.diag(optimum.weights @ optimum.weights.T) + optimum.noise_variances
-    np.testing.assert_allclose(variances, np.diag(covariance), rtol=1e-6)
-    assert optimum.distortion == pytest.approx(np.sum(optimum.noise_variances), rel=1e-6)
-
-
 def test_a_change_of_units_moves_the_cost_by_the_log_of_the_units():
     covariance, units = random_covariance(11, 5), np.array([1e-4, 1e3, 1.0, 20.0, 0.3])
     before = linear_optimum(covariance, N_DIM, 1.5)
@@ -67,18 +56,6 @@ def test_weakly_correlated_data_collapse_at_large_beta():
         assert optimum.cost == pytest.approx(2.5 * np.log(2 * np.pi * np.e), abs=1e-9)
 
 
-def test_two_equal_coordinates_have_the_solution_found_by_hand():
-    # One factor, psi the same in both: lambda = (1 + r) / (beta psi), and 2 psi = 2 - w^2 with
-    # w^2 = 1 + r - beta psi give psi = (1 - r) / (2 - beta).
-    correlation, beta = 0.9, 1.4
-    optimum = linear_optimum([[1.0, correlation], [correlation, 1.0]], 1, beta)
-    variance = (1.0 - correlation) / (2.0 - beta)
-    np.testing.assert_allclose(optimum.noise_variances, variance, rtol=1e-6)
-    expected_kl = 0.5 * np.log((1.0 + correlation) / (beta * variance))
-    assert optimum.kl == pytest.approx(expected_kl, abs=1e-6)
-    assert optimum.active_units == 1
-
-
 def test_a_heywood_case_has_the_cost_of_its_boundary():
     # corr(1, 2) corr(1, 3) / corr(2, 3) = 1.28: one factor would need a negative variance of x_1,
     # so the best model copies x_1, given which x_2 and x_3 are independent with variance 0.36.
@@ -88,20 +65,6 @@ def test_a_heywood_case_has_the_cost_of_its_boundary():
     assert infimum <= optimum.cost < infimum + 1e-7
     assert 0.0 < optimum.noise_variances[0] < 1e-6
     assert np.isfinite(optimum.kl) and np.isfinite(optimum.log_px_z)
-
-
-def test_no_pair_of_copied_coordinates_beats_the_optimum():
-    # Near-singular data: many Heywood cases, which are local minima of one another.
-    data = np.random.default_rng(12).normal(size=(8, 10))
-    covariance = data.T @ data / 8 + 0.05 * np.eye(10)
-    costs = []
-    for pair in itertools.combinations(range(10), 2):
-        kept, rest = list(pair), np.setdiff1d(range(10), pair)
-        block = covariance[np.ix_(kept, kept)]
-        cross = covariance[np.ix_(rest, kept)]
-        left = np.diag(covariance)[rest] - np.sum(cross @ np.linalg.inv(block) * cross, axis=1)
-        costs.append(entropy(block) + 0.5 * np.sum(np.log(2 * np.pi * np.e * left)))
-    assert linear_optimum(covariance, 2).cost <= min(costs) + 1e-7
 
 
 def wishart(seed, data_dim, rows_per_dim=3):
@@ -156,15 +119,6 @@ def test_many_starts_find_nothing_lower_in_high_dimensions(data_dim, n_dim, beta
         covariance = wishart(25, data_dim, rows_per_dim)
         lowest = lowest_of_many_starts(covariance, n_dim, beta, 60)
         assert linear_optimum(covariance, n_dim, beta).cost < lowest + 1e-8
-
-
-def test_with_as_many_latents_as_data_dimensions_the_profile_cost_is_convex():
-    covariance, rng = random_covariance(26, 4), np.random.default_rng(26)
-    for _ in range(300):
-        ends = np.log(np.diag(covariance)) + rng.normal(scale=2.0, size=(2, 4))
-        beta = np.exp(rng.normal())
-        cost = [profile_cost(t, covariance, 4, beta)[0] for t in [*ends, ends.mean(axis=0)]]
-        assert cost[2] <= 0.5 * (cost[0] + cost[1]) + 1e-9
 
 
 def test_at_beta_one_the_solution_of_least_kl_is_the_common_information():

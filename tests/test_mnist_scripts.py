@@ -214,15 +214,17 @@ def test_units_are_counted_on_training_images_too(looked_at):
     assert report["active_units_in_training"] == active.sum()
 
 
-def test_another_set_of_images_can_be_scored(run_folder, tmp_path):
-    folder = tmp_path / "run"
-    shutil.copytree(run_folder("bernoulli"), folder)
+def test_other_images_of_the_models_size_can_be_scored(refused, run_folder, tmp_path):
+    shutil.copytree(run_folder("bernoulli"), tmp_path / "run")
     with np.load(SAMPLE) as arrays:
-        smaller = {name: array[:40] for name, array in arrays.items()}
-    np.savez(tmp_path / "few.npz", **smaller)
-    flags = ["--model_dir", str(folder), "--data_path", str(tmp_path / "few.npz")]
-    mnist_vae_after_training.main([*flags, "--n_importance", "3"])
-    assert read_json(folder / "log_likelihood.json")["images"] == 40
+        few = {name: array[:40] for name, array in arrays.items()}
+    smaller = {name: array[:, :14, :14] if "x_" in name else array for name, array in few.items()}
+    np.savez(tmp_path / "small.npz", **smaller)
+    flags = ["--model_dir", "run", "--data_path", "small.npz", "--n_importance", "3"]
+    assert "small.npz: images of shape" in refused(mnist_vae_after_training.main, flags)
+    np.savez(tmp_path / "small.npz", **few)
+    mnist_vae_after_training.main(flags)
+    assert read_json(tmp_path / "run" / "log_likelihood.json")["images"] == 40
 
 
 def test_grey_values_under_a_bernoulli_are_not_called_a_log_likelihood(
@@ -244,20 +246,10 @@ def test_grey_values_under_a_bernoulli_are_not_called_a_log_likelihood(
         (["--likelihood", "poisson"], "--likelihood"),
         (["--lr_factor", "0"], "--lr_factor"),
         (["--adam_epsilon", "inf"], "--adam_epsilon"),
-        (["--batch_norm", "--distribute", "mirrored"], "--batch_norm"),
     ],
 )
 def test_bad_flags_are_refused_and_nothing_is_written(refused, flags, words):
     assert words in refused(mnist_vae_main.main, ["--data_path", SAMPLE, *flags])
-
-
-def test_without_network_and_file_one_line_says_what_to_get(refused, monkeypatch):
-    def no_network(*args, **kwargs):
-        raise OSError("URL fetch failure")
-
-    monkeypatch.setattr("keras.datasets.mnist.load_data", no_network)
-    line = refused(mnist_vae_main.main, [])
-    assert "mnist.npz" in line and ".keras" in line and "--data_path" in line
 
 
 def test_a_folder_with_results_is_refused(refused, run_folder, tmp_path):
@@ -274,14 +266,10 @@ def test_a_folder_with_results_is_refused(refused, run_folder, tmp_path):
         ({"n_width": "wide"}, "damaged"),
         ({"likelihood": "poisson"}, "damaged"),
         ({"binarization": "some"}, "config.json"),
-        ({"binarization": ...}, "config.json"),
         ({"image_shape": ...}, "config.json"),
         ({"beta": None}, "config.json"),
         ({"data_path": 5}, "config.json"),
-        ({"n_dim": -2}, "damaged"),
         ({"n_dim": 5}, "Encoder_W3.dat"),
-        ({"seed": "x"}, "damaged"),
-        ({"batch_norm": "so"}, "Encoder_"),
     ],
     ids=str,
 )
@@ -295,11 +283,3 @@ def test_a_folder_without_a_run_is_refused(refused, tmp_path):
     (tmp_path / "empty").mkdir()
     line = refused(mnist_vae_after_training.main, ["--model_dir", "empty"])
     assert "no trained model in empty: run mnist_vae_main.py" in line
-
-
-def test_images_of_another_size_than_the_models_are_refused(refused, run_folder, tmp_path):
-    shutil.copytree(run_folder("bernoulli"), tmp_path / "run")
-    x, y = np.zeros((3, 14, 14), np.uint8), np.zeros(3, np.uint8)
-    np.savez(tmp_path / "small.npz", x_train=x, y_train=y, x_test=x, y_test=y)
-    flags = ["--model_dir", "run", "--data_path", "small.npz"]
-    assert "small.npz: images of shape" in refused(mnist_vae_after_training.main, flags)

@@ -35,8 +35,9 @@ def refusal(path, data_dim=None):
     return message.removeprefix(str(path))
 
 
-@pytest.mark.parametrize("form", ["%.9g", "%.18e"])
-@pytest.mark.parametrize("ending", [".dat", ".txt", ".csv"])
+@pytest.mark.parametrize(
+    ("ending", "form"), [(".dat", "%.9g"), (".txt", "%.18e"), (".csv", "%.9g")]
+)
 def test_float32_values_written_as_text_come_back_exact_to_the_bit(tmp_path, ending, form):
     bits = np.random.default_rng(0).integers(0, 2**32, 3000, dtype=np.uint32)
     bits[:4] = 0x00000001, 0x80000000, 0x7F7FFFFF, 0x00800000  # smallest, -0, largest, normal
@@ -107,24 +108,16 @@ def test_a_single_row_or_column_is_a_table_too(tmp_path, content, shape):
         ("x.dat", "1 2\n\n3 four\n", ", line 3: could not convert string 'four'"),
         ("x.dat", "x1 x2\n1 2\n", ", line 1: could not convert string 'x1'"),
         ("x.csv", "a,b\nc,d\n1,2\n", ", line 2: could not convert string 'c'"),
-        ("x.csv", "a,2\n1,2\n", ", line 1: could not convert string 'a'"),
         ("x.csv", "1,2,\n", ", line 1: could not convert string ''"),
         ("x.csv", "a,b,c\n1,2\n", "has 3 column names, but 2 columns"),
         ("x.csv", 'a,"b\n1;2\n', ", line 2: could not convert string '1;2'"),
         ("x.dat", "1 2\nnan 4\n-inf 1e39\n", "float32: 3, the first in row 2, column 1"),
-        ("x.dat", "1 2\n3 4\n5 1e400\n", "float32: 1, the first in row 3, column 2"),
         ("x.dat", "3.4028235e38\n3.4028235677973366e38", "the first in row 2, column 1"),
-        ("x.csv", "nan,nan\n", "the first in row 1, column 1"),
         ("x.dat", "1 2\n\n3 4 5\n", ", line 3: the number of columns changed from 2 to 3"),
-        ("x.csv", "1,2\n3\n", ", line 2: the number of columns changed from 2 to 1"),
         ("x.dat", "1,5 2,5\n", "could not convert string '1,5'"),
         ("x.csv", "1,5;2,5\n", "could not convert string '5;2'"),
-        ("x.csv", "1 2\n", "could not convert string '1 2'"),
         ("x.csv", '"1","2"\n', "could not convert string"),
         ("x.dat", "1_000\n", "could not convert string '1_000'"),
-        ("x.dat", "0x1p3\n", "could not convert string '0x1p3'"),
-        ("x.dat", "1d5\n", "could not convert string '1d5'"),
-        ("x.dat", "١\n", "could not convert string '١'"),
         ("x.dat", "1 \0 2\n", ", line 1: could not convert string"),
         ("x.dat", "1 2\n".encode("utf-16"), "'utf-8' codec can't decode byte 0xff"),
         ("x.dat", b"1 2\n3 \xe9\n", "'utf-8' codec can't decode byte 0xe9"),
@@ -188,19 +181,14 @@ def test_only_many_rows_of_an_npy_file_stay_in_it(tmp_path, monkeypatch):
 
 NOT_FINITE = [
     (np.array([[1, 2], [np.nan, -np.inf]]), "float32: 2, the first in row 2, column 1"),
-    (np.array([[1, 2], [3, 1e39]]), "float32: 1, the first in row 2, column 2"),
     (np.array([[1, np.inf], [3, np.nan], [5, 6]], order="F"), "first in row 1, column 2"),
 ]
 NO_TABLES = [
     (np.float32(3), "holds float32 of shape ()"),
     (np.zeros(3), "holds float64 of shape (3,); it must hold (rows, columns) of real numbers"),
-    (np.zeros((2, 3, 4)), "holds float64 of shape (2, 3, 4)"),
     (np.zeros((0, 3)), "holds no rows of numbers"),
-    (np.zeros((3, 0)), "holds no rows of numbers"),
     (np.zeros((2, 3), complex), "holds complex128 of shape (2, 3)"),
-    (np.zeros((2, 3), bool), "holds bool"),
     (np.zeros((2, 3), "U5"), "holds <U5"),
-    (np.zeros((2, 3), "M8[s]"), "holds datetime64[s]"),
     (np.zeros((2, 3), [("a\nb", "f4")]), "it must hold (rows, columns) of real numbers"),
     (np.array([[1, None]]), "Python objects in dtype"),
 ]

@@ -33,7 +33,3 @@ def test_tensorboard_gets_the_history_and_the_pictures(uncompiled, tmp_path, dat
 def test_without_the_package_tensorboard_is_refused_in_one_line(refused, monkeypatch):
     monkeypatch.setattr(command_line, "find_spec", lambda name: None)
     assert "pip install tensorboard" in refused(vae_main.main, ["--tensorboard"])
-
-
-def test_a_run_without_the_flag_leaves_no_events(vae_run):
-    assert not (vae_run / "tensorboard").exists()

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import contents, history, rows_of, weights
+from helpers import contents, history, weights
 
 import vae_main
 from data_processing import Batches, Chunk
@@ -239,34 +239,6 @@ def test_resume_without_an_earlier_run_starts_one(train, tmp_path, monkeypatch):
         train(vae_main.main, "--resume", folder=tmp_path / "new")
 
 
-def test_a_folder_serves_one_run_at_a_time(tmp_path):
-    args = flags_of_a_run(tmp_path)
-    args.resume = True
-    for _ in range(2):  # the folder is given back
-        with run_folder.claim_folder(args):
-            before = contents(tmp_path)
-            with (
-                pytest.raises(InputError, match="another run is writing"),
-                run_folder.claim_folder(args),
-            ):
-                pass
-            assert contents(tmp_path) == before
-
-
-def test_a_checkpoint_that_cannot_be_written_stops_the_run_and_keeps_the_others(run, tmp_path):
-    kept = sorted(p.name for p in (tmp_path / "checkpoint").iterdir())
-
-    def no_space(*_):
-        raise tf.errors.ResourceExhaustedError(None, None, "No space left\non device")
-
-    run.manager.save = no_space
-    with pytest.raises(Stopped, match="checkpoint.*No space left on device") as stopped:
-        run.save()
-    assert "\n" not in str(stopped.value)
-    assert stopped.value.status == 1
-    assert sorted(p.name for p in (tmp_path / "checkpoint").iterdir()) == kept
-
-
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     path = tmp_path / "report.json"
     path.write_text("old")
@@ -286,14 +258,3 @@ def test_json_holds_no_nan_and_comes_back(tmp_path):
     values = {"a": 0.1, "b": [float("nan"), float("inf"), 2], "c": None, "ü": "é"}
     run_folder.write_json(tmp_path / "x.json", values)
     assert run_folder.read_json(tmp_path / "x.json") == {**values, "b": [None, None, 2]}
-
-
-def test_history_and_cost_function_hold_every_epoch_exactly(run, tmp_path):
-    for value in (0.1, 1e-17):
-        add(run, [[value, -1 / 3]], batch_size=3)
-        run.end_epoch(-2 / 3)
-    run.write_results("cost_function_vae.dat")
-    expected = [[row["kl"], row["log_px_z"]] for row in run.position.history]
-    rows = rows_of(tmp_path / "history.csv")
-    assert [[float(row["kl"]), float(row["log_px_z"])] for row in rows] == expected
-    np.testing.assert_array_equal(np.loadtxt(tmp_path / "cost_function_vae.dat"), expected)

@@ -111,19 +111,6 @@ def test_a_row_lands_anywhere_in_the_epoch_with_equal_probability(numbered):
         assert chi2.cdf(statistic, 15 * 4) > 1e-3
 
 
-def test_neighbours_in_an_epoch_are_as_far_apart_as_in_a_full_permutation(numbered, monkeypatch):
-    monkeypatch.setattr(large_data, "BUFFER_BLOCKS", 50)
-    rows = TrainingRows(numbered(800), 798, seed=0)  # four buffers of 200 rows, a file in order
-    orders = [order_of(rows, epoch).astype(float) for epoch in range(20)]
-    correlations = [np.corrcoef(order[:-1], order[1:])[0, 1] for order in orders]
-    # Independent places: mean about 0, std 1 / sqrt(798) in each epoch. Rows of a buffer share the
-    # mean of its 50 blocks, whose variance is 1 / 50 of that of a row: a correlation below 1 / 50.
-    assert abs(np.mean(correlations)) < 1 / 50 + 3 / np.sqrt(20 * 798)
-    assert np.std(correlations) < 2 / np.sqrt(798)
-    gaps = np.abs(np.diff(orders))
-    assert np.mean(gaps) == pytest.approx(800 / 3, rel=0.05)
-
-
 def test_the_rows_of_a_block_come_within_one_buffer_and_buffers_are_new_in_every_epoch(numbered):
     rows = TrainingRows(numbered(160), 160, seed=0)  # 40 blocks, 8 buffers
     together = []
