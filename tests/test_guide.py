@@ -184,8 +184,8 @@ SHORTENED = {  # flags that make the commands of the README short, by script
 
 @pytest.mark.slow
 def test_the_commands_of_the_readme_run_one_after_the_other(tmp_path, monkeypatch, uncompiled):
-    shutil.copytree(ROOT / "data", tmp_path / "data")
-    shutil.copytree(ROOT / "presets", tmp_path / "presets")
+    for folder in ("data", "presets", "pretrained"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
     shutil.copy(ROOT / "data" / "input_data.dat", tmp_path / "table.dat")
     monkeypatch.chdir(tmp_path)
     text = read("README.md").replace("table.csv", "table.dat")
