@@ -13,7 +13,7 @@ import numpy as np
 import beta_vae_main
 import data_processing
 import vae_models
-from analysis import evaluation, figures, information, linear_vae
+from analysis import evaluation, figures, gaussian_report, information, linear_vae
 from training import command_line, run_folder, saved_model
 from training.command_line import non_negative
 from training.errors import Stopped
@@ -96,7 +96,7 @@ def draw(folder, reports, data, args):
         for beta in lowest * (last / lowest) ** (np.linspace(0, 1, 60) ** 2)
     ]
     # Near a copy of a coordinate KL and log p(x|z) have no bound; there is nothing to draw.
-    optima = [o for o in optima if o.attained or args.min_log_std is not None] or optima[-1:]
+    optima = [o for o in optima if not gaussian_report.has_no_rate(o, args)] or optima[-1:]
     least = min(trained["distortion"].min(), min(o.distortion for o in optima))
     distortion = np.geomspace(0.1 * least, np.trace(covariance), 300)
     figures.beta_sweep(

@@ -200,9 +200,8 @@ def write_pictures(folder, model, images, seed):
 
 def units_in_training(model, images, settings):
     """How many units are active on the first training images, as the published code counts."""
-    x = images.x_train[:FEW_IMAGES]
-    if settings["binarization"] == "dynamic":
-        x = image_data.binarize(x, stream(settings["seed"], "binarize", 2))
+    kind, seed = settings["binarization"], settings["seed"]
+    x = image_data.training_sample(images, FEW_IMAGES, kind, seed)
     return int(evaluation.latent_units(model, x).active.sum())
 
 

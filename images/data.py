@@ -90,6 +90,12 @@ def pixel_means(x_train, binarization):
     return x_train.mean(axis=0, dtype=np.float64) / white
 
 
+def training_sample(images, size, binarization, seed):
+    """The first `size` training images, (size, data_dim), as a model gets them."""
+    x = images.x_train[:size]
+    return binarize(x, stream(seed, "binarize", 2)) if binarization == "dynamic" else x
+
+
 class BinarizedBatches(Batches):
     """Batches of pixel intensities 0..255, binarized anew each time that they are given out."""
 

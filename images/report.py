@@ -7,7 +7,6 @@ from images import data as image_data
 from images import figures as image_figures
 from images import models as image_models
 from training import run_folder
-from training.random_streams import stream
 
 REPORT_ROWS = 10_000  # at most so many training images are evaluated
 REPORT_Z = 16  # draws of z for each
@@ -37,9 +36,8 @@ def finish(run, images):
 
 def make_report(model, images, args):
     """The metrics of a trained model, a dictionary, each mean with its standard error `_se`."""
-    x_train, x = images.x_train[:REPORT_ROWS], images.x_test
-    if args.binarization == "dynamic":
-        x_train = image_data.binarize(x_train, stream(args.seed, "binarize", 2))
+    x_train = image_data.training_sample(images, REPORT_ROWS, args.binarization, args.seed)
+    x = images.x_test
     train = evaluation.evaluate(model, x_train, REPORT_Z, (args.seed, "report", 1), args.beta)
     held_out = evaluation.evaluate(model, x, REPORT_Z, (args.seed, "report", 2), args.beta)
     latent = evaluation.latent_information(*evaluation.encode(model, x), (args.seed, "report", 3))
