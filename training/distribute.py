@@ -82,14 +82,17 @@ def read_tf_config():
     try:
         config = json.loads(text)
         jobs, task = config["cluster"], config["task"]
-        workers = [(job, i) for job in ("chief", "worker") for i in range(len(jobs.get(job, [])))]
-        return len(workers), workers.index((task["type"], int(task["index"])))
+        workers = {(job, i): place for job in sorted(jobs) for i, place in enumerate(jobs[job])}
+        number = [*workers].index((task["type"], int(task["index"])))
+        if jobs.keys() <= {"chief", "worker"} and len({*workers.values()}) == len(workers):
+            return len(workers), number
     except (LookupError, TypeError, ValueError, AttributeError):
-        raise InputError(
-            f"TF_CONFIG is {one_line(text)}; --distribute multi_worker needs "
-            '{"cluster": {"worker": ["host0:port", "host1:port"]}, '
-            '"task": {"type": "worker", "index": 0}}, with the index of each machine'
-        ) from None
+        pass
+    raise InputError(
+        f"TF_CONFIG is {one_line(text)}; --distribute multi_worker needs "
+        '{"cluster": {"worker": ["host0:port", "host1:port"]}, '
+        '"task": {"type": "worker", "index": 0}}, with the index of each machine'
+    )
 
 
 def become_worker(args):
