@@ -16,7 +16,8 @@ from datetime import date
 from importlib import metadata
 from pathlib import Path
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "developers" / "speed.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "developers"
+PAGE = DOCS / "speed.md"
 PACKAGES = ("tensorflow", "keras", "jax", "torch", "numpy")
 QUIET = 0.1  # seconds before each turn: threads of the last one may still spin
 OURS = "this project"
@@ -125,12 +126,12 @@ def markdown(header, rows):
     return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
 
 
-def write_table(question, text):
+def write_table(question, text, page=PAGE):
     """Print the answer to a question and put it into the page, behind the mark of its name."""
     print(text)
     mark = rf"(<!-- {question} -->\n).*?(<!-- end -->)"
-    page = re.sub(mark, lambda m: f"{m[1]}\n{text}\n{m[2]}", read(PAGE), flags=re.DOTALL)
-    PAGE.write_text(page, encoding="utf-8")
+    whole = re.sub(mark, lambda m: f"{m[1]}\n{text}\n{m[2]}", read(page), flags=re.DOTALL)
+    page.write_text(whole, encoding="utf-8")
 
 
 def write_csv(question, rows):
