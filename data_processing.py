@@ -306,7 +306,7 @@ class Batches:
         """The first row of each chunk of an epoch, and the end of the last one."""
         n_rows, chunk_rows = len(self.x), self.chunk_steps * self.batch_size
         full = n_rows - n_rows % self.batch_size
-        return [*range(0, full, chunk_rows), full] + ([n_rows] if full < n_rows else [])
+        return sorted({*range(0, full, chunk_rows), full, n_rows})
 
     @property
     def chunks_per_epoch(self):

@@ -30,7 +30,7 @@ def start(args):
 
     args: the parsed flags, with `distribute`: None, "mirrored" or "multi_worker". On a worker that
     is not the chief, output_dir becomes a folder that ends with the process; it prints nothing.
-    InputError: TF_CONFIG is wrong, the flags are not the chief's, or a replica would have no row.
+    InputError: TF_CONFIG is wrong, or the flags are not the chief's.
     """
     global strategy
     strategy = None
@@ -45,11 +45,6 @@ def start(args):
     print(f"device: {device_name()}", flush=True)
     if strategy is not None:
         check_agreement(args)
-        if args.batch_size is not None and args.batch_size < strategy.num_replicas_in_sync:
-            raise InputError(
-                f"--batch_size {args.batch_size}: must be at least the "
-                f"{strategy.num_replicas_in_sync} replicas, each of which takes a part of it"
-            )
 
 
 @functools.cache

@@ -91,7 +91,7 @@ def load_weight(path, shape):
     if not path.exists():
         raise InputError(f"{path}: no such file; the folder holds no finished run")
     values = load_table(path, dtype=np.float64)
-    (_,) = checked(path, [as_type(values, np.float32)])
+    (_,) = checked(path, [as_type(values, np.float32)])  # refused there, if not finite
     if values.size != np.prod(shape) or not path.read_bytes().endswith(b"\n"):
         raise InputError(
             f"{path}: is incomplete, or not of the shape {tuple(shape)} that config.json asks for"
