@@ -20,7 +20,6 @@ def main():
     parser.add_argument("--rounds", type=int, default=5, help="turns of each, beside a first one")
     parser.add_argument("--other", nargs="*", default=[], help="folders of other versions, for run")
     parser.add_argument("--only", nargs="*", default=[], help="such as 10-D 5 adam: cases to time")
-    parser.add_argument("--flags", nargs="*", default=[], help="flags of vae_main.py, after all")
     args = parser.parse_args()
     if args.question in ("training", "generation"):
         from benchmarks import beside_peers  # without TensorFlow, which the peers load themselves
@@ -30,7 +29,7 @@ def main():
     from benchmarks import large_data, scaling, whole
 
     if args.question == "epoch":
-        whole.epoch(args.rounds, args.flags)
+        whole.epoch(args.rounds)
     elif args.question == "run":
         whole.run(args.rounds, args.other)
     elif args.question == "evaluate":

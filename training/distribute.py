@@ -150,9 +150,9 @@ def text_from_chief(text):
 
 def check_agreement(args):
     """InputError: a flag of this worker differs from the chief's."""
-    own = {name: v for name, v in vars(args).items() if name not in OWN_TO_A_PROCESS}
-    chief = json.loads(text_from_chief(json.dumps(own)))
-    for name, value in json.loads(json.dumps(own)).items():
+    own = json.dumps({n: value for n, value in vars(args).items() if n not in OWN_TO_A_PROCESS})
+    chief = json.loads(text_from_chief(own))
+    for name, value in json.loads(own).items():
         if value != chief[name]:
             raise InputError(
                 f"--{name} {value}: the chief has {chief[name]}; give all workers the same flags"
