@@ -3,17 +3,16 @@
 import csv
 import importlib
 import importlib.util
-import multiprocessing
 import os
 import platform
 import re
 import statistics
 import sys
-import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date
 from importlib import metadata
+from multiprocessing import get_context
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "developers"
@@ -22,16 +21,6 @@ PACKAGES = ("tensorflow", "keras", "jax", "torch", "numpy")
 QUIET = 0.1  # seconds before each turn: threads of the last one may still spin
 OURS = "this project"
 subject = None  # in a peer's process: the object that it measures
-
-
-def end_with_parent():
-    """Let this process end when the one that started it does, even if that was killed."""
-
-    def wait():
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def make(module, name, arguments):
@@ -55,8 +44,7 @@ class Peer:
 
     def __init__(self, label, module, name):
         self.label, self.module, self.name = label, module, name
-        context = multiprocessing.get_context("spawn")
-        self.process = ProcessPoolExecutor(1, context, initializer=end_with_parent)
+        self.process = ProcessPoolExecutor(1, get_context("spawn"))
 
     def make(self, *arguments):
         self.process.submit(make, self.module, self.name, arguments).result()
