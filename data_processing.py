@@ -147,19 +147,18 @@ def get_data(args):
 
 
 def warn_of_columns(x, names):
-    """Name on stderr the columns of x (N, data_dim) of so few values that no density fits."""
+    """Name on stderr the columns of x (N, data_dim) that are constant or have few values."""
     names = names or [f"x{j + 1}" for j in range(x.shape[1])]
-    counts = {name: len(np.unique(column)) for name, column in zip(names, x.T, strict=True)}
-    few = [f"{name} ({n})" for name, n in counts.items() if 1 < n <= min(FEW_VALUES, len(x) // 10)]
-    constant = [name for name, n in counts.items() if n == 1]
-    for kind, found in [("constant columns", constant), ("columns of few distinct values", few)]:
-        if found:
-            more = f" and {len(found) - MAX_NAMES} more" if len(found) > MAX_NAMES else ""
-            print(
-                f"warning: {kind}: {', '.join(found[:MAX_NAMES])}{more}; their density is "
-                "unbounded: leave them out, or set --min_log_std",
-                file=sys.stderr,
-            )
+    counts = [len(np.unique(column)) for column in x.T]
+    limit = max(1, min(FEW_VALUES, len(x) // 10))
+    few = [f"{name} ({n})" for name, n in zip(names, counts, strict=True) if n <= limit]
+    if few:
+        more = f" and {len(few) - MAX_NAMES} more" if len(few) > MAX_NAMES else ""
+        print(
+            f"warning: columns of few distinct values: {', '.join(few[:MAX_NAMES])}{more}; their "
+            "density is unbounded: leave them out, or set --min_log_std",
+            file=sys.stderr,
+        )
 
 
 def moments(x):
@@ -307,7 +306,7 @@ class Batches:
         """The first row of each chunk of an epoch, and the end of the last one."""
         n_rows, chunk_rows = len(self.x), self.chunk_steps * self.batch_size
         full = n_rows - n_rows % self.batch_size
-        return [*range(0, full, chunk_rows), full] + ([n_rows] if full < n_rows else [])
+        return sorted({*range(0, full, chunk_rows), full, n_rows})
 
     @property
     def chunks_per_epoch(self):

@@ -90,21 +90,20 @@ class Decoder(DiagonalGaussian):
         self.decoder_std = decoder_std
         self.min_log_std = None if min_log_std is None else float(min_log_std)
         self.shift, self.scale = shift, np.broadcast_to(scale, n_out)
+        self.log_scale = np.log(self.scale)
         if decoder_std == "learned":
             return
         kernel, bias = self.network.layers[-1].weights
         kernel.assign(kernel * tf.repeat([1.0, 0.0], n_out))
-        start = np.mean(np.log(scale)) if decoder_std == "shared" else np.log(decoder_std)
-        bias.assign(np.concatenate([np.zeros(n_out), start - np.log(self.scale)]))
+        start = np.mean(self.log_scale) if decoder_std == "shared" else np.log(decoder_std)
+        bias.assign(np.concatenate([np.zeros(n_out), start - self.log_scale]))
 
     def call(self, inputs, training=False):
         mean, log_std = super().call(inputs, training=training)
-        mean, log_std = self.shift + self.scale * mean, log_std + np.log(self.scale)
+        mean, log_std = self.shift + self.scale * mean, log_std + self.log_scale
         if self.decoder_std == "shared":
-            log_scale_and_bias = self.network.layers[-1].bias[-len(self.scale) :] + np.log(
-                self.scale
-            )
-            log_std = tf.fill(tf.shape(mean), tf.reduce_mean(log_scale_and_bias))
+            biases = self.network.layers[-1].bias[-len(self.scale) :]
+            log_std = tf.fill(tf.shape(mean), tf.reduce_mean(biases + self.log_scale))
         elif self.decoder_std != "learned":
             log_std = tf.stop_gradient(log_std)
         if self.min_log_std is not None:

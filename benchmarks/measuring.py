@@ -3,34 +3,24 @@
 import csv
 import importlib
 import importlib.util
-import multiprocessing
 import os
 import platform
 import re
 import statistics
 import sys
-import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date
 from importlib import metadata
+from multiprocessing import get_context
 from pathlib import Path
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "developers" / "speed.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "developers"
+PAGE = DOCS / "speed.md"
 PACKAGES = ("tensorflow", "keras", "jax", "torch", "numpy")
 QUIET = 0.1  # seconds before each turn: threads of the last one may still spin
 OURS = "this project"
 subject = None  # in a peer's process: the object that it measures
-
-
-def end_with_parent():
-    """Let this process end when the one that started it does, even if that was killed."""
-
-    def wait():
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def make(module, name, arguments):
@@ -54,8 +44,7 @@ class Peer:
 
     def __init__(self, label, module, name):
         self.label, self.module, self.name = label, module, name
-        context = multiprocessing.get_context("spawn")
-        self.process = ProcessPoolExecutor(1, context, initializer=end_with_parent)
+        self.process = ProcessPoolExecutor(1, get_context("spawn"))
 
     def make(self, *arguments):
         self.process.submit(make, self.module, self.name, arguments).result()
@@ -125,12 +114,12 @@ def markdown(header, rows):
     return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
 
 
-def write_table(question, text):
+def write_table(question, text, page=PAGE):
     """Print the answer to a question and put it into the page, behind the mark of its name."""
     print(text)
     mark = rf"(<!-- {question} -->\n).*?(<!-- end -->)"
-    page = re.sub(mark, lambda m: f"{m[1]}\n{text}\n{m[2]}", read(PAGE), flags=re.DOTALL)
-    PAGE.write_text(page, encoding="utf-8")
+    whole = re.sub(mark, lambda m: f"{m[1]}\n{text}\n{m[2]}", read(page), flags=re.DOTALL)
+    page.write_text(whole, encoding="utf-8")
 
 
 def write_csv(question, rows):

@@ -128,6 +128,18 @@ def test_the_whole_gradient_is_scaled_to_the_clip_norm():
     np.testing.assert_allclose(changes[1], changes[0] * 0.25 / norm, rtol=1e-3, atol=1e-6)
 
 
+def test_columns_of_few_values_are_named_with_how_many_they_have(capsys):
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    x[:, 0], x[:, 2] = np.arange(50) % 4, 7.0
+    data_processing.warn_of_columns(x, ["a", "b", "c"])
+    assert "values: a (4), c (1); their" in capsys.readouterr().err
+    data_processing.warn_of_columns(x[:9, :2], None)  # too few rows to tell
+    assert capsys.readouterr().err == ""
+    data_processing.warn_of_columns(np.zeros((3, 40)), None)
+    shown = capsys.readouterr().err
+    assert "values: x1 (1), x2 (1)," in shown and "x8 (1) and 32 more;" in shown
+
+
 def test_a_bound_beside_a_fixed_std_is_refused(refused):
     message = refused(vae_main.main, "--decoder_std 0.5 --min_log_std -3".split())
     assert "--min_log_std: " in message

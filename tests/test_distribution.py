@@ -32,7 +32,6 @@ tf.config.set_logical_device_configuration(
 import beta_vae_main, mnist_vae_main, vae_main
 from analysis import gaussian_report
 from images import figures
-from training import command_line
 gaussian_report.draw_figures = figures.elbo_per_epoch = lambda *_, **__: None
 gaussian_report.COVARIANCE_SAMPLES = 2000
 """
@@ -91,7 +90,7 @@ def test_two_workers_go_on_as_one_process_would_and_the_chief_alone_writes(
     chief, worker = start_workers(*([*flags, *folder] for folder in folders))
     shown, said = chief.communicate()
     assert (chief.returncode, said) == (0, "")
-    assert "device: CPU" in shown and "; 2 workers" in shown and "written to" in shown
+    assert "device: CPU" in shown and "2 workers" in shown and "written to" in shown
     assert worker.communicate() == ("", "vae_main.py: done; the chief writes the results\n")
     assert worker.returncode == 0
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
@@ -139,17 +138,16 @@ def test_three_devices_of_one_machine_train_as_one_and_clip_the_averaged_gradien
     np.savez(tmp_path / "images.npz", **small)
     images += ["--data_path", str(tmp_path / "images.npz")]
     runs = {"vae": (vae_main, gaussian), "beta": (beta_vae_main, [*gaussian, "--beta", "3"])}
+    runs["few"] = (vae_main, [*gaussian, "--batch_size", "2"])  # one of three devices has no row
     runs["mnist"] = (mnist_vae_main, images)
     code = THREE_CPUS.format(root=str(ROOT))
     for name, (main, flags) in runs.items():
         for how in ([], ["--distribute", "mirrored"]):
             folder = str(tmp_path / "_".join([name, *how]))
             code += f"{main.__name__}.main({[*flags, '--output_dir', folder, *how]!r})\n"
-    small_batch = ["--batch_size", "2", "--distribute", "mirrored"]
-    code += f"command_line.run(lambda: vae_main.main({small_batch!r}))"
     command = [sys.executable, "-c", code]
     ended = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
-    assert ended.returncode == 2 and "3 replicas" in ended.stderr.splitlines()[-1], ended.stderr
+    assert ended.returncode == 0, ended.stderr
     for name in runs:
         three = tmp_path / f"{name}_--distribute_mirrored"
         assert largest_difference(tmp_path / name, three) < 1e-5
@@ -166,7 +164,6 @@ TASK = {"type": "worker", "index": 0}
         None,
         "{",
         {"cluster": {"worker": ["a:1"]}},
-        {"cluster": {"worker": ["a:0"]}, "task": TASK},
         {"cluster": {"worker": ["a:1", "a:1"]}, "task": TASK},
         {"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": TASK},
         {"cluster": {"chief": ["a:1"]}, "task": TASK},

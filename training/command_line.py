@@ -62,49 +62,39 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
 
 
-def number(convert, text, holds, what):
-    """The number in `text` if `holds` is true of it; else an error: it is not `what`."""
-    try:
-        value = convert(text)
-    except ValueError:
-        value = None
-    if value is None or not holds(value):
+def number(convert, what, holds):
+    """An argparse type: a number of which `holds` is true; the error says that it is not `what`."""
+
+    def read(text):
+        try:
+            value = convert(text)
+            if holds(value):
+                return value
+        except ValueError:
+            pass
         raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
-    return value
+
+    return read
 
 
 def integer(minimum):
     """An argparse type: an integer of at least `minimum`."""
-    what = f"an integer of at least {minimum}"
-    return lambda text: number(int, text, lambda value: value >= minimum, what)
+    return number(int, f"an integer of at least {minimum}", lambda value: value >= minimum)
 
 
-def seed(text):
-    """An argparse type: an integer from 0 to 2^31 - 1."""
-    return number(int, text, lambda v: 0 <= v < 2**31, "an integer from 0 to 2147483647")
-
-
-def positive(text):
-    """An argparse type: a number above zero that float32 can hold."""
-    return number(float, text, lambda v: 1e-37 < v < 1e37, "a positive number (1e-37 to 1e37)")
-
-
-def non_negative(text):
-    """An argparse type: zero, or a positive number."""
-    return number(float, text, lambda v: v == 0 or 1e-37 < v < 1e37, "zero or a positive number")
-
-
-def log_std(text):
-    """An argparse type: the logarithm of a std whose square float32 can hold."""
-    return number(float, text, lambda v: -40 <= v <= 40, "a number from -40 to 40")
+# float32 holds numbers between these bounds, and the square of a std between its own.
+seed = number(int, "an integer from 0 to 2147483647", lambda v: 0 <= v < 2**31)
+positive = number(float, "a positive number (1e-37 to 1e37)", lambda v: 1e-37 < v < 1e37)
+non_negative = number(float, "zero or a positive number", lambda v: v == 0 or 1e-37 < v < 1e37)
+log_std = number(float, "a number from -40 to 40", lambda v: -40 <= v <= 40)
+a_std = number(
+    float, "'learned', 'shared' or a positive number (1e-18 to 1e18)", lambda v: 1e-18 < v < 1e18
+)
 
 
 def decoder_std(text):
-    """An argparse type: `learned`, `shared`, or a positive number whose square float32 can hold."""
-    if text in ("learned", "shared"):
-        return text
-    what = "'learned', 'shared' or a positive number (1e-18 to 1e18)"
-    return number(float, text, lambda v: 1e-18 < v < 1e18, what)
+    """An argparse type: `learned`, `shared`, or a positive number."""
+    return text if text in ("learned", "shared") else a_std(text)
 
 
 def add_run_arguments(parser, model):

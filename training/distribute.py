@@ -11,7 +11,6 @@ import contextlib
 import functools
 import json
 import os
-import re
 import signal
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from training.errors import InputError, Stopped
+from training.errors import InputError, Stopped, one_line
 
 OWN_TO_A_PROCESS = ("output_dir", "resume", "data_path")  # flags that may differ between workers
 strategy = None  # of this process, from start(); None: one device
@@ -31,41 +30,35 @@ def start(args):
 
     args: the parsed flags, with `distribute`: None, "mirrored" or "multi_worker". On a worker that
     is not the chief, output_dir becomes a folder that ends with the process; it prints nothing.
-    InputError: TF_CONFIG is wrong, the flags are not the chief's, or a replica would have no row.
+    InputError: TF_CONFIG is wrong, or the flags are not the chief's.
     """
     global strategy
-    strategy, whole = None, ""
+    strategy = None
     if args.distribute == "mirrored":
         strategy = mirrored_strategy()
     elif args.distribute == "multi_worker":
         n_workers, number = read_tf_config()
-        whole = f"; {n_workers} workers"
-        if number:
+        if number > 0:
             become_worker(args)
         print(f"{n_workers} workers: waiting for all of them", flush=True)
         strategy = connect()
-    print(f"device: {device_name()}{whole}", flush=True)
+    print(f"device: {device_name()}", flush=True)
     if strategy is not None:
         check_agreement(args)
-        if args.batch_size is not None and args.batch_size < strategy.num_replicas_in_sync:
-            raise InputError(
-                f"--batch_size {args.batch_size}: must be at least the "
-                f"{strategy.num_replicas_in_sync} replicas, each of which takes a part of it"
-            )
 
 
 @functools.cache
 def mirrored_strategy():
     """The strategy of this machine's devices; one per process, since its messages are numbered."""
-    kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
-    return tf.distribute.MirroredStrategy(tf.config.list_logical_devices(kind))
+    gpus = tf.config.list_logical_devices("GPU")
+    return tf.distribute.MirroredStrategy(gpus or tf.config.list_logical_devices("CPU"))
 
 
 def device_name():
-    """What a run computes on, such as "CPU, 2 cores" or "GPU NVIDIA H200"."""
+    """What this process computes on, such as "CPU, 2 cores" or "GPU NVIDIA H200"."""
     gpus = tf.config.list_physical_devices("GPU")
-    if not gpus:  # process_cpu_count, from Python 3.13 on: the cores that this process may use
-        return f"CPU, {getattr(os, 'process_cpu_count', os.cpu_count)()} cores"
+    if not gpus:
+        return f"CPU, {os.cpu_count()} cores"
     name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "")
     if len(gpus) == 1:
         return f"GPU {name}"
@@ -80,21 +73,18 @@ def read_tf_config():
     TF_CONFIG: {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}};
     a job "chief" with one address may stand beside "worker". InputError: it is anything else.
     """
-    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    text = os.environ.get("TF_CONFIG", "not set")
     try:
-        cluster = resolver.cluster_spec()
-        tasks = [(job, i) for job in sorted(cluster.jobs) for i in cluster.task_indices(job)]
-        addresses = {cluster.task_address(*task) for task in tasks}
-        number = tasks.index((resolver.task_type, resolver.task_id))
-        sound = {job for job, _ in tasks} <= {"chief", "worker"} and ("chief", 1) not in tasks
-        sound = sound and len(addresses) == len(tasks)
-        if sound and all(re.fullmatch(r".+:[1-9]\d*", address) for address in addresses):
-            return len(tasks), number
-    except (ValueError, TypeError, KeyError, AttributeError):
+        config = json.loads(text)
+        jobs, task = config["cluster"], config["task"]
+        workers = {(job, i): place for job in sorted(jobs) for i, place in enumerate(jobs[job])}
+        number = [*workers].index((task["type"], int(task["index"])))
+        if jobs.keys() <= {"chief", "worker"} and len({*workers.values()}) == len(workers):
+            return len(workers), number
+    except (LookupError, TypeError, ValueError, AttributeError):
         pass
-    found = " ".join(os.environ.get("TF_CONFIG", "not set").split())[:200]
     raise InputError(
-        f"TF_CONFIG is {found}; --distribute multi_worker needs "
+        f"TF_CONFIG is {one_line(text)}; --distribute multi_worker needs "
         '{"cluster": {"worker": ["host0:port", "host1:port"]}, '
         '"task": {"type": "worker", "index": 0}}, with the index of each machine'
     )
@@ -110,18 +100,14 @@ def become_worker(args):
 
 def connect():
     """The strategy of the workers in TF_CONFIG, once all are there: TensorFlow waits for them."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own handler would wait with it
+    handler = signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own would wait with it
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
-        raise InputError(f"TF_CONFIG: TensorFlow can't connect: {first_line(error)}") from None
+    except (tf.errors.OpError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"TF_CONFIG: TensorFlow can't connect: {one_line(error)}") from None
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # TensorFlow's own would swallow it
-
-
-def first_line(error):
-    return str(error).strip().partition("\n")[0][:200]
 
 
 @contextlib.contextmanager
@@ -131,7 +117,7 @@ def among_workers():
         yield
     except tf.errors.OpError as error:
         raise Stopped(
-            f"TensorFlow ended the run, as it does when a worker is lost ({first_line(error)}); "
+            f"TensorFlow ended the run, as it does when a worker is lost ({one_line(error)}); "
             "continue with the same command and --resume"
         ) from None
 
@@ -164,9 +150,9 @@ def text_from_chief(text):
 
 def check_agreement(args):
     """InputError: a flag of this worker differs from the chief's."""
-    own = {name: v for name, v in vars(args).items() if name not in OWN_TO_A_PROCESS}
-    chief = json.loads(text_from_chief(json.dumps(own)))
-    for name, value in json.loads(json.dumps(own)).items():
+    own = json.dumps({n: value for n, value in vars(args).items() if n not in OWN_TO_A_PROCESS})
+    chief = json.loads(text_from_chief(own))
+    for name, value in json.loads(own).items():
         if value != chief[name]:
             raise InputError(
                 f"--{name} {value}: the chief has {chief[name]}; give all workers the same flags"

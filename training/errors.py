@@ -16,18 +16,18 @@ class Stopped(Exception):
 
 
 def one_line(error):
-    """What an exception says, on one line of at most 200 characters."""
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]
+    """What an exception (or a text) says, on one line of at most 200 characters."""
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(reason.split())[:200]
 
 
 def input_error(place, error):
-    """The InputError, on one line, for an exception that was raised at a place such as a file."""
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return InputError(" ".join(f"{place}: {reason}".split()))
+    """The InputError for an exception that was raised at a place such as a file."""
+    return InputError(f"{place}: {one_line(error)}")
 
 
 @contextlib.contextmanager
-def config_at_fault():
+def config_at_fault(path="config.json"):
     """An error in the block, which reads the settings of a config.json, becomes an InputError."""
     try:
         yield
@@ -35,4 +35,4 @@ def config_at_fault():
         raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         reason = f"{type(error).__name__}: {one_line(error)}"
-        raise InputError(f"config.json: damaged ({reason})") from None
+        raise InputError(f"{path}: damaged ({reason})") from None

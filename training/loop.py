@@ -126,7 +126,8 @@ class Run:
         with contextlib.ExitStack() as stack:
             stack.enter_context(run_folder.claim_folder(self.args, **self.more))
             self.begin()
-            self.progress = stack.enter_context(Progress(self.args.n_epoch))
+            n_done = len(self.position.history)
+            self.progress = stack.enter_context(Progress(self.args.n_epoch, n_done))
             for number in (signal.SIGINT, signal.SIGTERM):
                 handler = signal.signal(number, self.note_signal)
                 stack.callback(signal.signal, number, handler)
@@ -142,8 +143,11 @@ class Run:
         shared = [*self.model.weights, *self.optimizer.variables, self.checkpoint.save_counter]
         if self.args.resume:
             self.restore()
-        if distribute.strategy is not None:
-            self.begin_where_the_chief_does(shared)
+        if distribute.strategy is not None:  # all workers begin where the chief does
+            position = distribute.text_from_chief(self.position.serialize())
+            self.position.deserialize(position)
+            for variable in shared:
+                variable.assign(distribute.from_chief(variable.numpy()))
         self.manager = tf.train.CheckpointManager(
             self.checkpoint, self.folder / "checkpoint", max_to_keep=3
         )
@@ -160,15 +164,8 @@ class Run:
     def note_signal(self, number, frame):
         self.signal_number = number
 
-    def begin_where_the_chief_does(self, variables):
-        """Take the position and the variables from the first of several workers."""
-        self.position.deserialize(distribute.text_from_chief(self.position.serialize()))
-        for variable in variables:
-            variable.assign(distribute.from_chief(variable.numpy()))
-
     def epochs(self):
         """The numbers of the epochs that are still to run, the one under way first."""
-        self.progress.skip(len(self.position.history))
         while self.position.epoch <= self.args.n_epoch:
             yield self.position.epoch
         if not distribute.is_chief():
@@ -186,7 +183,9 @@ class Run:
     def add(self, chunk, terms):
         """Take the terms (n_steps, 2) of the steps of a chunk."""
         here, batch_size = self.position, chunk.x.shape[1]
-        self.check_finite(terms)
+        if not np.isfinite(terms).all():
+            step, term = np.argwhere(~np.isfinite(terms))[0]
+            self.diverge(f"{('KL', 'log p(x|z)')[term]} is not finite", here.step + step + 1)
         kl, log_px_z = batch_size * terms.sum(axis=0, dtype=np.float64)
         here.kl += kl
         here.log_px_z += log_px_z
@@ -220,12 +219,6 @@ class Run:
         now = time.monotonic()
         self.position.seconds += now - self.clock
         self.clock = now
-
-    def check_finite(self, terms):
-        if np.isfinite(terms).all():
-            return
-        step, term = np.argwhere(~np.isfinite(terms))[0]
-        self.diverge(f"{('KL', 'log p(x|z)')[term]} is not finite", self.position.step + step + 1)
 
     def diverge(self, what, step):
         """Go back to the last finite weights, keep them as files, and end the run."""

@@ -12,55 +12,43 @@ MAX_LINES = 100  # a longer run shows every second, third ... epoch as a plain l
 class Progress:
     """Epochs done, the terms of the last one in nats, and the time left.
 
-    n_epoch: epochs of a run. n_runs: runs that are shown one after another, as in a sweep.
+    n_epoch: epochs of the run. n_done: how many of them were done before.
     """
 
-    def __init__(self, n_epoch, n_runs=1):
-        self.n_epoch, self.n_runs = n_epoch, n_runs
-        self.label = ""
-        self.bar = None
+    def __init__(self, n_epoch, n_done=0):
+        self.n_epoch = n_epoch
+        self.bar = tqdm(
+            total=n_epoch,
+            initial=n_done,
+            file=sys.stdout,
+            dynamic_ncols=True,
+            bar_format="{desc} {bar} {elapsed}<{remaining}",
+            disable=None,  # where stdout is no terminal
+        )
+        if self.bar.disable:
+            print("epoch       KL  log p(x|z)      ELBO  held-out ELBO  seconds", flush=True)
 
     def __enter__(self):
-        if sys.stdout.isatty():
-            self.bar = tqdm(
-                total=self.n_epoch * self.n_runs,
-                file=sys.stdout,
-                dynamic_ncols=True,
-                bar_format="{desc} {bar} {elapsed}<{remaining}",
-            )
-        else:
-            space = " " * 10 if self.n_runs > 1 else ""
-            print(
-                f"{space}epoch       KL  log p(x|z)      ELBO  held-out ELBO  seconds", flush=True
-            )
         return self
 
     def __exit__(self, error_type, error, traceback):
-        if self.bar is not None:
-            self.bar.close()
-
-    def skip(self, n_epochs):
-        """Count epochs that were done before."""
-        if self.bar is not None:
-            self.bar.initial += n_epochs
-            self.bar.update(n_epochs)
+        self.bar.close()
 
     def show(self, row):
         """Show a finished epoch, a row of the history."""
-        kl, log_px_z, elbo, held_out = (
-            row[name] for name in ("kl", "log_px_z", "elbo", "elbo_held_out")
-        )
-        if self.bar is not None:
+        epoch, *terms = (row[k] for k in ("epoch", "kl", "log_px_z", "elbo", "elbo_held_out"))
+        kl, log_px_z, elbo, held_out = terms
+        if not self.bar.disable:
             self.bar.set_description_str(
-                f"{self.label}epoch {row['epoch']}/{self.n_epoch}  KL {kl:.3f}  "
-                f"log p(x|z) {log_px_z:.3f}  ELBO {elbo:.3f}  held-out {held_out:.3f}",
+                f"epoch {epoch}/{self.n_epoch}  KL {kl:.3f}  log p(x|z) {log_px_z:.3f}  "
+                f"ELBO {elbo:.3f}  held-out {held_out:.3f}",
                 refresh=False,
             )
             self.bar.update()
-        elif row["epoch"] % -(-self.n_epoch // MAX_LINES) == 0 or row["epoch"] == self.n_epoch:
+        elif epoch % -(-self.n_epoch // MAX_LINES) == 0 or epoch == self.n_epoch:
             print(
-                f"{self.label:<{10 if self.n_runs > 1 else 0}}{row['epoch']:5d} {kl:8.4f} "
-                f"{log_px_z:11.4f} {elbo:9.4f} {held_out:14.4f} {row['seconds']:8.2f}",
+                f"{epoch:5d} {kl:8.4f} {log_px_z:11.4f} {elbo:9.4f} {held_out:14.4f} "
+                f"{row['seconds']:8.2f}",
                 flush=True,
             )
 

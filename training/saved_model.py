@@ -4,10 +4,10 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from training import run_folder
-from training.errors import InputError, one_line
+from training.errors import InputError, config_at_fault
+from training.tables import as_type, checked, load_table
 
 WEIGHT_NAMES = {"kernel": "W", "bias": "b"}
 MAX_SIZE = 2**16  # of a layer; a config.json that asks for more is damaged
@@ -88,22 +88,14 @@ def load_weight(path, shape):
 
     InputError: it is missing, damaged, of another shape, or not finite in float32.
     """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = np.loadtxt(text.splitlines(), ndmin=len(shape)) if text else np.empty(0)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; the folder holds no finished run") from None
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path}: is not a text file of numbers ({one_line(error)})") from None
-    if not text.endswith("\n") or values.size != np.prod(shape):
+    if not path.exists():
+        raise InputError(f"{path}: no such file; the folder holds no finished run")
+    values = load_table(path, dtype=np.float64)
+    (_,) = checked(path, [as_type(values, np.float32)])  # refused there, if not finite
+    if values.size != np.prod(shape) or not path.read_bytes().endswith(b"\n"):
         raise InputError(
             f"{path}: is incomplete, or not of the shape {tuple(shape)} that config.json asks for"
         )
-    with np.errstate(over="ignore"):
-        finite = np.isfinite(values.astype(np.float32)).all()
-    if not finite:
-        raise InputError(f"{path}: holds NaN, infinity or a number too large for float32")
     return values.reshape(shape)
 
 
@@ -121,13 +113,10 @@ def load_model(model_dir, make_model, kinds=("vae", "beta_vae")):
     settings = run_folder.read_json(path)
     if settings.get("model") not in kinds:
         raise InputError(f"{path}: its model is {settings.get('model')}, not {' or '.join(kinds)}")
-    try:
+    with config_at_fault(path):
         sizes = [settings["data_dim"], settings["n_dim"], *settings["n_width"]]
         if not all(type(size) is int and 0 < size <= MAX_SIZE for size in sizes):
             raise ValueError(f"sizes {sizes}")
         model = make_model(settings)
-    except (LookupError, TypeError, ValueError, AttributeError, tf.errors.OpError) as error:
-        reason = f"{type(error).__name__}: {one_line(error)}"
-        raise InputError(f"{path}: damaged ({reason})") from None
     read_weights(model, model_dir)
     return model, settings
