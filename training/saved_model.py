@@ -4,9 +4,10 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from training import run_folder
-from training.errors import InputError, config_at_fault
+from training.errors import InputError, config_at_fault, one_line
 from training.tables import as_type, checked, load_table
 
 WEIGHT_NAMES = {"kernel": "W", "bias": "b"}
@@ -113,10 +114,13 @@ def load_model(model_dir, make_model, kinds=("vae", "beta_vae")):
     settings = run_folder.read_json(path)
     if settings.get("model") not in kinds:
         raise InputError(f"{path}: its model is {settings.get('model')}, not {' or '.join(kinds)}")
-    with config_at_fault(path):
-        sizes = [settings["data_dim"], settings["n_dim"], *settings["n_width"]]
-        if not all(type(size) is int and 0 < size <= MAX_SIZE for size in sizes):
-            raise ValueError(f"sizes {sizes}")
-        model = make_model(settings)
+    try:
+        with config_at_fault(path):
+            sizes = [settings["data_dim"], settings["n_dim"], *settings["n_width"]]
+            if not all(type(size) is int and 0 < size <= MAX_SIZE for size in sizes):
+                raise ValueError(f"sizes {sizes}")
+            model = make_model(settings)
+    except tf.errors.OpError as error:  # such as layers beyond memory
+        raise InputError(f"{path}: damaged ({one_line(error)})") from None
     read_weights(model, model_dir)
     return model, settings
