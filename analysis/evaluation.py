@@ -176,6 +176,15 @@ def standard_error(values):
     return float(np.std(values, ddof=1, dtype=np.float64) / np.sqrt(len(values)))
 
 
+def means(rows):
+    """The mean of each entry of rows, name -> (N,), and its standard error as name_se: numbers."""
+    report = {}
+    for name, values in rows.items():
+        report[name] = float(np.mean(values, dtype=np.float64))
+        report[f"{name}_se"] = standard_error(values)
+    return report
+
+
 def encode(model, x):
     """Mean and log_std of q(z|x) for each row of x, two arrays (N, n_dim)."""
     blocks = [x[i : i + Z_BATCH] for i in range(0, len(x), Z_BATCH)]
@@ -211,43 +220,19 @@ def latent_units(model, x):
     return LatentUnits(mean.var(axis=0, dtype=np.float64), kl)
 
 
-@dataclass(frozen=True)
-class LatentInformation:
-    """The rate E_x KL[q(z|x) || p(z)] in its two parts, in nats, each with its standard error.
-
-    Hoffman & Johnson (2016): rate = I(x;z) + KL[q(z) || p(z)], q(z) = E_x q(z|x) the aggregate
-    posterior. mutual_information: I(x;z) under the joint of data and encoder. aggregate_kl: the
-    KL of the aggregate. lower_bound: I(x;z) is at least that, in expectation.
-    """
-
-    mutual_information: float
-    mutual_information_se: float
-    aggregate_kl: float
-    aggregate_kl_se: float
-    lower_bound: float
-    lower_bound_se: float
-
-    def metrics(self):
-        """The keys of a report, a dictionary of plain numbers."""
-        return {
-            "mutual_information": self.mutual_information,
-            "mutual_information_se": self.mutual_information_se,
-            "mutual_information_at_least": self.lower_bound,
-            "mutual_information_at_least_se": self.lower_bound_se,
-            "aggregate_kl": self.aggregate_kl,
-            "aggregate_kl_se": self.aggregate_kl_se,
-        }
-
-
 def latent_information(mean, log_std, seed):
-    """The LatentInformation of a model from the q(z|x) of N rows, mean and log_std (N, n_dim) each.
+    """The rate in its two parts, from the q(z|x) of N rows, mean and log_std (N, n_dim) each.
+
+    Hoffman & Johnson (2016): rate = I(x;z) + KL[q(z) || p(z)], with the aggregate posterior
+    q(z) = E_x q(z|x). Returns a dictionary of nats, each with its standard error (_se):
+    mutual_information, aggregate_kl, and mutual_information_at_least, which is low in expectation.
 
     With g the Gaussian of the moments of q(z), KL[q(z)||p] = KL[g||p] + KL[q(z)||g]. The first
     part has a closed form, and is all for a linear encoder on Gaussian data. The second is
     estimated with z drawn from some rows, q(z) being the mean of q(z|x) over all *other* rows.
     That is low in expectation, so aggregate_kl is too and mutual_information too high: by little
     while exp(KL) is small beside N; beyond that the second part comes out negative and is taken
-    as 0. lower_bound takes q(z) over all rows and is never above log N (Poole et al. 2019).
+    as 0. The lower bound takes q(z) over all rows and is never above log N (Poole et al. 2019).
     """
     mean, log_std = np.float64(mean), np.float64(log_std)
     kl = np.sum(0.5 * (mean**2 + np.exp(2.0 * log_std) - 1.0) - log_std, axis=1)
@@ -260,14 +245,13 @@ def latent_information(mean, log_std, seed):
     spread = bias / math.sqrt(n_active * (n_active + 3) / 4)
     extra = math.hypot(spread, standard_error(rest) if excess > 0.0 else 0.0)
     aggregate_kl = float(np.mean(of_rows)) - bias + excess
-    return LatentInformation(
-        mutual_information=float(np.mean(kl)) - aggregate_kl,
-        mutual_information_se=math.hypot(standard_error(kl - of_rows), extra),
-        aggregate_kl=aggregate_kl,
-        aggregate_kl_se=math.hypot(standard_error(of_rows), extra),
-        lower_bound=float(np.mean(at_least)),
-        lower_bound_se=standard_error(at_least),
-    )
+    return {
+        "mutual_information": float(np.mean(kl)) - aggregate_kl,
+        "mutual_information_se": math.hypot(standard_error(kl - of_rows), extra),
+        "aggregate_kl": aggregate_kl,
+        "aggregate_kl_se": math.hypot(standard_error(of_rows), extra),
+        **means({"mutual_information_at_least": at_least}),
+    }
 
 
 def gaussian_aggregate_kl(mean, log_std):

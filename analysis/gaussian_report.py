@@ -20,9 +20,9 @@ TRAINING_DRAWS = 16  # of z for each training row: enough for an ELBO
 COVARIANCE_SAMPLES = 100_000
 OPTIMUM_ROWS = 1_000_000  # the training rows' optimum is a mean over at most so many
 CLEARLY_NOT_GAUSSIAN = 0.001  # a p-value of Mardia's test below this
-ROW_METRICS = (  # means over rows, each with its standard error
-    "elbo_train elbo_held_out optimum gap gap_model gap_encoder log_px linear_log_px rate log_px_z "
-    "distortion cost_held_out cost_gap"
+NULL_WITHOUT_REFERENCE = (  # each with its standard error
+    "optimum gap gap_model cost_gap linear_log_px conditional_total_correlation decoder_mismatch "
+    "covariance_error"
 ).split()
 EXACT = {  # key of the best linear VAE -> field of linear_vae.Optimum
     "cost_exact": "cost",
@@ -45,16 +45,16 @@ def finish(run, data, beta):
     """Write everything a finished run leaves, report.json last; return the report."""
     args = run.args
     run.write_results(f"cost_function_{args.model}.dat")
-    report = make_report(run.model, data, args, beta)
+    report, best = make_report(run.model, data, args, beta)
     report["seconds"] = round(sum(row["seconds"] for row in run.position.history), 3)
-    draw_figures(run, data, report)
+    draw_figures(run, data, report, best)
     run.log.add_pictures(args.n_epoch)
     run_folder.write_json(run.folder / "report.json", report)
     return report
 
 
 def make_report(model, data, args, beta):
-    """The metrics of a trained model, a dictionary.
+    """The metrics of a trained model, a dictionary, and the best linear VAE or None.
 
     data: a data_processing.Data. args: the flags of the run, of which data_path, decoder_std,
     min_log_std and seed count. Without a known distribution the reference is the Gaussian fitted to
@@ -62,7 +62,7 @@ def make_report(model, data, args, beta):
     """
     x, seed = data.x_held_out[:REPORT_ROWS], args.seed
     decoder_std = args.decoder_std
-    x_train, n_draws = data.training_sample(REPORT_ROWS), draws_of_z(len(x))
+    x_train, n_draws = data.training_sample(REPORT_ROWS), int(np.clip(REPORT_Z // len(x), 16, 1024))
     train = evaluation.evaluate(model, x_train, TRAINING_DRAWS, (seed, "report", 1), beta)
     held_out = evaluation.evaluate(model, x, n_draws, (seed, "report", 2), beta)
     mean_z, log_std_z = evaluation.encode(model, x)
@@ -79,18 +79,22 @@ def make_report(model, data, args, beta):
     }
     mean, covariance = data.reference()
     known = reference_metrics(data, covariance)
-    best, rest = None, {name: None for name in NEED_A_REFERENCE}
+    best = None
+    rest = {"common_information": None, "common_information_units": None, "beta_thresholds": None}
     if known["optimum_is"] is not None:
         rows["optimum"] = information.log_density(x, mean, covariance)
         rows["gap"] = rows["optimum"] - held_out.elbo
         rows["gap_model"] = rows["optimum"] - rows["log_px"]
         best = linear_vae.optimum(covariance, model.n_dim, beta, decoder_std, args.min_log_std)
-        rest = dependence_metrics(x, mean, covariance, mean_z, log_std_z, held_out.log_px_z)
-        rest |= covariance_metrics(model, covariance, seed)
         common = information.common_information(covariance)
         thresholds = linear_vae.beta_thresholds(covariance, model.n_dim, decoder_std)
-        rest["common_information"], rest["common_information_units"] = common.nats, common.units
-        rest["beta_thresholds"] = [float(beta) for beta in thresholds]
+        rest = {
+            "common_information": common.nats,
+            "common_information_units": common.units,
+            "beta_thresholds": thresholds.tolist(),
+            **dependence_metrics(x, mean, covariance, mean_z, log_std_z, held_out.log_px_z),
+            **covariance_metrics(model, covariance, seed),
+        }
     if best is not None:
         of_rows = linear_vae.cost_of_rows(best, beta, x, mean, covariance)
         rows["cost_gap"] = rows["cost_held_out"] - of_rows
@@ -98,15 +102,13 @@ def make_report(model, data, args, beta):
         rows["linear_log_px"] = linear_log_px(data, x, model.n_dim, decoder_std)
 
     report = {"beta": beta, **evaluation.latent_units(model, x).metrics(), **known}
-    for name in ROW_METRICS:
-        values = rows.get(name)
-        report[name] = None if values is None else float(np.mean(values, dtype=np.float64))
-        report[f"{name}_se"] = None if values is None else evaluation.standard_error(values)
+    for name in NULL_WITHOUT_REFERENCE:
+        report |= {name: None, f"{name}_se": None}
+    report |= evaluation.means(rows) | latent | rest
     # The next order of the bias of log p(x), after the first has been taken out.
     bias = float(np.mean(held_out.log_px_se**4))
-    for name in ("log_px", "gap_model", "gap_encoder"):
-        if report[name] is not None:
-            report[f"{name}_se"] = math.hypot(report[f"{name}_se"], bias)
+    for name in {"log_px", "gap_model", "gap_encoder"} & rows.keys():
+        report[f"{name}_se"] = math.hypot(report[f"{name}_se"], bias)
     report["effective_samples"] = float(np.median(held_out.effective_samples))
     report["log_px_draws"] = n_draws
     report["rows_train"], report["rows_held_out"] = len(x_train), len(x)
@@ -116,7 +118,7 @@ def make_report(model, data, args, beta):
     report |= {name: best and getattr(best, field) for name, field in EXACT.items()}
     if has_no_rate(best, args):
         report["rate_exact"] = None
-    return report | latent.metrics() | rest
+    return report, best
 
 
 def has_no_rate(best, args):
@@ -131,12 +133,8 @@ def reference_metrics(data, covariance):
     try:
         information.check_covariance(covariance)
     except ValueError as error:
-        return {
-            "optimum_is": None,
-            "gaussian_p": None,
-            "gaussian_applies": False,
-            "why": str(error),
-        }
+        none = {"optimum_is": None, "gaussian_p": None, "gaussian_applies": False}
+        return none | {"why": str(error)}
     p_value = float(mardia_test(data.training_sample(REPORT_ROWS)))
     applies = p_value > CLEARLY_NOT_GAUSSIAN
     return {"optimum_is": "estimate", "gaussian_p": p_value, "gaussian_applies": applies}
@@ -154,17 +152,6 @@ def linear_log_px(data, x, n_dim, decoder_std):
     except ValueError:
         return None
     return information.log_density(x, mean, best.model_covariance)
-
-
-def draws_of_z(n_rows):
-    return int(np.clip(REPORT_Z // n_rows, 16, 1024))
-
-
-NEED_A_REFERENCE = (
-    "conditional_total_correlation conditional_total_correlation_se decoder_mismatch "
-    "decoder_mismatch_se covariance_error covariance_error_se common_information "
-    "common_information_units beta_thresholds"
-).split()
 
 
 def regress(inputs, outputs):
@@ -320,18 +307,15 @@ def remarks(report):
         )
 
 
-def draw_figures(run, data, report):
-    """The pictures of a finished run, into its folder figures/."""
+def draw_figures(run, data, report, best):
+    """The pictures of a finished run, into its folder figures/; best: a linear_vae.Optimum."""
     folder, history, model, args = run.folder / "figures", run.position.history, run.model, run.args
     columns = ("epoch", "kl", "log_px_z", "elbo", "elbo_held_out")
     x, (mean, covariance) = data.x_held_out[:REPORT_ROWS], data.reference()
-    optima = best = linear = None
+    optima = linear = None
     if report["optimum"] is not None:
-        x_train = data.training_sample(OPTIMUM_ROWS)
-        optima = information.mean_log_density(x_train, mean, covariance), report["optimum"]
-        best = linear_vae.optimum(
-            covariance, model.n_dim, report["beta"], args.decoder_std, args.min_log_std
-        )
+        log_px = information.log_density(data.training_sample(OPTIMUM_ROWS), mean, covariance)
+        optima = np.mean(log_px), report["optimum"]
     if best is not None:
         posterior = best.posterior_covariance
         encoder = posterior @ best.weights.T / (report["beta"] * best.noise_variances)
@@ -349,7 +333,6 @@ def draw_figures(run, data, report):
         folder / "latent_plane.png",
         z_mean,
         np.exp(z_log_std),
-        report["variance_of_mean"],
         color=(x - mean) @ np.linalg.eigh(covariance)[1][:, -1],
         linear=linear,
     )
@@ -358,9 +341,9 @@ def draw_figures(run, data, report):
         "decoder": sampling.generate(model, REPORT_ROWS, args.seed),
         "encoder-decoder": sampling.reconstruct(model, x, args.seed),
     }
-    covariances = {name: np.atleast_2d(np.cov(s, rowvar=False)) for name, s in samples.items()}
-    if data.covariance is not None:
-        covariances = {"true": data.covariance} | covariances
+    covariances = {} if data.covariance is None else {"true": data.covariance}
+    for name, sample in samples.items():
+        covariances[name] = np.atleast_2d(np.cov(sample, rowvar=False))
     figures.covariances(folder / "covariances.png", covariances)
     figures.pairwise_marginals(
         folder / "pairwise_marginals.png", samples, data.mean, data.covariance

@@ -60,11 +60,6 @@ def log_density(x, mean, covariance):
     return -0.5 * np.sum(white**2, axis=0) - log_normalizer
 
 
-def mean_log_density(x, mean, covariance):
-    """Mean over the rows of x (B, data_dim) of log N(x; mean, covariance)."""
-    return float(np.mean(log_density(x, mean, covariance)))
-
-
 def rate_distortion(covariance, distortion):
     """Rate-distortion function R(D) of N(m, covariance) for squared error, in nats.
 

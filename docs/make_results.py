@@ -16,10 +16,6 @@ import time
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
-sys.path.insert(0, str(DOCS.parent))
-
-from analysis import figures
-
 RUNS = DOCS.parent / "results" / "docs"
 STARS = {
     "pair": "a pair of correlation 0.8",
@@ -94,7 +90,6 @@ def default():
         results = (plus_minus(report, key) for key in ("elbo_held_out", "gap"))
         rows.append([what, command, *results, minutes])
     fill("results.md", "default", header, rows)
-    figures.model_diagram(DOCS / "results" / "model.png")
     pictures = "learning_curves latent_plane covariances pairwise_marginals".split()
     copy(RUNS / "vae", **{f"vae_{name}": name for name in pictures})
 

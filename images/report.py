@@ -51,11 +51,9 @@ def make_report(model, images, args):
     }
     settings = {**vars(args), "data_dim": model.data_dim}
     report = {"beta": args.beta, "elbo_is": image_models.describe_bound(settings)}
-    for name, values in rows.items():
-        report[name] = float(np.mean(values, dtype=np.float64))
-        report[f"{name}_se"] = evaluation.standard_error(values)
+    report |= evaluation.means(rows)
     report["elbo"] = report["elbo_held_out"]
-    return report | latent.metrics() | evaluation.latent_units(model, x).metrics()
+    return report | latent | evaluation.latent_units(model, x).metrics()
 
 
 def print_report(report, folder):
