@@ -88,10 +88,18 @@ def _plot_gap(axes, epochs, gaps, final):
         axes.text(0.97, 0.95, note, **where)
         shown = np.append(shown, gap)
     if shown.size and shown.min() > 0:
-        axes.set_yscale("log")
+        axes.set(yscale="log", ylim=(shown.min() / 2, shown.max() * 2))
+        _label_decades(axes.yaxis)
     else:
         axes.axhline(0, **EXACT)
         show_late_range(axes, gaps, [0.0])
+
+
+def _label_decades(axis):
+    """Ticks at 1, 2 and 5 times the powers of ten, as plain numbers."""
+    axis.set_major_locator(LogLocator(subs=[1, 2, 5]))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def latent_plane(path, z_mean, z_std, color=None, linear=None):
@@ -360,7 +368,7 @@ def latent_traversal(path, values, means, mean, std):
 def beta_sweep(path, bound, linear, trained, thresholds, exact=True):
     """The rate-distortion plane, and below it active units and cost over beta.
 
-    bound: (distortion (P,), rate (P,)) of the Gaussian rate-distortion function.
+    bound: (distortion (P,) rising, rate (P,)) of the Gaussian rate-distortion function.
     linear: (distortion (L,), rate (L,)) of the best linear VAE over beta.
     trained: dict of arrays (K,) named as in report.json: beta, rate, distortion, active_units,
     cost_gap (nats above the best linear VAE's cost, nan where that has no minimum), and standard
@@ -374,7 +382,7 @@ def beta_sweep(path, bound, linear, trained, thresholds, exact=True):
         axes = figure.subplot_mosaic([["plane"] * 2, ["units", "cost"]], height_ratios=[5, 3])
         axes["cost"].sharex(axes["units"])
         below = "impossible for any model" if exact else "impossible if the data were Gaussian"
-        _rate_distortion(axes["plane"], *np.asarray(bound), *np.asarray(linear), trained, below)
+        _rate_distortion(axes["plane"], bound, linear, trained, below)
         _plot_betas(axes["units"], trained, "beta", "active_units")
         _plot_betas(axes["cost"], trained, "beta", "cost_gap")
         no_minimum = np.any((trained["beta"] < 1) & np.isnan(trained["cost_gap"]))
@@ -387,20 +395,15 @@ def beta_sweep(path, bound, linear, trained, thresholds, exact=True):
         axes["plane"].legend(loc="upper right", ncols=columns, title="bars: ± 1 standard error")
 
 
-def _rate_distortion(axes, bound_distortion, bound_rate, distortion, rate, trained, below):
-    order = np.argsort(bound_distortion)
-    bound_distortion, bound_rate = bound_distortion[order], bound_rate[order]
-    distortions = np.concatenate([trained["distortion"], distortion, bound_distortion[-1:]])
-    right = 1.05 * np.nanmax(distortions)
-    left = max(0.0, 1.2 * np.nanmin(distortions) - 0.2 * right)
-    top = 1.15 * np.nanmax(np.concatenate([trained["rate"], rate])) or 1.0
-    # The bound falls: left of its first point no rate below that point's is possible either.
-    edge = np.concatenate([[0.0], bound_distortion]), np.concatenate([bound_rate[:1], bound_rate])
-    axes.fill_between(*edge, color="#EEEEEE", linewidth=0, label=below)
-    axes.plot(bound_distortion, bound_rate, label="rate-distortion bound", **LIMIT)
-    axes.plot(distortion, rate, label="best linear VAE over β", **LINEAR)
+def _rate_distortion(axes, bound, linear, trained, below):
     _plot_betas(axes, trained, "distortion", "rate")
-    axes.set(xlim=(left, right), ylim=(-0.02 * top, top))
+    axes.plot(*linear, label="best linear VAE over β", **LINEAR)
+    axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())  # the bound goes on beyond
+    distortion, rate = bound
+    axes.plot(distortion, rate, label="rate-distortion bound", zorder=1, **LIMIT)
+    # The bound falls: left of its first point no rate below that point's is possible either.
+    edge = [0.0, *distortion], [rate[0], *rate]
+    axes.fill_between(*edge, color="#EEEEEE", linewidth=0, zorder=0.5, label=below)
     axes.set_xlabel("distortion: squared error per data point (units of the data)²")
     axes.set_ylabel("rate: KL (nats per data point)")
 
@@ -427,9 +430,7 @@ def _scale_of_beta(axes, betas, no_minimum):
     axes.margins(x=0.1)
     if betas.max() > 4 * betas.min():
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=[1, 2, 5]))
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        _label_decades(axes.xaxis)
     left = axes.set_xlim(axes.get_xlim())[0]
     if no_minimum:
         axes.axvspan(left, 1, facecolor="white", edgecolor="#BBBBBB", hatch="///", zorder=0)

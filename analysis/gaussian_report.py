@@ -20,20 +20,14 @@ TRAINING_DRAWS = 16  # of z for each training row: enough for an ELBO
 COVARIANCE_SAMPLES = 100_000
 OPTIMUM_ROWS = 1_000_000  # the training rows' optimum is a mean over at most so many
 CLEARLY_NOT_GAUSSIAN = 0.001  # a p-value of Mardia's test below this
-NULL_WITHOUT_REFERENCE = (  # each with its standard error
+MAY_BE_NULL = (  # each with its standard error
     "optimum gap gap_model cost_gap linear_log_px conditional_total_correlation decoder_mismatch "
     "covariance_error"
 ).split()
-EXACT = {  # key of the best linear VAE -> field of linear_vae.Optimum
-    "cost_exact": "cost",
-    "rate_exact": "kl",
-    "distortion_exact": "distortion",
-    "active_units_exact": "active_units",
-    "gap_model_exact": "gap_model",
-    "gap_encoder_exact": "gap_encoder",
-    "covariance_error_exact": "covariance_error",
-    "conditional_total_correlation_exact": "conditional_total_correlation",
-}
+EXACT = (  # of the best linear VAE, as fields of linear_vae.Optimum
+    "cost distortion active_units gap_model gap_encoder covariance_error "
+    "conditional_total_correlation"
+).split()
 
 
 def held_out_elbo(model, data, seed, epoch):
@@ -99,10 +93,10 @@ def make_report(model, data, args, beta):
         of_rows = linear_vae.cost_of_rows(best, beta, x, mean, covariance)
         rows["cost_gap"] = rows["cost_held_out"] - of_rows
     if args.data_path is not None:
-        rows["linear_log_px"] = linear_log_px(data, x, model.n_dim, decoder_std)
+        rows |= linear_log_px(data, x, model.n_dim, decoder_std)
 
     report = {"beta": beta, **evaluation.latent_units(model, x).metrics(), **known}
-    for name in NULL_WITHOUT_REFERENCE:
+    for name in MAY_BE_NULL:
         report |= {name: None, f"{name}_se": None}
     report |= evaluation.means(rows) | latent | rest
     # The next order of the bias of log p(x), after the first has been taken out.
@@ -115,15 +109,14 @@ def make_report(model, data, args, beta):
     report["elbo"] = report["elbo_held_out"]
     report["cost"] = best.cost + report["cost_gap"] if best else report["cost_held_out"]
     report["cost_se"] = report["cost_gap_se"] if best else report["cost_held_out_se"]
-    report |= {name: best and getattr(best, field) for name, field in EXACT.items()}
-    if has_no_rate(best, args):
-        report["rate_exact"] = None
+    report |= {f"{name}_exact": best and getattr(best, name) for name in EXACT}
+    report["rate_exact"] = best.kl if has_rate(best, args) else None
     return report, best
 
 
-def has_no_rate(best, args):
-    """Whether the best linear VAE copies a coordinate, so that its KL and log p(x|z) diverge."""
-    return best is not None and not best.attained and args.min_log_std is None
+def has_rate(best, args):
+    """Whether the best linear VAE has a KL: not where it copies a coordinate, and both diverge."""
+    return best is not None and (best.attained or args.min_log_std is not None)
 
 
 def reference_metrics(data, covariance):
@@ -141,17 +134,17 @@ def reference_metrics(data, covariance):
 
 
 def linear_log_px(data, x, n_dim, decoder_std):
-    """log p(x) of the rows of x under the best linear VAE for the training rows, (N,), or None.
+    """log p(x) of the rows of x under the best linear VAE for the training rows, (N,), by its name.
 
     The linear VAE of highest likelihood: factor analysis for a learned std, probabilistic PCA for a
-    shared one. None: the training rows have a singular covariance.
+    shared one. Nothing where the training rows have a singular covariance.
     """
     mean, covariance = dataclasses.replace(data, mean=None, covariance=None).reference()
     try:
         best = linear_vae.optimum(covariance, n_dim, 1.0, decoder_std)
     except ValueError:
-        return None
-    return information.log_density(x, mean, best.model_covariance)
+        return {}
+    return {"linear_log_px": information.log_density(x, mean, best.model_covariance)}
 
 
 def regress(inputs, outputs):
@@ -325,7 +318,7 @@ def draw_figures(run, data, report, best):
         {name: np.array([row[name] for row in history]) for name in columns},
         optima,
         "exact log p(x)" if report["optimum_is"] == "exact" else "fitted Gaussian",
-        best_linear=None if has_no_rate(best, args) else best and (best.kl, best.log_px_z),
+        best_linear=(best.kl, best.log_px_z) if has_rate(best, args) else None,
         gap=optima and (report["gap"], report["gap_se"]),
     )
     z_mean, z_log_std = evaluation.encode(model, x)
