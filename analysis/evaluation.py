@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import logsumexp
 
+from analysis import sampling
 from analysis.linear_vae import ACTIVE_UNIT_VARIANCE
 from training.random_streams import stateless_seed, stream
 from vae_models import kl_divergence, kl_divergence_per_dimension, reparameterize
@@ -24,6 +25,7 @@ from vae_models import kl_divergence, kl_divergence_per_dimension, reparameteriz
 Z_BATCH = 16_384  # values of z in one call, so that memory stays bounded
 ELBO_ROWS = 4096  # rows of one draw each whose layers stay in the processor's cache
 ROW_BATCH = 256  # rows in one call when each has many values of z
+TRAINING_DRAWS = 16  # of z for each training row of a report: enough for an ELBO
 ENCODER_SHARE = 4  # one draw in so many comes from q itself, the others are tempered
 MAX_POWER = 100.0  # a larger beta tempers as this one: it would only multiply the encoder's errors
 ENOUGH_EFFECTIVE = 0.5  # share of the draws of z: with less, log p(x) is marked as doubtful
@@ -174,6 +176,24 @@ def standard_error(values):
     if len(values) < 2:
         return math.nan
     return float(np.std(values, ddof=1, dtype=np.float64) / np.sqrt(len(values)))
+
+
+def rows_of_report(model, x_train, x, n_draws, seed, beta):
+    """What every report has the means of, name -> (N,); and the Evaluation of the held-out x.
+
+    x_train, x: (N, data_dim) each. n_draws: of z for each row of x. docs/report.md has the names.
+    """
+    train = evaluate(model, x_train, TRAINING_DRAWS, (seed, "report", 1), beta)
+    held_out = evaluate(model, x, n_draws, (seed, "report", 2), beta)
+    rows = {
+        "elbo_train": train.elbo,
+        "elbo_held_out": held_out.elbo,
+        "rate": held_out.kl,
+        "log_px_z": held_out.log_px_z,
+        "distortion": np.sum((x - sampling.reconstruct(model, x, seed, True)) ** 2, axis=1),
+        "cost_held_out": beta * held_out.kl - held_out.log_px_z,
+    }
+    return rows, held_out
 
 
 def means(rows):

@@ -16,7 +16,6 @@ from training.random_streams import stream
 
 REPORT_ROWS = 20_000  # at most so many rows are evaluated, of each kind
 REPORT_Z = 2**20  # about so many draws of z for the held-out rows
-TRAINING_DRAWS = 16  # of z for each training row: enough for an ELBO
 COVARIANCE_SAMPLES = 100_000
 OPTIMUM_ROWS = 1_000_000  # the training rows' optimum is a mean over at most so many
 CLEARLY_NOT_GAUSSIAN = 0.001  # a p-value of Mardia's test below this
@@ -57,20 +56,11 @@ def make_report(model, data, args, beta):
     x, seed = data.x_held_out[:REPORT_ROWS], args.seed
     decoder_std = args.decoder_std
     x_train, n_draws = data.training_sample(REPORT_ROWS), int(np.clip(REPORT_Z // len(x), 16, 1024))
-    train = evaluation.evaluate(model, x_train, TRAINING_DRAWS, (seed, "report", 1), beta)
-    held_out = evaluation.evaluate(model, x, n_draws, (seed, "report", 2), beta)
+    rows, held_out = evaluation.rows_of_report(model, x_train, x, n_draws, seed, beta)
+    rows["log_px"] = held_out.log_px_corrected
+    rows["gap_encoder"] = rows["log_px"] - held_out.elbo
     mean_z, log_std_z = evaluation.encode(model, x)
     latent = evaluation.latent_information(mean_z, log_std_z, (seed, "report", 3))
-    rows = {
-        "elbo_train": train.elbo,
-        "elbo_held_out": held_out.elbo,
-        "log_px": held_out.log_px_corrected,
-        "rate": held_out.kl,
-        "log_px_z": held_out.log_px_z,
-        "gap_encoder": held_out.log_px_corrected - held_out.elbo,
-        "distortion": np.sum((x - sampling.reconstruct(model, x, seed, True)) ** 2, axis=1),
-        "cost_held_out": beta * held_out.kl - held_out.log_px_z,
-    }
     mean, covariance = data.reference()
     known = reference_metrics(data, covariance)
     best = None

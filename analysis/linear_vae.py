@@ -228,10 +228,7 @@ def relaxed_common_information(covariance, betas, n_dim=None):
     """
     n_dim = len(covariance) if n_dim is None else n_dim
     optima = [linear_optimum(covariance, n_dim, beta) for beta in betas]
-    return (
-        np.array([o.kl for o in optima]),
-        np.array([o.conditional_total_correlation for o in optima]),
-    )
+    return np.transpose([(o.kl, o.conditional_total_correlation) for o in optima])
 
 
 def cost_of_rows(optimum, beta, x, mean, covariance):
