@@ -322,8 +322,11 @@ def gaussian_ellipses(axes, mean, covariance):
         axes.add_patch(ellipse)
 
 
-def marginals(path, samples):
-    """The density of each data dimension (at most the first 25) of samples, name -> (N, D)."""
+def marginals(path, samples, statistics=None):
+    """The density of each data dimension (at most the first 25) of samples, name -> (N, D).
+
+    statistics: (D,) Kolmogorov-Smirnov distance of each dimension.
+    """
     size = next(iter(samples.values())).shape[1]
     shown = min(size, MAX_PANELS)
     with picture(path, height=1.0 + 1.6 * -(-shown // 5)) as figure:
@@ -331,7 +334,8 @@ def marginals(path, samples):
         for column, ax in enumerate(axes):
             _histograms(ax, {name: sample[:, column] for name, sample in samples.items()})
             ax.set_yticks([])
-            ax.set_title(f"x{column + 1}")
+            note = "" if statistics is None else f"   KS {statistics[column]:.3f}"
+            ax.set_title(f"x{column + 1}{note}")
         legend_above(figure, axes[0])
         left_out = "" if shown == size else f", the first {shown} of {size} dimensions"
         figure.supxlabel(f"x (units of the data){left_out}", fontsize=10)

@@ -68,7 +68,7 @@ def draw_pairwise_marginals(path, seed):
 
 def draw_marginals(path, seed):
     data, decoder = np.random.default_rng(seed).normal(size=(2, 60, 3))
-    figures.marginals(path, {"data": data, "decoder": decoder})
+    figures.marginals(path, {"data": data, "decoder": decoder}, np.array([0.1, 0.2, 0.3]))
 
 
 def draw_latent_traversal(path, seed):
