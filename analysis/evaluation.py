@@ -256,8 +256,7 @@ def latent_information(mean, log_std, seed):
     """
     mean, log_std = np.float64(mean), np.float64(log_std)
     kl = np.sum(0.5 * (mean**2 + np.exp(2.0 * log_std) - 1.0) - log_std, axis=1)
-    covariance, of_rows = gaussian_aggregate_kl(mean, log_std)
-    bias = gaussian_aggregate_bias(mean, log_std, covariance)
+    covariance, of_rows, bias = gaussian_aggregate_kl(mean, log_std)
     rest, at_least = aggregate_beyond_gaussian(mean, log_std, covariance, seed)
     excess = max(0.0, float(np.mean(rest)))
     n_active = max(1, np.count_nonzero(np.var(mean, axis=0) > ACTIVE_UNIT_VARIANCE))
@@ -275,33 +274,23 @@ def latent_information(mean, log_std, seed):
 
 
 def gaussian_aggregate_kl(mean, log_std):
-    """Covariance (n_dim, n_dim) of q(z), and values (N,) whose mean is KL[g || p(z)].
+    """Covariance (n_dim, n_dim) of q(z), values (N,) whose mean is KL[g || p(z)], and its bias.
 
-    Their standard error is that of the KL to first order in the moments of q(z).
+    The standard error of the values is that of the KL to first order in the moments of q(z). Their
+    mean is too large in expectation, since the moments are those of N rows: to second order, by
+    E[tr (P D)^2 / 4 + d' P d / 2] / N with P the precision of q(z), d and D what a row adds to mean
+    and covariance.
     """
     variances, centered = np.exp(2.0 * log_std), mean - mean.mean(axis=0)
     covariance = centered.T @ centered / len(mean) + np.diag(variances.mean(axis=0))
-    precision = np.linalg.inv(covariance)
-    distance = np.sum((centered @ precision) * centered, axis=1) + variances @ np.diag(precision)
-    log_det = np.linalg.slogdet(covariance)[1]
-    return covariance, 0.5 * (np.sum(mean**2 + variances, axis=1) - log_det - distance)
-
-
-def gaussian_aggregate_bias(mean, log_std, covariance):
-    """How much KL[g || p(z)] is too large in expectation since the moments are those of N rows.
-
-    To second order, E[tr (P D)^2 / 4 + d' P d / 2] / N with P the precision of q(z), d and D
-    what a row adds to mean and covariance.
-    """
-    variances, centered = np.exp(2.0 * log_std), mean - mean.mean(axis=0)
-    precision = np.linalg.inv(covariance)
+    precision, log_det = np.linalg.inv(covariance), np.linalg.slogdet(covariance)[1]
     whitened = centered @ precision
-    distance = np.sum(whitened * centered, axis=1)
-    trace = variances @ np.diag(precision)
+    distance, trace = np.sum(whitened * centered, axis=1), variances @ np.diag(precision)
+    values = 0.5 * (np.sum(mean**2 + variances, axis=1) - log_det - (distance + trace))
     squares = np.sum((variances @ precision**2) * variances, axis=1)
     squares += 2.0 * np.sum(whitened**2 * variances, axis=1) + distance**2
     squares += mean.shape[1] - 2.0 * (trace + distance)
-    return float(np.mean(squares / 4.0 + distance / 2.0) / len(mean))
+    return covariance, values, float(np.mean(squares / 4.0 + distance / 2.0) / len(mean))
 
 
 def aggregate_beyond_gaussian(mean, log_std, covariance, seed):

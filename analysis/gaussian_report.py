@@ -3,7 +3,6 @@
 docs/report.md explains each key of report.json.
 """
 
-import dataclasses
 import math
 
 import numpy as np
@@ -11,6 +10,7 @@ import tensorflow as tf
 
 from analysis import evaluation, figures, information, linear_vae, sampling
 from analysis.comparison import mardia_test, relative_error
+from data_processing import moments
 from training import run_folder
 from training.random_streams import stream
 
@@ -129,7 +129,7 @@ def linear_log_px(data, x, n_dim, decoder_std):
     The linear VAE of highest likelihood: factor analysis for a learned std, probabilistic PCA for a
     shared one. Nothing where the training rows have a singular covariance.
     """
-    mean, covariance = dataclasses.replace(data, mean=None, covariance=None).reference()
+    mean, covariance = moments(data.x_train)
     try:
         best = linear_vae.optimum(covariance, n_dim, 1.0, decoder_std)
     except ValueError:
