@@ -115,7 +115,7 @@ def draw(folder, reports, data, args):
     figures.common_information(
         folder / "figures" / "common_information.png",
         curve=([o.kl for o in optima], [o.conditional_total_correlation for o in optima]),
-        points=np.stack([trained[name][known] for name in ("beta", *names[-4:])], axis=1),
+        trained={name: column[known] for name, column in trained.items()},
         common_information=information.common_information(covariance).nats,
         total_correlation=total_correlation,
         closed_form=closed_form,

@@ -458,27 +458,27 @@ def _staircase(axes, thresholds, lowest):
 
 
 def common_information(
-    path, curve, points, common_information, total_correlation, closed_form=None
+    path, curve, trained, common_information, total_correlation, closed_form=None
 ):
     """What z leaves of the dependence, TC(x|z), against what it tells of x, I(x;z), in nats.
 
     curve: (I (P,), TC (P,)) of the best linear VAE over beta; closed_form: the same where it is
-    known exactly. points: (beta, I, I_se, TC, TC_se) of each trained network.
+    known exactly. trained: dict of arrays (K,) named as in report.json: beta, mutual_information
+    and conditional_total_correlation, with their standard errors.
     common_information: Wyner's, the least I with TC 0. total_correlation: TC where I is 0.
     The right panel shows the networks of beta below 1.6, bars of 1 standard error.
     """
-    names = ("beta", "information", "information_se", "dependence", "dependence_se")
-    points = np.reshape(points, (-1, 5))
+    close = {name: column[trained["beta"] < 1.6] for name, column in trained.items()}
     lines = [(curve, "best linear VAE over β", LINEAR)]
     if closed_form is not None:
         lines.insert(0, (closed_form, "closed form", LIMIT))
     star = {"marker": "*", "color": BLACK, "markersize": 15, "linestyle": "", "zorder": 1}
     with picture(path, height=4.6) as figure:
         whole, near = figure.subplots(1, 2)
-        for ax, shown in ((whole, points), (near, points[points[:, 0] < 1.6])):
+        for ax, shown in ((whole, trained), (near, close)):
             name = f"Wyner's common information, {common_information:.4g} nats"
             ax.plot(common_information, 0, label=name, **star)
-            _plot_betas(ax, dict(zip(names, shown.T, strict=True)), "information", "dependence")
+            _plot_betas(ax, shown, "mutual_information", "conditional_total_correlation")
             ax.margins(0.1)
             if ax is near:  # a range that holds the networks; the lines go on beyond it
                 ax.set(xlim=ax.get_xlim(), ylim=ax.get_ylim())

@@ -98,10 +98,17 @@ def draw_beta_sweep(path, seed):
     figures.beta_sweep(path, BOUND, LINEAR, sweep(seed), [1.5, 3.0])
 
 
+def networks(*columns):
+    """The columns of a sweep that the picture of the common information needs."""
+    names = ["beta", "mutual_information", "conditional_total_correlation"]
+    trained = dict(zip(names, map(np.array, columns), strict=True))
+    return trained | {f"{name}_se": 0.02 + 0 * trained[name] for name in names[1:]}
+
+
 def draw_common_information(path, seed):
     curve = np.array([0.0, 0.5, 1.1]), np.array([0.7, 0.1, 0.0])
-    points = [(1.02, 1.0, 0.02, 0.02, 0.01), (1.5, 0.4 + 0.1 * seed, 0.03, 0.2, 0.01)]
-    figures.common_information(path, curve, points, 1.1, 0.7, closed_form=curve)
+    trained = networks([1.02, 1.5], [1.0, 0.4 + 0.1 * seed], [0.02, 0.2])
+    figures.common_information(path, curve, trained, 1.1, 0.7, closed_form=curve)
 
 
 def draw_runs(path, seed):
@@ -262,7 +269,7 @@ UNUSUAL = {
     "traversal of 27": (figures.latent_traversal, np.arange(3), noise(1, 3, 27), *np.ones((2, 27))),
     "one beta": (figures.beta_sweep, BOUND, LINEAR, ONE_BETA, [1.5]),
     "a failed run": (figures.beta_sweep, BOUND, LINEAR, FAILED, []),
-    "no network": (figures.common_information, ([0.0, 1.0], [0.5, 0.0]), [], 1.0, 0.5),
+    "no network": (figures.common_information, LINEAR, networks([], [], []), 1.0, 0.5),
     "one unit, one beta": (
         figures.latent_planes_over_beta,
         [2.0],
