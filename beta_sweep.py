@@ -96,7 +96,7 @@ def draw(folder, reports, data, args):
         for beta in lowest * (last / lowest) ** (np.linspace(0, 1, 60) ** 2)
     ]
     # Near a copy of a coordinate KL and log p(x|z) have no bound; there is nothing to draw.
-    optima = [o for o in optima if not gaussian_report.has_no_rate(o, args)] or optima[-1:]
+    optima = [o for o in optima if gaussian_report.has_rate(o, args)] or optima[-1:]
     least = min(trained["distortion"].min(), min(o.distortion for o in optima))
     distortion = np.geomspace(0.1 * least, np.trace(covariance), 300)
     figures.beta_sweep(
@@ -115,7 +115,7 @@ def draw(folder, reports, data, args):
     figures.common_information(
         folder / "figures" / "common_information.png",
         curve=([o.kl for o in optima], [o.conditional_total_correlation for o in optima]),
-        points=np.stack([trained[name][known] for name in ("beta", *names[-4:])], axis=1),
+        trained={name: column[known] for name, column in trained.items()},
         common_information=information.common_information(covariance).nats,
         total_correlation=total_correlation,
         closed_form=closed_form,

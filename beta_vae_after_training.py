@@ -112,10 +112,8 @@ def main(argv=None):
         samples, seen, mean, covariance, paired=["encoder-decoder"]
     )
     pictures = folder / "figures"
-    figures.latent_traversal(
-        *(pictures / "latent_traversal.png", TRAVERSAL, means, np.arange(model.n_dim)),
-        *(seen.mean(axis=0), seen.std(axis=0)),
-    )
+    moments = seen.mean(axis=0), seen.std(axis=0)
+    figures.latent_traversal(pictures / "latent_traversal.png", TRAVERSAL, means, *moments)
     if compared:
         figures.marginals(pictures / "generated_data.png", {"data": seen, **samples})
     print(f"\nopen {pictures / 'latent_traversal.png'} first: what each unit does to the data")

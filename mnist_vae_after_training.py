@@ -228,9 +228,8 @@ def main(argv=None):
     rows = log_likelihood(model, x, args.n_importance, args.seed, beta)
     write_table(folder / "log_likelihood.csv", vars(rows))
     report = {"n_importance": args.n_importance, "images": len(x)}
-    for name, values in [("log_px", rows.log_px), ("elbo", rows.elbo), ("kl", rows.kl)]:
-        report[name] = float(values.mean())
-        report[f"{name}_se"] = float(evaluation.standard_error(values))
+    report |= evaluation.means({"log_px": rows.log_px, "elbo": rows.elbo, "kl": rows.kl})
+    for name in ("log_px", "elbo", "kl"):
         print(f"{name:<8}{report[name]:10.3f} ± {report[f'{name}_se']:.3f}")
     # What a repetition with other draws of z would change, beside the choice of images above.
     report["log_px_se_of_draws"] = float(np.sqrt(np.sum(rows.log_px_se**2)) / len(rows.log_px))

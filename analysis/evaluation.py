@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import logsumexp
 
+from analysis import sampling
 from analysis.linear_vae import ACTIVE_UNIT_VARIANCE
 from training.random_streams import stateless_seed, stream
 from vae_models import kl_divergence, kl_divergence_per_dimension, reparameterize
@@ -24,6 +25,7 @@ from vae_models import kl_divergence, kl_divergence_per_dimension, reparameteriz
 Z_BATCH = 16_384  # values of z in one call, so that memory stays bounded
 ELBO_ROWS = 4096  # rows of one draw each whose layers stay in the processor's cache
 ROW_BATCH = 256  # rows in one call when each has many values of z
+TRAINING_DRAWS = 16  # of z for each training row of a report: enough for an ELBO
 ENCODER_SHARE = 4  # one draw in so many comes from q itself, the others are tempered
 MAX_POWER = 100.0  # a larger beta tempers as this one: it would only multiply the encoder's errors
 ENOUGH_EFFECTIVE = 0.5  # share of the draws of z: with less, log p(x) is marked as doubtful
@@ -176,6 +178,33 @@ def standard_error(values):
     return float(np.std(values, ddof=1, dtype=np.float64) / np.sqrt(len(values)))
 
 
+def rows_of_report(model, x_train, x, n_draws, seed, beta):
+    """What every report has the means of, name -> (N,); and the Evaluation of the held-out x.
+
+    x_train, x: (N, data_dim) each. n_draws: of z for each row of x. docs/report.md has the names.
+    """
+    train = evaluate(model, x_train, TRAINING_DRAWS, (seed, "report", 1), beta)
+    held_out = evaluate(model, x, n_draws, (seed, "report", 2), beta)
+    rows = {
+        "elbo_train": train.elbo,
+        "elbo_held_out": held_out.elbo,
+        "rate": held_out.kl,
+        "log_px_z": held_out.log_px_z,
+        "distortion": np.sum((x - sampling.reconstruct(model, x, seed, True)) ** 2, axis=1),
+        "cost_held_out": beta * held_out.kl - held_out.log_px_z,
+    }
+    return rows, held_out
+
+
+def means(rows):
+    """The mean of each entry of rows, name -> (N,), and its standard error as name_se: numbers."""
+    report = {}
+    for name, values in rows.items():
+        report[name] = float(np.mean(values, dtype=np.float64))
+        report[f"{name}_se"] = standard_error(values)
+    return report
+
+
 def encode(model, x):
     """Mean and log_std of q(z|x) for each row of x, two arrays (N, n_dim)."""
     blocks = [x[i : i + Z_BATCH] for i in range(0, len(x), Z_BATCH)]
@@ -211,48 +240,23 @@ def latent_units(model, x):
     return LatentUnits(mean.var(axis=0, dtype=np.float64), kl)
 
 
-@dataclass(frozen=True)
-class LatentInformation:
-    """The rate E_x KL[q(z|x) || p(z)] in its two parts, in nats, each with its standard error.
-
-    Hoffman & Johnson (2016): rate = I(x;z) + KL[q(z) || p(z)], q(z) = E_x q(z|x) the aggregate
-    posterior. mutual_information: I(x;z) under the joint of data and encoder. aggregate_kl: the
-    KL of the aggregate. lower_bound: I(x;z) is at least that, in expectation.
-    """
-
-    mutual_information: float
-    mutual_information_se: float
-    aggregate_kl: float
-    aggregate_kl_se: float
-    lower_bound: float
-    lower_bound_se: float
-
-    def metrics(self):
-        """The keys of a report, a dictionary of plain numbers."""
-        return {
-            "mutual_information": self.mutual_information,
-            "mutual_information_se": self.mutual_information_se,
-            "mutual_information_at_least": self.lower_bound,
-            "mutual_information_at_least_se": self.lower_bound_se,
-            "aggregate_kl": self.aggregate_kl,
-            "aggregate_kl_se": self.aggregate_kl_se,
-        }
-
-
 def latent_information(mean, log_std, seed):
-    """The LatentInformation of a model from the q(z|x) of N rows, mean and log_std (N, n_dim) each.
+    """The rate in its two parts, from the q(z|x) of N rows, mean and log_std (N, n_dim) each.
+
+    Hoffman & Johnson (2016): rate = I(x;z) + KL[q(z) || p(z)], with the aggregate posterior
+    q(z) = E_x q(z|x). Returns a dictionary of nats, each with its standard error (_se):
+    mutual_information, aggregate_kl, and mutual_information_at_least, which is low in expectation.
 
     With g the Gaussian of the moments of q(z), KL[q(z)||p] = KL[g||p] + KL[q(z)||g]. The first
     part has a closed form, and is all for a linear encoder on Gaussian data. The second is
     estimated with z drawn from some rows, q(z) being the mean of q(z|x) over all *other* rows.
     That is low in expectation, so aggregate_kl is too and mutual_information too high: by little
     while exp(KL) is small beside N; beyond that the second part comes out negative and is taken
-    as 0. lower_bound takes q(z) over all rows and is never above log N (Poole et al. 2019).
+    as 0. The lower bound takes q(z) over all rows and is never above log N (Poole et al. 2019).
     """
     mean, log_std = np.float64(mean), np.float64(log_std)
     kl = np.sum(0.5 * (mean**2 + np.exp(2.0 * log_std) - 1.0) - log_std, axis=1)
-    covariance, of_rows = gaussian_aggregate_kl(mean, log_std)
-    bias = gaussian_aggregate_bias(mean, log_std, covariance)
+    covariance, of_rows, bias = gaussian_aggregate_kl(mean, log_std)
     rest, at_least = aggregate_beyond_gaussian(mean, log_std, covariance, seed)
     excess = max(0.0, float(np.mean(rest)))
     n_active = max(1, np.count_nonzero(np.var(mean, axis=0) > ACTIVE_UNIT_VARIANCE))
@@ -260,44 +264,33 @@ def latent_information(mean, log_std, seed):
     spread = bias / math.sqrt(n_active * (n_active + 3) / 4)
     extra = math.hypot(spread, standard_error(rest) if excess > 0.0 else 0.0)
     aggregate_kl = float(np.mean(of_rows)) - bias + excess
-    return LatentInformation(
-        mutual_information=float(np.mean(kl)) - aggregate_kl,
-        mutual_information_se=math.hypot(standard_error(kl - of_rows), extra),
-        aggregate_kl=aggregate_kl,
-        aggregate_kl_se=math.hypot(standard_error(of_rows), extra),
-        lower_bound=float(np.mean(at_least)),
-        lower_bound_se=standard_error(at_least),
-    )
+    return {
+        "mutual_information": float(np.mean(kl)) - aggregate_kl,
+        "mutual_information_se": math.hypot(standard_error(kl - of_rows), extra),
+        "aggregate_kl": aggregate_kl,
+        "aggregate_kl_se": math.hypot(standard_error(of_rows), extra),
+        **means({"mutual_information_at_least": at_least}),
+    }
 
 
 def gaussian_aggregate_kl(mean, log_std):
-    """Covariance (n_dim, n_dim) of q(z), and values (N,) whose mean is KL[g || p(z)].
+    """Covariance (n_dim, n_dim) of q(z), values (N,) whose mean is KL[g || p(z)], and its bias.
 
-    Their standard error is that of the KL to first order in the moments of q(z).
+    The standard error of the values is that of the KL to first order in the moments of q(z). Their
+    mean is too large in expectation, since the moments are those of N rows: to second order, by
+    E[tr (P D)^2 / 4 + d' P d / 2] / N with P the precision of q(z), d and D what a row adds to mean
+    and covariance.
     """
     variances, centered = np.exp(2.0 * log_std), mean - mean.mean(axis=0)
     covariance = centered.T @ centered / len(mean) + np.diag(variances.mean(axis=0))
-    precision = np.linalg.inv(covariance)
-    distance = np.sum((centered @ precision) * centered, axis=1) + variances @ np.diag(precision)
-    log_det = np.linalg.slogdet(covariance)[1]
-    return covariance, 0.5 * (np.sum(mean**2 + variances, axis=1) - log_det - distance)
-
-
-def gaussian_aggregate_bias(mean, log_std, covariance):
-    """How much KL[g || p(z)] is too large in expectation since the moments are those of N rows.
-
-    To second order, E[tr (P D)^2 / 4 + d' P d / 2] / N with P the precision of q(z), d and D
-    what a row adds to mean and covariance.
-    """
-    variances, centered = np.exp(2.0 * log_std), mean - mean.mean(axis=0)
-    precision = np.linalg.inv(covariance)
+    precision, log_det = np.linalg.inv(covariance), np.linalg.slogdet(covariance)[1]
     whitened = centered @ precision
-    distance = np.sum(whitened * centered, axis=1)
-    trace = variances @ np.diag(precision)
+    distance, trace = np.sum(whitened * centered, axis=1), variances @ np.diag(precision)
+    values = 0.5 * (np.sum(mean**2 + variances, axis=1) - log_det - (distance + trace))
     squares = np.sum((variances @ precision**2) * variances, axis=1)
     squares += 2.0 * np.sum(whitened**2 * variances, axis=1) + distance**2
     squares += mean.shape[1] - 2.0 * (trace + distance)
-    return float(np.mean(squares / 4.0 + distance / 2.0) / len(mean))
+    return covariance, values, float(np.mean(squares / 4.0 + distance / 2.0) / len(mean))
 
 
 def aggregate_beyond_gaussian(mean, log_std, covariance, seed):

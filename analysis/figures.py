@@ -10,7 +10,6 @@ from scipy.optimize import linear_sum_assignment
 
 from analysis.figure_style import (
     BLACK,
-    BLUE,
     EXACT,
     HALO,
     HELD_OUT,
@@ -80,19 +79,16 @@ def _plot_gap(axes, epochs, gaps, final):
     """The gap of the held-out rows; on a log scale where no noisy estimate passes the optimum."""
     plot_history(axes, epochs, gaps, HELD_OUT)
     axes.set_ylabel(NATS)
-    ends = gaps[np.isfinite(gaps)]
+    shown = gaps[np.isfinite(gaps)]
     if final is not None:
         gap, se = final
         axes.errorbar(epochs[-1], gap, se, fmt="X", color=BLACK, markersize=7, zorder=3)
         note = f"× after training, more draws of z:\n{gap:.4f} ± {se:.4f} nats"
         where = {"ha": "right", "va": "top", "transform": axes.transAxes, "path_effects": HALO}
         axes.text(0.97, 0.95, note, **where)
-        ends = np.append(ends, gap)
-    if ends.size and ends.min() > 0:
-        # At least a decade, or the ticks of a nearly constant gap have no round number to stand at.
-        middle = np.sqrt(ends.min() * ends.max())
-        low, high = min(ends.min() / 1.5, middle / 4), max(ends.max() * 1.5, middle * 4)
-        axes.set(yscale="log", ylim=(low, high))
+        shown = np.append(shown, gap)
+    if shown.size and shown.min() > 0:
+        axes.set(yscale="log", ylim=(shown.min() / 2, shown.max() * 2))
         _label_decades(axes.yaxis)
     else:
         axes.axhline(0, **EXACT)
@@ -100,22 +96,21 @@ def _plot_gap(axes, epochs, gaps, final):
 
 
 def _label_decades(axis):
+    """Ticks at 1, 2 and 5 times the powers of ten, as plain numbers."""
     axis.set_major_locator(LogLocator(subs=[1, 2, 5]))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
 
 
-def latent_plane(path, z_mean, z_std, active=None, color=None, linear=None):
+def latent_plane(path, z_mean, z_std, color=None, linear=None):
     """The encoded data beside the prior N(0, I), for the two most active units.
 
     z_mean, z_std: (N, n_dim) mean and standard deviation of q(z|x).
-    active: (n_dim,) activity of each unit; None: the variance of its mean over the data (Burda et
-    al., 2015).
     color: (N,) a number of each data point that its colour shows: the first principal component.
     linear: z_mean (N, n_dim), z_std (n_dim,) of the same data in the best linear VAE, drawn beside.
     With n_dim 1 the histogram of the means beside the prior's density.
     """
-    units = most_active(z_mean, active)
+    units = most_active(z_mean)
     planes = {"trained": (z_mean[:, units], z_std[:, units])}
     if linear is not None:
         planes["best linear VAE, exact posterior"] = matched(planes["trained"][0], *linear)
@@ -132,10 +127,9 @@ def latent_plane(path, z_mean, z_std, active=None, color=None, linear=None):
             bar.set_label("first principal component of x (in its std)")
 
 
-def most_active(z_mean, active=None):
-    """The numbers of the two units (one where n_dim is 1) of largest activity, rising."""
-    activity = np.var(z_mean, axis=0) if active is None else np.asarray(active, dtype=float)
-    return np.sort(np.argsort(-activity, kind="stable")[:2])
+def most_active(z_mean):
+    """The numbers, rising, of the two units (one where n_dim is 1) whose means vary most."""
+    return np.sort(np.argsort(-np.var(z_mean, axis=0), kind="stable")[:2])
 
 
 def matched(reference, z_mean, z_std):
@@ -180,32 +174,21 @@ def _latent_line(axes, mean, std, reach):
     axes.plot(z, normal_density(z), label="prior", **EXACT)
 
 
-def latent_planes_over_beta(path, betas, planes, color=None, samples=None, exact=None):
-    """The latent plane of each model of a sweep, and below it samples of its decoder.
+def latent_planes_over_beta(path, betas, planes, color=None):
+    """The latent planes of the models of a sweep, at most five of them.
 
-    betas: (K,), at most five of them drawn. planes: K pairs z_mean, z_std (N, n_dim) of q(z|x).
-    color: (N,) as for latent_plane. samples: K arrays (M, D), drawn in their first two dimensions
-    with the ellipses of the data's Gaussian, exact: mean (D,) and covariance (D, D).
+    betas: (K,). planes: K pairs z_mean, z_std (N, n_dim) of q(z|x). color: as for latent_plane.
     """
     shown = np.unique(np.linspace(0, len(betas) - 1, 5).round().astype(int))
-    rows, size = 1 if samples is None else 2, 7.2 / len(shown)
-    units = planes[shown[0]][0][:, most_active(planes[shown[0]][0])]
-    with picture(path, height=1.0 + rows * (0.5 + size)) as figure:
-        axes = figure.subplots(rows, len(shown), squeeze=False, sharex="row", sharey="row")
-        for column, index in zip(axes.T, shown, strict=True):
+    units = planes[0][0][:, most_active(planes[0][0])]
+    with picture(path, height=1.5 + 7.2 / len(shown)) as figure:
+        axes = figure.subplots(1, len(shown), squeeze=False, sharex=True, sharey=True)[0]
+        for ax, index in zip(axes, shown, strict=True):
             units, std = matched(units, *planes[index])
-            _latent_points(column[0], units, std, color)
-            column[0].set_title(f"β = {betas[index]:g}")
-            if samples is not None:
-                points = samples[index][:MAX_POINTS, :2]
-                column[1].plot(*points.T, ".", color="#7FB4D6", markersize=2.5, mew=0)
-                gaussian_ellipses(column[1], exact[0][:2], exact[1][:2, :2])
-                column[1].set_xlabel("x1")
-        axes[0, 0].set_ylabel("two units of z")
-        if samples is not None:
-            axes[1, 0].set_ylabel("samples, x2")
-            axes[0, 0].plot([], [], ".", color="#7FB4D6", label="samples; exact 1, 2 std")
-        legend_above(figure, axes[0, 0])
+            _latent_points(ax, units, std, color)
+            ax.set_title(f"β = {betas[index]:g}")
+        axes[0].set_ylabel("two units of z")
+        legend_above(figure, axes[0])
 
 
 def bins_of(*samples):
@@ -216,51 +199,39 @@ def bins_of(*samples):
     return np.histogram_bin_edges([low, high], bins=count)
 
 
-def differ_much(std):
-    """Whether standard deviations (D,) differ by more than a factor of 5; not where one is 0."""
-    return np.min(std) > 0 and np.max(std) > 5 * np.min(std)
-
-
 def covariances(path, matrices):
-    """A covariance matrix, and how others differ from it, in units of the data squared.
+    """The correlations of a covariance matrix, and how far others are from that matrix.
 
-    matrices: dict name -> (D, D), the first one the reference; where its standard deviations differ
-    by more than a factor of 5, all are divided by them. The differences have a colour scale of
-    their own. The numbers, which carry the sign in a grey print, are written when D <= 10.
+    matrices: dict name -> (D, D), at least two, the first one the reference. All are divided by its
+    standard deviations, std(x_i) std(x_j); differences are in percent of that, with a colour scale
+    of their own. The numbers, which carry the sign in a grey print, are written when D <= 10.
     """
     (name, reference), *others = matrices.items()
     std = np.sqrt(np.diag(reference))
-    divide = differ_much(std)
-    scale = np.outer(std, std) if divide else 1.0
-    units = f"std(x_i) std(x_j) of {name}" if divide else "(units of the data)²"
-    differences = {f"{other} − {name}": (matrix - reference) / scale for other, matrix in others}
-    limits = [np.abs(reference / scale).max()]
-    limits += [max((np.abs(m).max() for m in differences.values()), default=0.0)] * len(others)
-    columns = min(2, len(matrices))
+    std[std == 0] = 1.0
+    scale = np.outer(std, std)
+    differences = [100 * (matrix - reference) / scale for _, matrix in others]
+    limits = [1.0] + [np.max(np.abs(differences)) or 1.0] * len(others)
+    titles = [f"{name}: correlations", *(f"{other} − {name}, in %" for other, _ in others)]
     ticks = np.arange(0, len(std), -(-len(std) // 10))
-    with picture(path, 4.6 * -(-len(matrices) // 2), 4.0 * columns) as figure:
-        axes = panels(figure, len(matrices), columns)
-        shown = {name: reference / scale} | differences
-        for ax, limit, (title, matrix) in zip(axes, limits, shown.items(), strict=True):
-            power = int(np.floor(np.log10(limit or 1.0)))
-            unit = 10.0 ** (power - 1) if power else 1.0  # short numbers, however far from 1
-            limit = limit / unit or 1.0
-            image = ax.imshow(matrix / unit, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    with picture(path, 4.6 * -(-len(matrices) // 2)) as figure:
+        axes = panels(figure, len(matrices), 2)
+        shown = [reference / scale, *differences]
+        for ax, matrix, limit, title in zip(axes, shown, limits, titles, strict=True):
+            image = ax.imshow(matrix, cmap="RdBu_r", vmin=-limit, vmax=limit)
             ax.set(title=title, xlabel="data dimension")
             ax.set_xticks(ticks, ticks + 1)
             ax.set_yticks(ticks, ticks + 1)
             ax.grid(False)
-            bar = figure.colorbar(image, ax=ax, location="bottom", shrink=0.8, aspect=35)
-            bar.set_label(units if unit == 1 else f"times {unit:g} {units}", fontsize=9)
+            figure.colorbar(image, ax=ax, location="bottom", shrink=0.8, aspect=35)
             if len(std) <= 10:
-                _write_cells(ax, matrix / unit, 0 if power else 2, 0.6 * limit)
+                _write_cells(ax, matrix, 0.6 * limit, digits=2 if limit == 1 else 1)
 
 
-def _write_cells(axes, matrix, digits, strong):
+def _write_cells(axes, matrix, strong, digits):
     for (row, column), value in np.ndenumerate(matrix):
-        text = f"{round(value, digits) + 0.0:.{digits}f}".replace("0.", ".", 1)  # no minus zero
-        look = {"color": "white" if abs(value) > strong else "black", "fontsize": 8}
-        cell = axes.text(column, row, text, ha="center", va="center", **look)
+        look = {"color": "white" if abs(value) > strong else "black", "fontsize": 7}
+        cell = axes.text(column, row, f"{value:z.{digits}f}", ha="center", va="center", **look)
         cell.set_in_layout(False)  # it lies inside the axes; the layout need not measure it
 
 
@@ -352,9 +323,9 @@ def gaussian_ellipses(axes, mean, covariance):
 
 
 def marginals(path, samples, statistics=None):
-    """The density of each data dimension (at most the first 25), data against generated.
+    """The density of each data dimension (at most the first 25) of samples, name -> (N, D).
 
-    samples: dict name -> (N, D). statistics: (D,) Kolmogorov-Smirnov distance of each dimension.
+    statistics: (D,) Kolmogorov-Smirnov distance of each dimension.
     """
     size = next(iter(samples.values())).shape[1]
     shown = min(size, MAX_PANELS)
@@ -371,31 +342,28 @@ def marginals(path, samples, statistics=None):
         figure.supylabel("density", fontsize=10)
 
 
-def latent_traversal(path, values, means, units, mean=None, std=None):
+def latent_traversal(path, values, means, mean, std):
     """How the decoder's mean of each data dimension moves while one latent unit runs.
 
-    values: (T,) of the moving unit; means: (n_units, T, D); units: (n_units,) their indices from 0.
-    mean, std: (D,) of the data. Where the std differ by more than a factor of 5, x is shown as its
-    distance from the mean in std, or the largest would hide the others.
+    values: (T,) of the moving unit; means: (n_dim, T, D), of each unit.
+    mean, std: (D,) of the data: x is shown as its distance from the mean in std.
     The dimensions that move most, at most seven, have a colour and a marker; the others are grey.
     """
-    means, label = np.asarray(means), "mean of p(x|z) (units of the data)"
-    if std is not None and differ_much(std):
-        means, label = (means - mean) / std, "mean of p(x|z) (standardized)"
+    means = (means - mean) / np.where(std > 0, std, 1.0)
     move = np.ptp(means, axis=1).max(axis=0)
     leaders = np.sort(np.argsort(-move, kind="stable")[: len(LINES)])
-    with picture(path, height=1.0 + 3.0 * -(-len(units) // 2)) as figure:
-        axes = panels(figure, len(units), 2, sharey=True)
-        for ax, moved, unit in zip(axes, means, units, strict=True):
+    with picture(path, height=1.0 + 3.0 * -(-len(means) // 2)) as figure:
+        axes = panels(figure, len(means), 2, sharey=True)
+        for unit, (ax, moved) in enumerate(zip(axes, means, strict=True), 1):
             for dim, line in zip(leaders, LINES, strict=False):
                 every = (dim % 3, max(1, len(values) // 6))  # not all markers above each other
                 ax.plot(values, moved[:, dim], label=f"x{dim + 1}", markevery=every, **line)
             rest = np.delete(moved, leaders, axis=1)
             ax.plot(values, rest, color="#BDBDBD", linewidth=0.9, zorder=1)
-            ax.set(title=f"only z{unit + 1} moves", xlabel=f"z{unit + 1} (prior std)")
+            ax.set(title=f"only z{unit} moves", xlabel=f"z{unit} (prior std)")
             ax.set_xlim(values[0], values[-1])
         for ax in axes[::2]:
-            ax.set_ylabel(label)
+            ax.set_ylabel("mean of p(x|z) (standardized)")
         if len(leaders) < means.shape[2]:
             axes[0].plot([], [], color="#BDBDBD", label="others")
         legend_above(figure, axes[0])
@@ -404,7 +372,7 @@ def latent_traversal(path, values, means, units, mean=None, std=None):
 def beta_sweep(path, bound, linear, trained, thresholds, exact=True):
     """The rate-distortion plane, and below it active units and cost over beta.
 
-    bound: (distortion (P,), rate (P,)) of the Gaussian rate-distortion function.
+    bound: (distortion (P,) rising, rate (P,)) of the Gaussian rate-distortion function.
     linear: (distortion (L,), rate (L,)) of the best linear VAE over beta.
     trained: dict of arrays (K,) named as in report.json: beta, rate, distortion, active_units,
     cost_gap (nats above the best linear VAE's cost, nan where that has no minimum), and standard
@@ -416,33 +384,30 @@ def beta_sweep(path, bound, linear, trained, thresholds, exact=True):
     trained = {name: np.asarray(column, dtype=float) for name, column in trained.items()}
     with picture(path, height=7.6) as figure:
         axes = figure.subplot_mosaic([["plane"] * 2, ["units", "cost"]], height_ratios=[5, 3])
+        axes["cost"].sharex(axes["units"])
         below = "impossible for any model" if exact else "impossible if the data were Gaussian"
-        _rate_distortion(axes["plane"], *np.asarray(bound), *np.asarray(linear), trained, below)
+        _rate_distortion(axes["plane"], bound, linear, trained, below)
         _plot_betas(axes["units"], trained, "beta", "active_units")
         _plot_betas(axes["cost"], trained, "beta", "cost_gap")
-        _beta_axis(axes["units"], trained)
-        _beta_axis(axes["cost"], trained)
-        _staircase(axes["units"], thresholds, 1.0 if np.any(_without_minimum(trained)) else 0.0)
+        no_minimum = np.any((trained["beta"] < 1) & np.isnan(trained["cost_gap"]))
+        for name in ("units", "cost"):
+            _scale_of_beta(axes[name], trained["beta"], no_minimum)
+        _staircase(axes["units"], thresholds, 1.0 if no_minimum else 0.0)
         axes["cost"].axhline(0, **LINEAR)
         axes["cost"].set(title="cost above the best linear VAE's", ylabel=NATS)
         columns = 1 + (len(trained["beta"]) > 10)
         axes["plane"].legend(loc="upper right", ncols=columns, title="bars: ± 1 standard error")
 
 
-def _rate_distortion(axes, bound_distortion, bound_rate, distortion, rate, trained, below):
-    order = np.argsort(bound_distortion)
-    bound_distortion, bound_rate = bound_distortion[order], bound_rate[order]
-    distortions = np.concatenate([trained["distortion"], distortion, bound_distortion[-1:]])
-    right = 1.05 * np.nanmax(distortions)
-    left = max(0.0, 1.2 * np.nanmin(distortions) - 0.2 * right)
-    top = 1.15 * np.nanmax(np.concatenate([trained["rate"], rate])) or 1.0
-    # The bound falls: left of its first point no rate below that point's is possible either.
-    edge = np.concatenate([[0.0], bound_distortion]), np.concatenate([bound_rate[:1], bound_rate])
-    axes.fill_between(*edge, color="#EEEEEE", linewidth=0, label=below)
-    axes.plot(bound_distortion, bound_rate, label="rate-distortion bound", **LIMIT)
-    axes.plot(distortion, rate, label="best linear VAE over β", **LINEAR)
+def _rate_distortion(axes, bound, linear, trained, below):
     _plot_betas(axes, trained, "distortion", "rate")
-    axes.set(xlim=(left, right), ylim=(-0.02 * top, top))
+    axes.plot(*linear, label="best linear VAE over β", **LINEAR)
+    axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())  # the bound goes on beyond
+    distortion, rate = bound
+    axes.plot(distortion, rate, label="rate-distortion bound", zorder=1, **LIMIT)
+    # The bound falls: left of its first point no rate below that point's is possible either.
+    edge = [0.0, *distortion], [rate[0], *rate]
+    axes.fill_between(*edge, color="#EEEEEE", linewidth=0, zorder=0.5, label=below)
     axes.set_xlabel("distortion: squared error per data point (units of the data)²")
     axes.set_ylabel("rate: KL (nats per data point)")
 
@@ -463,86 +428,69 @@ def _plot_betas(axes, columns, x, y):
         axes.errorbar(columns[x][shown], columns[y][shown], *bars[::-1], label=label, **look)
 
 
-def _beta_axis(axes, trained):
-    """A scale of beta, logarithmic where it spans enough; what has no minimum is marked."""
-    low, high = trained["beta"].min(), trained["beta"].max()
-    wide = high > 4 * low
-    margin = 1.25 if wide else 1 + 0.1 * max(high / low - 1, 0.1)
-    axes.set(xlabel="β", xlim=(low / margin, high * margin))
-    if wide:
+def _scale_of_beta(axes, betas, no_minimum):
+    """Logarithmic where beta spans enough; what has no minimum is marked."""
+    axes.set_xlabel("β")
+    axes.margins(x=0.1)
+    if betas.max() > 4 * betas.min():
         axes.set_xscale("log")
         _label_decades(axes.xaxis)
-    if np.any(_without_minimum(trained)):
-        axes.axvspan(low / margin, 1, facecolor="white", edgecolor="#BBBBBB", hatch="///", zorder=0)
+    left = axes.set_xlim(axes.get_xlim())[0]
+    if no_minimum:
+        axes.axvspan(left, 1, facecolor="white", edgecolor="#BBBBBB", hatch="///", zorder=0)
         look = {"rotation": 90, "ha": "center", "va": "center", "path_effects": HALO}
-        x = np.sqrt(low / margin)
-        axes.text(x, 0.5, "β < 1: no minimum", transform=axes.get_xaxis_transform(), **look)
-
-
-def _without_minimum(trained):
-    return (trained["beta"] < 1) & np.isnan(trained["cost_gap"])
+        where = np.sqrt(left), 0.5
+        axes.text(*where, "β < 1: no minimum", transform=axes.get_xaxis_transform(), **look)
 
 
 def _staircase(axes, thresholds, lowest):
     """The active units of the best linear VAE, from beta `lowest` on: one fewer per threshold."""
-    limits = axes.get_xlim()
-    left, right = max(lowest, limits[0]), limits[1]
-    edges = np.array([left, *thresholds, right])
+    left, right = axes.get_xlim()
+    left = max(lowest, left)
     units = np.arange(len(thresholds), -1, -1)
-    axes.stairs(units, np.maximum.accumulate(edges), baseline=None, **LINEAR)
+    edges = np.clip([left, *thresholds, right], left, right)
+    axes.stairs(units, edges, baseline=None, **LINEAR)
     for threshold, count in zip(thresholds, units, strict=False):
         if left < threshold < right:
             axes.text(threshold, count - 0.5, f" {threshold:.4g}", va="center", fontsize=9)
-    axes.set(title="active units", xlim=limits)
-    axes.set_ylim(-0.3, max(axes.get_ylim()[1], len(thresholds) + 0.3))
+    axes.set(title="active units", ylim=(-0.3, max(axes.get_ylim()[1], len(thresholds) + 0.3)))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def common_information(
-    path, curve, points, common_information, total_correlation, closed_form=None
+    path, curve, trained, common_information, total_correlation, closed_form=None
 ):
     """What z leaves of the dependence, TC(x|z), against what it tells of x, I(x;z), in nats.
 
     curve: (I (P,), TC (P,)) of the best linear VAE over beta; closed_form: the same where it is
-    known exactly. points: (beta, I, I_se, TC, TC_se) of each trained network.
+    known exactly. trained: dict of arrays (K,) named as in report.json: beta, mutual_information
+    and conditional_total_correlation, with their standard errors.
     common_information: Wyner's, the least I with TC 0. total_correlation: TC where I is 0.
     The right panel shows the networks of beta below 1.6, bars of 1 standard error.
     """
-    names = ("beta", "information", "information_se", "dependence", "dependence_se")
-    trained = dict(zip(names, np.reshape(points, (-1, 5)).T, strict=True))
-    lines = [(*curve, "best linear VAE over β", LINEAR)]
+    close = {name: column[trained["beta"] < 1.6] for name, column in trained.items()}
+    lines = [(curve, "best linear VAE over β", LINEAR)]
     if closed_form is not None:
-        lines.insert(0, (*closed_form, "closed form", LIMIT))
-    whole = 0.0, common_information, total_correlation
-    limits = whole, _near_common_information(trained, common_information)
+        lines.insert(0, (closed_form, "closed form", LIMIT))
+    star = {"marker": "*", "color": BLACK, "markersize": 15, "linestyle": "", "zorder": 1}
     with picture(path, height=4.6) as figure:
-        axes = figure.subplots(1, 2)
-        for ax, (left, right, top) in zip(axes, limits, strict=True):
-            for *line, label, look in lines:
-                ax.plot(*line, label=label, **look)
-            look = {"color": BLACK, "markersize": 15, "linestyle": "", "zorder": 1}
+        whole, near = figure.subplots(1, 2)
+        for ax, shown in ((whole, trained), (near, close)):
             name = f"Wyner's common information, {common_information:.4g} nats"
-            ax.plot(common_information, 0, "*", label=name, **look)
-            name = f"total correlation, {total_correlation:.4g} nats"
-            ax.plot(0, total_correlation, "*", markerfacecolor="white", label=name, **look)
-            _plot_betas(ax, trained, "information", "dependence")
-            margin = 0.1 * (right - left)
-            ax.set(xlim=(left - margin, right + margin), ylim=(-0.05 * top, 1.15 * top))
+            ax.plot(common_information, 0, label=name, **star)
+            _plot_betas(ax, shown, "mutual_information", "conditional_total_correlation")
+            ax.margins(0.1)
+            if ax is near:  # a range that holds the networks; the lines go on beyond it
+                ax.set(xlim=ax.get_xlim(), ylim=ax.get_ylim())
+            for line, label, look in lines:
+                ax.plot(*line, label=label, zorder=1, **look)
             ax.xaxis.set_major_locator(MaxNLocator(5))
             ax.set_xlabel("I(x;z): what z tells about x (nats)")
-        axes[0].set_ylabel("TC(x|z): dependence that z leaves (nats)")
-        axes[1].set_title("the same, β < 1.6")
-        legend_above(figure, axes[0], columns=2)
-
-
-def _near_common_information(trained, common_information):
-    """Left, right and top of a panel that holds the networks of beta below 1.6 and their errors."""
-    near = {name: column[trained["beta"] < 1.6] for name, column in trained.items()}
-    low = near["information"] - near["information_se"]
-    high = near["information"] + near["information_se"]
-    top = near["dependence"] + near["dependence_se"]
-    wyner = common_information
-    return min([*low, 0.95 * wyner]), max([*high, wyner]), max([*top, 0.01])
+        name = f"total correlation, {total_correlation:.4g} nats"
+        whole.plot(0, total_correlation, label=name, markerfacecolor="white", **star)
+        whole.set_ylabel("TC(x|z): dependence that z leaves (nats)")
+        near.set_title("the same, β < 1.6")
+        legend_above(figure, whole, columns=2)
 
 
 def runs(path, groups, ylabel):
@@ -561,38 +509,3 @@ def runs(path, groups, ylabel):
         show_late_range(axes, *(np.ravel(v) for _, values in groups.values() for v in values))
         axes.set_ylabel(ylabel)
         legend_above(figure, axes, columns=1)
-
-
-def model_diagram(path):
-    """The model from the data to its cost: networks, distributions, and the terms of the ELBO."""
-    nodes = {  # column, row from below, text; the networks stand in grey
-        "x": (0.0, 1, "data x"),
-        "encoder": (1.4, 1, "encoder\nnetwork"),
-        "q": (3.1, 1, "q(z|x)\nmean, log std"),
-        "z": (4.9, 1, "z = mean\n+ std · ε"),
-        "decoder": (6.4, 1, "decoder\nnetwork"),
-        "p": (8.0, 1, "p(x|z)\nmean, log std"),
-        "epsilon": (4.9, 2, "ε ~ N(0, I)"),
-        "prior": (0.7, 0, "prior p(z)\nN(0, I)"),
-        "kl": (3.1, 0, "KL divergence\nKL[q(z|x) || p(z)]"),
-        "cost": (5.6, 0, "cost = β KL − log p(x|z)\nVAE: β = 1"),
-        "log_px_z": (8.0, 0, "log p(x|z)\nof the data x"),
-    }
-    arrows = (
-        "x encoder, encoder q, q z, epsilon z, z decoder, decoder p, q kl, prior kl, p log_px_z, "
-        "kl cost, log_px_z cost"
-    )
-    with picture(path, height=2.6) as figure:
-        axes = figure.subplots()
-        boxes = {}
-        for name, (x, y, text) in nodes.items():
-            fill = "#DDDDDD" if "network" in text else "white"
-            box = {"boxstyle": "round,pad=0.5", "facecolor": fill, "edgecolor": BLUE}
-            boxes[name] = axes.text(x, y, text, ha="center", va="center", fontsize=9, bbox=box)
-        for arrow in arrows.split(", "):
-            start, end = (boxes[name] for name in arrow.split())
-            look = {"arrowstyle": "-|>", "color": BLACK, "shrinkA": 0, "shrinkB": 1}
-            look |= {"patchA": start.get_bbox_patch(), "patchB": end.get_bbox_patch()}
-            axes.annotate("", end.get_position(), start.get_position(), arrowprops=look)
-        axes.set(xlim=(-0.6, 8.8), ylim=(-0.4, 2.4))
-        axes.axis("off")

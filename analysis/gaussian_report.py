@@ -3,7 +3,6 @@
 docs/report.md explains each key of report.json.
 """
 
-import dataclasses
 import math
 
 import numpy as np
@@ -11,29 +10,23 @@ import tensorflow as tf
 
 from analysis import evaluation, figures, information, linear_vae, sampling
 from analysis.comparison import mardia_test, relative_error
+from data_processing import moments
 from training import run_folder
 from training.random_streams import stream
 
 REPORT_ROWS = 20_000  # at most so many rows are evaluated, of each kind
 REPORT_Z = 2**20  # about so many draws of z for the held-out rows
-TRAINING_DRAWS = 16  # of z for each training row: enough for an ELBO
 COVARIANCE_SAMPLES = 100_000
 OPTIMUM_ROWS = 1_000_000  # the training rows' optimum is a mean over at most so many
 CLEARLY_NOT_GAUSSIAN = 0.001  # a p-value of Mardia's test below this
-ROW_METRICS = (  # means over rows, each with its standard error
-    "elbo_train elbo_held_out optimum gap gap_model gap_encoder log_px linear_log_px rate log_px_z "
-    "distortion cost_held_out cost_gap"
+MAY_BE_NULL = (  # each with its standard error
+    "optimum gap gap_model cost_gap linear_log_px conditional_total_correlation decoder_mismatch "
+    "covariance_error"
 ).split()
-EXACT = {  # key of the best linear VAE -> field of linear_vae.Optimum
-    "cost_exact": "cost",
-    "rate_exact": "kl",
-    "distortion_exact": "distortion",
-    "active_units_exact": "active_units",
-    "gap_model_exact": "gap_model",
-    "gap_encoder_exact": "gap_encoder",
-    "covariance_error_exact": "covariance_error",
-    "conditional_total_correlation_exact": "conditional_total_correlation",
-}
+EXACT = (  # of the best linear VAE, as fields of linear_vae.Optimum
+    "cost distortion active_units gap_model gap_encoder covariance_error "
+    "conditional_total_correlation"
+).split()
 
 
 def held_out_elbo(model, data, seed, epoch):
@@ -45,16 +38,16 @@ def finish(run, data, beta):
     """Write everything a finished run leaves, report.json last; return the report."""
     args = run.args
     run.write_results(f"cost_function_{args.model}.dat")
-    report = make_report(run.model, data, args, beta)
+    report, best = make_report(run.model, data, args, beta)
     report["seconds"] = round(sum(row["seconds"] for row in run.position.history), 3)
-    draw_figures(run, data, report)
+    draw_figures(run, data, report, best)
     run.log.add_pictures(args.n_epoch)
     run_folder.write_json(run.folder / "report.json", report)
     return report
 
 
 def make_report(model, data, args, beta):
-    """The metrics of a trained model, a dictionary.
+    """The metrics of a trained model, a dictionary, and the best linear VAE or None.
 
     data: a data_processing.Data. args: the flags of the run, of which data_path, decoder_std,
     min_log_std and seed count. Without a known distribution the reference is the Gaussian fitted to
@@ -62,66 +55,58 @@ def make_report(model, data, args, beta):
     """
     x, seed = data.x_held_out[:REPORT_ROWS], args.seed
     decoder_std = args.decoder_std
-    x_train, n_draws = data.training_sample(REPORT_ROWS), draws_of_z(len(x))
-    train = evaluation.evaluate(model, x_train, TRAINING_DRAWS, (seed, "report", 1), beta)
-    held_out = evaluation.evaluate(model, x, n_draws, (seed, "report", 2), beta)
+    x_train, n_draws = data.training_sample(REPORT_ROWS), int(np.clip(REPORT_Z // len(x), 16, 1024))
+    rows, held_out = evaluation.rows_of_report(model, x_train, x, n_draws, seed, beta)
+    rows["log_px"] = held_out.log_px_corrected
+    rows["gap_encoder"] = rows["log_px"] - held_out.elbo
     mean_z, log_std_z = evaluation.encode(model, x)
     latent = evaluation.latent_information(mean_z, log_std_z, (seed, "report", 3))
-    rows = {
-        "elbo_train": train.elbo,
-        "elbo_held_out": held_out.elbo,
-        "log_px": held_out.log_px_corrected,
-        "rate": held_out.kl,
-        "log_px_z": held_out.log_px_z,
-        "gap_encoder": held_out.log_px_corrected - held_out.elbo,
-        "distortion": np.sum((x - sampling.reconstruct(model, x, seed, True)) ** 2, axis=1),
-        "cost_held_out": beta * held_out.kl - held_out.log_px_z,
-    }
     mean, covariance = data.reference()
     known = reference_metrics(data, covariance)
-    best, rest = None, {name: None for name in NEED_A_REFERENCE}
+    best = None
+    rest = {"common_information": None, "common_information_units": None, "beta_thresholds": None}
     if known["optimum_is"] is not None:
         rows["optimum"] = information.log_density(x, mean, covariance)
         rows["gap"] = rows["optimum"] - held_out.elbo
         rows["gap_model"] = rows["optimum"] - rows["log_px"]
         best = linear_vae.optimum(covariance, model.n_dim, beta, decoder_std, args.min_log_std)
-        rest = dependence_metrics(x, mean, covariance, mean_z, log_std_z, held_out.log_px_z)
-        rest |= covariance_metrics(model, covariance, seed)
         common = information.common_information(covariance)
         thresholds = linear_vae.beta_thresholds(covariance, model.n_dim, decoder_std)
-        rest["common_information"], rest["common_information_units"] = common.nats, common.units
-        rest["beta_thresholds"] = [float(beta) for beta in thresholds]
+        rest = {
+            "common_information": common.nats,
+            "common_information_units": common.units,
+            "beta_thresholds": thresholds.tolist(),
+            **dependence_metrics(x, mean, covariance, mean_z, log_std_z, held_out.log_px_z),
+            **covariance_metrics(model, covariance, seed),
+        }
     if best is not None:
         of_rows = linear_vae.cost_of_rows(best, beta, x, mean, covariance)
         rows["cost_gap"] = rows["cost_held_out"] - of_rows
     if args.data_path is not None:
-        rows["linear_log_px"] = linear_log_px(data, x, model.n_dim, decoder_std)
+        rows |= linear_log_px(data, x, model.n_dim, decoder_std)
 
     report = {"beta": beta, **evaluation.latent_units(model, x).metrics(), **known}
-    for name in ROW_METRICS:
-        values = rows.get(name)
-        report[name] = None if values is None else float(np.mean(values, dtype=np.float64))
-        report[f"{name}_se"] = None if values is None else evaluation.standard_error(values)
+    for name in MAY_BE_NULL:
+        report |= {name: None, f"{name}_se": None}
+    report |= evaluation.means(rows) | latent | rest
     # The next order of the bias of log p(x), after the first has been taken out.
     bias = float(np.mean(held_out.log_px_se**4))
-    for name in ("log_px", "gap_model", "gap_encoder"):
-        if report[name] is not None:
-            report[f"{name}_se"] = math.hypot(report[f"{name}_se"], bias)
+    for name in {"log_px", "gap_model", "gap_encoder"} & rows.keys():
+        report[f"{name}_se"] = math.hypot(report[f"{name}_se"], bias)
     report["effective_samples"] = float(np.median(held_out.effective_samples))
     report["log_px_draws"] = n_draws
     report["rows_train"], report["rows_held_out"] = len(x_train), len(x)
     report["elbo"] = report["elbo_held_out"]
     report["cost"] = best.cost + report["cost_gap"] if best else report["cost_held_out"]
     report["cost_se"] = report["cost_gap_se"] if best else report["cost_held_out_se"]
-    report |= {name: best and getattr(best, field) for name, field in EXACT.items()}
-    if has_no_rate(best, args):
-        report["rate_exact"] = None
-    return report | latent.metrics() | rest
+    report |= {f"{name}_exact": best and getattr(best, name) for name in EXACT}
+    report["rate_exact"] = best.kl if has_rate(best, args) else None
+    return report, best
 
 
-def has_no_rate(best, args):
-    """Whether the best linear VAE copies a coordinate, so that its KL and log p(x|z) diverge."""
-    return best is not None and not best.attained and args.min_log_std is None
+def has_rate(best, args):
+    """Whether the best linear VAE has a KL: not where it copies a coordinate, and both diverge."""
+    return best is not None and (best.attained or args.min_log_std is not None)
 
 
 def reference_metrics(data, covariance):
@@ -131,40 +116,25 @@ def reference_metrics(data, covariance):
     try:
         information.check_covariance(covariance)
     except ValueError as error:
-        return {
-            "optimum_is": None,
-            "gaussian_p": None,
-            "gaussian_applies": False,
-            "why": str(error),
-        }
+        none = {"optimum_is": None, "gaussian_p": None, "gaussian_applies": False}
+        return none | {"why": str(error)}
     p_value = float(mardia_test(data.training_sample(REPORT_ROWS)))
     applies = p_value > CLEARLY_NOT_GAUSSIAN
     return {"optimum_is": "estimate", "gaussian_p": p_value, "gaussian_applies": applies}
 
 
 def linear_log_px(data, x, n_dim, decoder_std):
-    """log p(x) of the rows of x under the best linear VAE for the training rows, (N,), or None.
+    """log p(x) of the rows of x under the best linear VAE for the training rows, (N,), by its name.
 
     The linear VAE of highest likelihood: factor analysis for a learned std, probabilistic PCA for a
-    shared one. None: the training rows have a singular covariance.
+    shared one. Nothing where the training rows have a singular covariance.
     """
-    mean, covariance = dataclasses.replace(data, mean=None, covariance=None).reference()
+    mean, covariance = moments(data.x_train)
     try:
         best = linear_vae.optimum(covariance, n_dim, 1.0, decoder_std)
     except ValueError:
-        return None
-    return information.log_density(x, mean, best.model_covariance)
-
-
-def draws_of_z(n_rows):
-    return int(np.clip(REPORT_Z // n_rows, 16, 1024))
-
-
-NEED_A_REFERENCE = (
-    "conditional_total_correlation conditional_total_correlation_se decoder_mismatch "
-    "decoder_mismatch_se covariance_error covariance_error_se common_information "
-    "common_information_units beta_thresholds"
-).split()
+        return {}
+    return {"linear_log_px": information.log_density(x, mean, best.model_covariance)}
 
 
 def regress(inputs, outputs):
@@ -320,18 +290,15 @@ def remarks(report):
         )
 
 
-def draw_figures(run, data, report):
-    """The pictures of a finished run, into its folder figures/."""
+def draw_figures(run, data, report, best):
+    """The pictures of a finished run, into its folder figures/; best: a linear_vae.Optimum."""
     folder, history, model, args = run.folder / "figures", run.position.history, run.model, run.args
     columns = ("epoch", "kl", "log_px_z", "elbo", "elbo_held_out")
     x, (mean, covariance) = data.x_held_out[:REPORT_ROWS], data.reference()
-    optima = best = linear = None
+    optima = linear = None
     if report["optimum"] is not None:
-        x_train = data.training_sample(OPTIMUM_ROWS)
-        optima = information.mean_log_density(x_train, mean, covariance), report["optimum"]
-        best = linear_vae.optimum(
-            covariance, model.n_dim, report["beta"], args.decoder_std, args.min_log_std
-        )
+        log_px = information.log_density(data.training_sample(OPTIMUM_ROWS), mean, covariance)
+        optima = np.mean(log_px), report["optimum"]
     if best is not None:
         posterior = best.posterior_covariance
         encoder = posterior @ best.weights.T / (report["beta"] * best.noise_variances)
@@ -341,7 +308,7 @@ def draw_figures(run, data, report):
         {name: np.array([row[name] for row in history]) for name in columns},
         optima,
         "exact log p(x)" if report["optimum_is"] == "exact" else "fitted Gaussian",
-        best_linear=None if has_no_rate(best, args) else best and (best.kl, best.log_px_z),
+        best_linear=(best.kl, best.log_px_z) if has_rate(best, args) else None,
         gap=optima and (report["gap"], report["gap_se"]),
     )
     z_mean, z_log_std = evaluation.encode(model, x)
@@ -349,7 +316,6 @@ def draw_figures(run, data, report):
         folder / "latent_plane.png",
         z_mean,
         np.exp(z_log_std),
-        report["variance_of_mean"],
         color=(x - mean) @ np.linalg.eigh(covariance)[1][:, -1],
         linear=linear,
     )
@@ -358,9 +324,9 @@ def draw_figures(run, data, report):
         "decoder": sampling.generate(model, REPORT_ROWS, args.seed),
         "encoder-decoder": sampling.reconstruct(model, x, args.seed),
     }
-    covariances = {name: np.atleast_2d(np.cov(s, rowvar=False)) for name, s in samples.items()}
-    if data.covariance is not None:
-        covariances = {"true": data.covariance} | covariances
+    covariances = {} if data.covariance is None else {"true": data.covariance}
+    for name, sample in samples.items():
+        covariances[name] = np.atleast_2d(np.cov(sample, rowvar=False))
     figures.covariances(folder / "covariances.png", covariances)
     figures.pairwise_marginals(
         folder / "pairwise_marginals.png", samples, data.mean, data.covariance

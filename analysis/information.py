@@ -47,22 +47,10 @@ def entropy(covariance):
 
 def log_density(x, mean, covariance):
     """log N(x; mean, covariance) of each row of x, (B, data_dim) -> (B,)."""
-    covariance = check_covariance(covariance)
-    x, mean = np.asarray(x, dtype=np.float64), np.asarray(mean, dtype=np.float64)
-    data_dim = len(covariance)
-    if mean.shape != (data_dim,):
-        raise ValueError(f"mean must have shape ({data_dim},), not {mean.shape}")
-    if x.ndim != 2 or x.shape[1] != data_dim:
-        raise ValueError(f"x must have shape (rows, {data_dim}), not {x.shape}")
-    root = np.linalg.cholesky(covariance)
-    white = solve_triangular(root, (x - mean).T, lower=True)
-    log_normalizer = 0.5 * data_dim * np.log(2.0 * np.pi) + np.sum(np.log(np.diag(root)))
+    root = np.linalg.cholesky(check_covariance(covariance))
+    white = solve_triangular(root, (np.float64(x) - mean).T, lower=True)
+    log_normalizer = 0.5 * len(root) * np.log(2.0 * np.pi) + np.sum(np.log(np.diag(root)))
     return -0.5 * np.sum(white**2, axis=0) - log_normalizer
-
-
-def mean_log_density(x, mean, covariance):
-    """Mean over the rows of x (B, data_dim) of log N(x; mean, covariance)."""
-    return float(np.mean(log_density(x, mean, covariance)))
 
 
 def rate_distortion(covariance, distortion):

@@ -70,21 +70,25 @@ class Optimum:
     posterior_covariance: np.ndarray
 
 
+class NoMinimum(ValueError):
+    """The cost falls without end."""
+
+
 def optimum(covariance, n_dim, beta, decoder_std, min_log_std=None):
     """The best linear beta-VAE, an Optimum; None where the cost has no minimum.
 
     decoder_std: "learned", "shared" or a number. min_log_std: lower bound of a learned log std.
     """
-    unbounded = beta < 1.0 and min_log_std is None
     if beta <= 0.0:
         return None
-    if decoder_std == "learned":
-        return None if unbounded else linear_optimum(covariance, n_dim, beta, min_log_std)
-    if decoder_std == "shared":
-        if unbounded and n_dim >= len(covariance):
-            return None
-        return shared_std_optimum(covariance, n_dim, beta, min_log_std)
-    return fixed_std_optimum(covariance, n_dim, beta, decoder_std)
+    try:
+        if decoder_std == "learned":
+            return linear_optimum(covariance, n_dim, beta, min_log_std)
+        if decoder_std == "shared":
+            return shared_std_optimum(covariance, n_dim, beta, min_log_std)
+        return fixed_std_optimum(covariance, n_dim, beta, decoder_std)
+    except NoMinimum:
+        return None
 
 
 def linear_optimum(covariance, n_dim, beta=1.0, min_log_std=None):
@@ -113,14 +117,14 @@ def linear_optimum(covariance, n_dim, beta=1.0, min_log_std=None):
     if not, but n_dim is above the number of factors of C, kl is an upper bound, good to a few
     percent, since costs that differ by less than rounding then have different kl.
 
-    Returns an Optimum. Raises ValueError where the cost has no minimum.
+    Returns an Optimum. Raises NoMinimum where the cost has none.
     """
     covariance = _check_model(covariance, n_dim, beta)
     if beta < 1.0 and min_log_std is None:
-        raise ValueError(
-            f"beta must be at least 1 where decoder variances are learned, not {beta}: below 1 the "
-            f"cost has no minimum, since a latent that copies one coordinate lets its variance psi "
-            f"go to 0 and the cost fall with (1 - beta)/2 log(psi); fix the decoder's std"
+        raise NoMinimum(
+            f"the cost has no minimum at beta {beta}, below 1, where variances are learned: a "
+            "latent that copies one coordinate lets its variance psi go to 0 and the cost fall "
+            "with (1 - beta)/2 log(psi)"
         )
     root = np.linalg.cholesky(covariance)
     bounds = _log_variance_bounds(covariance, beta, min_log_std)
@@ -167,16 +171,15 @@ def shared_std_optimum(covariance, n_dim, beta, min_log_std=None):
     smallest eigenvalue is equally good: the answer is then the largest of them. min_log_std bounds
     the variance from below, as for `linear_optimum`.
 
-    Returns an Optimum. Raises ValueError where the cost has no minimum.
+    Returns an Optimum. Raises NoMinimum where the cost has none.
     """
     covariance = _check_model(covariance, n_dim, beta)
     data_dim = len(covariance)
     unbounded = n_dim >= data_dim and beta < 1.0
     if unbounded and min_log_std is None:
-        raise ValueError(
-            f"beta must be at least 1 where n_dim ({n_dim}) is not below data_dim ({data_dim}), "
-            f"not {beta}: the cost has no minimum, since it falls with data_dim (1 - beta)/2 "
-            f"log(variance) as the learned variance goes to 0; fix the decoder's std"
+        raise NoMinimum(
+            f"the cost has no minimum at beta {beta}, below 1, where n_dim ({n_dim}) is not below "
+            f"data_dim ({data_dim}): it falls with data_dim (1 - beta)/2 log(variance)"
         )
     variance = 0.0 if unbounded else _shared_variance(covariance, n_dim, beta)
     least = 0.0
@@ -225,10 +228,7 @@ def relaxed_common_information(covariance, betas, n_dim=None):
     """
     n_dim = len(covariance) if n_dim is None else n_dim
     optima = [linear_optimum(covariance, n_dim, beta) for beta in betas]
-    return (
-        np.array([o.kl for o in optima]),
-        np.array([o.conditional_total_correlation for o in optima]),
-    )
+    return np.transpose([(o.kl, o.conditional_total_correlation) for o in optima])
 
 
 def cost_of_rows(optimum, beta, x, mean, covariance):
@@ -438,22 +438,18 @@ def _optimum_given_variances(root, n_dim, beta, noise_variances, attained=True):
     v_ratios = (1.0 + beta * (coded - 1.0)) / coded
     mean_shifts = (coded - 1.0) * (1.0 - beta) / coded / (1.0 + beta * (coded - 1.0)) * (1.0 - beta)
     return Optimum(
-        cost=float(beta * kl - log_px_z),
-        kl=float(kl),
-        log_px_z=float(log_px_z),
-        elbo=float(log_px_z - kl),
-        gap_model=float(_divergence(model_ratios)),
-        gap_encoder=float(_divergence(v_ratios) + 0.5 * np.sum(mean_shifts)),
-        conditional_total_correlation=float(
-            0.5 * np.sum(np.log(squared_errors)) - half_log_det + kl
-        ),
-        decoder_mismatch=float(_divergence(ratios)),
-        distortion=float(np.sum(squared_errors)),
-        covariance_error=float(
-            np.linalg.norm(model_covariance - covariance) / np.linalg.norm(covariance)
-        ),
+        cost=beta * kl - log_px_z,
+        kl=kl,
+        log_px_z=log_px_z,
+        elbo=log_px_z - kl,
+        gap_model=_divergence(model_ratios),
+        gap_encoder=_divergence(v_ratios) + 0.5 * np.sum(mean_shifts),
+        conditional_total_correlation=0.5 * np.sum(np.log(squared_errors)) - half_log_det + kl,
+        decoder_mismatch=_divergence(ratios),
+        distortion=np.sum(squared_errors),
+        covariance_error=np.linalg.norm(model_covariance - covariance) / np.linalg.norm(covariance),
         active_units=int(np.sum(1.0 - 1.0 / coded > ACTIVE_UNIT_VARIANCE)),
-        attained=bool(attained),
+        attained=attained,
         model_covariance=model_covariance,
         weights=weights,
         noise_variances=noise_variances,

@@ -36,10 +36,10 @@ def reconstruct_batch(model, x, z_seed, x_seed, mean_only):
 
 def seeds(seed, purpose, first, last):
     """The seeds of z and of x for blocks first to last - 1, (last - first, 2) each."""
-    numbers = [
-        [stateless_seed(seed, purpose, k, of_x) for k in range(first, last)] for of_x in (0, 1)
+    return [
+        tf.constant([stateless_seed(seed, purpose, k, of_x) for k in range(first, last)])
+        for of_x in (0, 1)
     ]
-    return tf.constant(numbers[0]), tf.constant(numbers[1])
 
 
 def generate(model, n_samples, seed, mean_only=False):

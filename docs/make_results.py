@@ -7,7 +7,6 @@ A run that results/docs holds already is not repeated. Tables stand between the 
 
 import argparse
 import json
-import re
 import shutil
 import statistics
 import subprocess
@@ -16,10 +15,6 @@ import time
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
-sys.path.insert(0, str(DOCS.parent))
-
-from analysis import figures
-
 RUNS = DOCS.parent / "results" / "docs"
 STARS = {
     "pair": "a pair of correlation 0.8",
@@ -65,11 +60,10 @@ def fill(document, name, header, rows):
     lines = [header, ["---"] * len(header), *rows]
     table = "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
     path = DOCS / document
-    pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-    new = f"\\g<1>{table.replace(chr(92), chr(92) * 2)}\n\\g<2>"
-    text, n = re.subn(pattern, new, path.read_text(encoding="utf-8"), flags=re.DOTALL)
-    assert n == 1, name
-    path.write_text(text, encoding="utf-8")
+    before, mark, rest = path.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")
+    assert mark, name
+    end = "<!-- end -->" + rest.partition("<!-- end -->")[2]
+    path.write_text(f"{before}{mark}{table}\n{end}", encoding="utf-8")
 
 
 def plus_minus(report, name, digits=4):
@@ -94,7 +88,6 @@ def default():
         results = (plus_minus(report, key) for key in ("elbo_held_out", "gap"))
         rows.append([what, command, *results, minutes])
     fill("results.md", "default", header, rows)
-    figures.model_diagram(DOCS / "results" / "model.png")
     pictures = "learning_curves latent_plane covariances pairwise_marginals".split()
     copy(RUNS / "vae", **{f"vae_{name}": name for name in pictures})
 
@@ -161,9 +154,7 @@ def common_information():
         for seed in range(3):
             betas = BETAS if seed == 0 or data == "pair" else FEWER_BETAS
             flags = f"--covariance_path data/{data}.dat --beta {betas} --seed {seed}"
-            flags += {"pair": " --n_dim 1", "covariance": " --n_dim 2"}.get(
-                data, " --n_dim 9 --n_epoch 60"
-            )
+            flags += SIZES.get(data, " --n_dim 9 --n_epoch 60")
             folder, _, _ = run("beta_sweep.py", flags, f"{data}_seed_{seed}")
             for path in folder.glob("beta_*/report.json"):
                 report = read_json(path)

@@ -89,10 +89,8 @@ def _tiles(path, images, rows=(), columns=(), x_label=None, y_label=None, title=
     framed = np.pad(images, [(0, 0), (0, 0), (0, line), (0, line)], constant_values=1.0)
     step_y, step_x = height + line, width + line
     sheet = framed.transpose(0, 2, 1, 3).reshape(n_rows * step_y, n_columns * step_x)
-    left = 0.1 + 0.09 * max(map(len, rows), default=0) + (0.3 if y_label else 0)
-    tile = min(1.2, (WIDTH - left) / n_columns)
-    above_below = 0.1 + (0.3 if title else 0) + (0.5 if x_label else 0)
-    size = (n_columns * tile + left, n_rows * tile * step_y / step_x + above_below)
+    tile = min(1.2, (WIDTH - 1) / n_columns)  # an inch for labels, of which the rest is cropped
+    size = (n_columns * tile + 1, n_rows * tile * step_y / step_x + 1)
     with picture(path, height=size[1], width=size[0]) as figure:
         axes = figure.subplots()
         axes.imshow(sheet[:-line, :-line], cmap="gray", vmin=0, vmax=1, interpolation="nearest")

@@ -1,15 +1,13 @@
 """The final report of a run on images, in nats per image."""
 
-import numpy as np
-
-from analysis import evaluation, sampling
+from analysis import evaluation
 from images import data as image_data
 from images import figures as image_figures
 from images import models as image_models
 from training import run_folder
 
 REPORT_ROWS = 10_000  # at most so many training images are evaluated
-REPORT_Z = 16  # draws of z for each
+REPORT_Z = 16  # draws of z for each test image
 
 
 def held_out_elbo(model, images, seed, epoch):
@@ -38,24 +36,13 @@ def make_report(model, images, args):
     """The metrics of a trained model, a dictionary, each mean with its standard error `_se`."""
     x_train = image_data.training_sample(images, REPORT_ROWS, args.binarization, args.seed)
     x = images.x_test
-    train = evaluation.evaluate(model, x_train, REPORT_Z, (args.seed, "report", 1), args.beta)
-    held_out = evaluation.evaluate(model, x, REPORT_Z, (args.seed, "report", 2), args.beta)
+    rows, _ = evaluation.rows_of_report(model, x_train, x, REPORT_Z, args.seed, args.beta)
     latent = evaluation.latent_information(*evaluation.encode(model, x), (args.seed, "report", 3))
-    rows = {
-        "elbo_train": train.elbo,
-        "elbo_held_out": held_out.elbo,
-        "rate": held_out.kl,
-        "log_px_z": held_out.log_px_z,
-        "distortion": np.sum((x - sampling.reconstruct(model, x, args.seed, True)) ** 2, axis=1),
-        "cost_held_out": args.beta * held_out.kl - held_out.log_px_z,
-    }
     settings = {**vars(args), "data_dim": model.data_dim}
     report = {"beta": args.beta, "elbo_is": image_models.describe_bound(settings)}
-    for name, values in rows.items():
-        report[name] = float(np.mean(values, dtype=np.float64))
-        report[f"{name}_se"] = evaluation.standard_error(values)
+    report |= evaluation.means(rows)
     report["elbo"] = report["elbo_held_out"]
-    return report | latent.metrics() | evaluation.latent_units(model, x).metrics()
+    return report | latent | evaluation.latent_units(model, x).metrics()
 
 
 def print_report(report, folder):

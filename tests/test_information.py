@@ -11,7 +11,6 @@ from analysis.information import (
     common_information,
     entropy,
     log_density,
-    mean_log_density,
     rate_distortion,
     total_correlation,
 )
@@ -31,16 +30,6 @@ def test_log_density_agrees_with_scipy():
     x = np.random.default_rng(1).normal(size=(4, DATA_DIM))
     expected = scipy.stats.multivariate_normal(mean, covariance).logpdf(x)
     np.testing.assert_allclose(log_density(x, mean, covariance), expected, atol=1e-12)
-    assert mean_log_density(x, mean, covariance) == pytest.approx(expected.mean(), abs=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("x_shape", "mean_shape", "message"),
-    [((4, 2), (3,), "x must"), ((3,), (3,), "x must"), ((4, 3), (2,), "mean must")],
-)
-def test_log_density_refuses_wrong_shapes(x_shape, mean_shape, message):
-    with pytest.raises(ValueError, match=message):
-        log_density(np.zeros(x_shape), np.zeros(mean_shape), np.eye(3))
 
 
 def test_rate_distortion_agrees_with_a_numerical_solution():

@@ -58,7 +58,7 @@ def report_on(model, mean, covariance, beta, decoder_std, seed=0, n_rows=20_000)
     x = draw(mean, covariance, 2 * n_rows, (seed, 1))
     data = Data(x[:n_rows], x[n_rows:], mean, covariance)
     settings = {"decoder_std": decoder_std, "min_log_std": None, "seed": seed, "data_path": None}
-    return gaussian_report.make_report(model, data, argparse.Namespace(**settings), beta)
+    return gaussian_report.make_report(model, data, argparse.Namespace(**settings), beta)[0]
 
 
 def gaussian_kl(covariance, of_model):
@@ -211,7 +211,7 @@ def report_on_file(x, decoder_std="learned", n_dim=2):
     settings = {"decoder_std": decoder_std, "min_log_std": None, "seed": 1, "data_path": "x.npy"}
     data = Data(x[:n_train], x[n_train:])
     model = VAE(x.shape[1], n_dim, (7, 6))
-    return gaussian_report.make_report(model, data, argparse.Namespace(**settings), 1.0)
+    return gaussian_report.make_report(model, data, argparse.Namespace(**settings), 1.0)[0]
 
 
 @pytest.mark.parametrize("decoder_std", ["learned", "shared"])
