@@ -13,12 +13,12 @@ import numpy as np
 import beta_vae_main
 import data_processing
 import vae_models
-from analysis import evaluation, figures, gaussian_report, information, linear_vae
+from analysis import evaluation, figures, gaussian_report, information, linear_vae, sampling
 from training import command_line, run_folder, saved_model
 from training.command_line import non_negative
 from training.errors import Stopped
 
-ENCODED_ROWS = 3000  # in the picture of the latent planes
+SHOWN_ROWS = 3000  # in the picture of the latent planes, and samples below them
 COLUMNS = (
     "beta cost cost_se cost_exact rate rate_exact distortion distortion_exact elbo active_units "
     "active_units_exact covariance_error"
@@ -120,13 +120,16 @@ def draw(folder, reports, data, args):
         total_correlation=total_correlation,
         closed_form=closed_form,
     )
-    x = data.x_held_out[:ENCODED_ROWS]
+    x = data.x_held_out[:SHOWN_ROWS]
     folders = [folder / f"beta_{report['beta']:g}" for report in reports]
     models = [saved_model.load_model(path, vae_models.make_model)[0] for path in folders]
     figures.latent_planes_over_beta(
         folder / "figures" / "latent_planes.png",
         trained["beta"],
         [(m, np.exp(s)) for m, s in (evaluation.encode(model, x) for model in models)],
+        [sampling.generate(model, SHOWN_ROWS, args.seed) for model in models],
+        mean,
+        covariance,
         color=(x - mean) @ np.linalg.eigh(covariance)[1][:, -1],
     )
 

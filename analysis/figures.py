@@ -174,21 +174,31 @@ def _latent_line(axes, mean, std, reach):
     axes.plot(z, normal_density(z), label="prior", **EXACT)
 
 
-def latent_planes_over_beta(path, betas, planes, color=None):
-    """The latent planes of the models of a sweep, at most five of them.
+def latent_planes_over_beta(path, betas, planes, samples, mean, covariance, color=None):
+    """The latent planes of the models of a sweep, at most five, above samples of their decoders.
 
-    betas: (K,). planes: K pairs z_mean, z_std (N, n_dim) of q(z|x). color: as for latent_plane.
+    betas: (K,). planes: K pairs z_mean, z_std (N, n_dim) of q(z|x). samples: K arrays (M, D), of
+    which the two dimensions are drawn that correlate most in the data. mean (D,), covariance
+    (D, D): of the data, drawn as ellipses. color: as for latent_plane.
     """
     shown = np.unique(np.linspace(0, len(betas) - 1, 5).round().astype(int))
     units = planes[0][0][:, most_active(planes[0][0])]
-    with picture(path, height=1.5 + 7.2 / len(shown)) as figure:
-        axes = figure.subplots(1, len(shown), squeeze=False, sharex=True, sharey=True)[0]
-        for ax, index in zip(axes, shown, strict=True):
-            units, std = matched(units, *planes[index])
-            _latent_points(ax, units, std, color)
-            ax.set_title(f"β = {betas[index]:g}")
-        axes[0].set_ylabel("two units of z")
-        legend_above(figure, axes[0])
+    std = np.sqrt(np.diag(covariance))
+    correlations = np.abs(np.tril(covariance / np.outer(std, std), -1))
+    pair = np.sort(np.unravel_index(np.argmax(correlations), correlations.shape))
+    with picture(path, height=2.0 + 14.4 / len(shown)) as figure:
+        axes = figure.subplots(2, len(shown), squeeze=False, sharex="row", sharey="row")
+        for (above, below), index in zip(axes.T, shown, strict=True):
+            units, std_of_units = matched(units, *planes[index])
+            _latent_points(above, units, std_of_units, color)
+            above.set_title(f"β = {betas[index]:g}")
+            points = samples[index][:MAX_POINTS, pair].T
+            below.plot(*points, ".", color="#7FB4D6", markersize=2.5, mew=0)
+            gaussian_ellipses(below, mean[pair], covariance[np.ix_(pair, pair)])
+            below.set_xlabel(f"x{pair[0] + 1}")
+        axes[0, 0].set_ylabel("two units of z")
+        axes[1, 0].set_ylabel(f"decoder samples, x{pair[1] + 1}\nellipses: data, 1 and 2 std")
+        legend_above(figure, axes[0, 0])
 
 
 def bins_of(*samples):
@@ -230,8 +240,11 @@ def covariances(path, matrices):
 
 def _write_cells(axes, matrix, strong, digits):
     for (row, column), value in np.ndenumerate(matrix):
-        look = {"color": "white" if abs(value) > strong else "black", "fontsize": 7}
-        cell = axes.text(column, row, f"{value:z.{digits}f}", ha="center", va="center", **look)
+        text = f"{value:z.{digits}f}"
+        if digits == 2:
+            text = text.replace("0.", ".")  # narrower
+        look = {"color": "white" if abs(value) > strong else "black", "fontsize": 8}
+        cell = axes.text(column, row, text, ha="center", va="center", **look)
         cell.set_in_layout(False)  # it lies inside the axes; the layout need not measure it
 
 

@@ -129,6 +129,15 @@ def test_the_latent_plane_is_of_the_two_units_whose_means_vary_most(drawn):
     np.testing.assert_array_equal(axes.collections[0].get_offsets(), z_mean[:, [0, 2]])
 
 
+def test_the_samples_of_a_sweep_are_shown_in_the_two_dimensions_that_correlate_most(drawn):
+    covariance = np.array([[4.0, 0.4, 0.1], [0.4, 1.0, -0.5], [0.1, -0.5, 1.0]])
+    planes, samples = [(np.zeros((5, 2)), np.ones((5, 2)))], np.arange(12.0).reshape(1, 4, 3)
+    figure = drawn(figures.latent_planes_over_beta, [2.0], planes, samples, np.zeros(3), covariance)
+    below = next(ax for ax in figure.axes if ax.get_xlabel() == "x2")
+    assert below.get_ylabel().startswith("decoder samples, x3")
+    np.testing.assert_array_equal(below.lines[0].get_xydata(), samples[0][:, 1:])
+
+
 def test_matched_units_undo_a_permutation_and_signs():
     rng = np.random.default_rng(0)
     reference = rng.normal(size=(40, 2))

@@ -52,7 +52,9 @@ def draw_latent_plane(path, seed):
 def draw_latent_planes_over_beta(path, seed):
     rng = np.random.default_rng(seed)
     planes = [(rng.normal(size=(50, 3)), np.full((50, 3), 0.3)) for _ in range(7)]
-    figures.latent_planes_over_beta(path, np.arange(7), planes, planes[0][0][:, 0])
+    moments = np.zeros(4), np.eye(4)
+    samples, color = rng.normal(size=(7, 40, 4)), planes[0][0][:, 0]
+    figures.latent_planes_over_beta(path, np.arange(7), planes, samples, *moments, color)
 
 
 def draw_covariances(path, seed):
@@ -274,6 +276,9 @@ UNUSUAL = {
         figures.latent_planes_over_beta,
         [2.0],
         [(noise(40, 1), np.ones((40, 1)))],
+        [noise(30, 1)],
+        np.zeros(1),
+        np.eye(1),
     ),
     "a single image": (image_figures.image_grid, images(0, 1)),
     "a single pair": (image_figures.image_pairs, images(0, 1), images(1, 1)),
