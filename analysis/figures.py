@@ -186,7 +186,8 @@ def latent_planes_over_beta(path, betas, planes, samples, mean, covariance, colo
     std = np.sqrt(np.diag(covariance))
     correlations = np.abs(np.tril(covariance / np.outer(std, std), -1))
     pair = np.sort(np.unravel_index(np.argmax(correlations), correlations.shape))
-    with picture(path, height=2.0 + 14.4 / len(shown)) as figure:
+    side = min(3.0, 7.2 / len(shown))
+    with picture(path, height=1.6 + 2.0 * side) as figure:
         axes = figure.subplots(2, len(shown), squeeze=False, sharex="row", sharey="row")
         for (above, below), index in zip(axes.T, shown, strict=True):
             units, std_of_units = matched(units, *planes[index])
