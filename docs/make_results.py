@@ -121,7 +121,8 @@ def sweeps():
             rows.append([f"{report['beta']:g}", *pairs])
         columns = "cost, rate, distortion, gap of the model, active units, covariance error"
         fill("results.md", name, ["beta", *columns.split(", ")], rows)
-        copy(folder, **{name: "beta_sweep", f"{name}_planes": "latent_planes"})
+        copy(folder, **{name: "beta_sweep"})
+    copy(RUNS / "beta_sweep", beta_sweep_planes="latent_planes")
     folder, _, _ = run("beta_sweep.py", "--beta 1 1.5 2 3 4 5 6", "beta_sweep_readme")
     copy(folder, beta_sweep_information="common_information")
 
