@@ -9,7 +9,9 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import imsave
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
@@ -46,7 +48,7 @@ STYLE = {
     "legend.fontsize": 9,
     "xtick.labelsize": 9,
     "ytick.labelsize": 9,
-    "savefig.dpi": 150,
+    "figure.dpi": 150,
 }
 WIDTH = 8.0  # inches: ten-point letters stay readable when a page shows the picture 800 pixels wide
 MAX_POINTS = 3000  # a scatter of more is a blot
@@ -62,9 +64,26 @@ def picture(path, height, width=WIDTH):
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="compressed")
         yield figure
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
         path.parent.mkdir(exist_ok=True)
         with atomic_write(path) as temporary:
-            figure.savefig(temporary, format="png", bbox_inches="tight", pad_inches=0.06)
+            image = without_margins(np.asarray(canvas.buffer_rgba()))
+            imsave(temporary, image, format="png", dpi=figure.dpi)
+
+
+def without_margins(image, margin=9):
+    """The pixels (height, width, 4) cropped to what is not white, and a margin of so many.
+
+    Square panels stand in wide white margins. savefig's bbox_inches="tight" would lay out and draw
+    the figure a second time to find them.
+    """
+    inked = (image != 255).any(axis=2)
+    rows, columns = np.flatnonzero(inked.any(axis=1)), np.flatnonzero(inked.any(axis=0))
+    return image[
+        max(0, rows[0] - margin) : rows[-1] + 1 + margin,
+        max(0, columns[0] - margin) : columns[-1] + 1 + margin,
+    ]
 
 
 def panels(figure, count, columns, **options):

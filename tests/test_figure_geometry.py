@@ -14,8 +14,11 @@ from images import figures as image_figures
 @pytest.fixture
 def drawn(monkeypatch, tmp_path):
     """drawn(function, *arguments): the matplotlib Figure that the function would save."""
-    kept = []
-    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: kept.append(figure))
+    kept, canvas = [], figure_style.FigureCanvasAgg
+    monkeypatch.setattr(
+        figure_style, "FigureCanvasAgg", lambda figure: kept.append(figure) or canvas(figure)
+    )
+    monkeypatch.setattr(figure_style, "imsave", lambda *_, **__: None)
     monkeypatch.setattr(figure_style, "atomic_write", nullcontext)
 
     def call(function, *arguments, **options):

@@ -16,7 +16,7 @@ from images import figures as image_figures
 @pytest.fixture(autouse=True)
 def coarse_pixels(monkeypatch):
     """A third of the pixels a side: the same drawing in less time."""
-    monkeypatch.setitem(figure_style.STYLE, "savefig.dpi", 50)
+    monkeypatch.setitem(figure_style.STYLE, "figure.dpi", 50)
 
 
 OPTIMA = (-11.9, -12.0)
@@ -217,11 +217,11 @@ def test_an_error_on_the_way_leaves_the_old_picture_and_no_other_file(tmp_path, 
     path.write_bytes(b"old")
     before = matplotlib.rcParams.copy()
 
-    def full_disk(figure, beside, **options):
+    def full_disk(beside, image, **options):
         beside.write_bytes(b"half")
         raise OSError("no space left")
 
-    monkeypatch.setattr(figure_style.Figure, "savefig", full_disk)
+    monkeypatch.setattr(figure_style, "imsave", full_disk)
     with pytest.raises(OSError, match="no space left"):
         draw_covariances(path, seed=0)
     assert path.read_bytes() == b"old"
