@@ -158,6 +158,7 @@ def _latent_points(axes, mean, std, color=None):
         axes.add_patch(Ellipse((0, 0), 2 * radius, 2 * radius, fill=False, **EXACT))
     for centre, sides in zip(mean[:N_EXAMPLES], 2 * std[:N_EXAMPLES], strict=True):
         look = {"fill": False, "linewidth": 1.6, "edgecolor": DARK_RED, "zorder": 3}
+        look["joinstyle"] = "round"  # or the halo of a narrow one would have long spikes
         axes.add_patch(Ellipse(centre, *sides, path_effects=HALO, **look))
     axes.plot([], [], "o", color=points.cmap(0.5), label="means of q(z|x)")
     axes.plot([], [], color=DARK_RED, label="a few q(z|x), 1 std")
@@ -416,7 +417,9 @@ def beta_sweep(path, bound, linear, trained, thresholds, exact=True):
 def _rate_distortion(axes, bound, linear, trained, below):
     _plot_betas(axes, trained, "distortion", "rate")
     axes.plot(*linear, label="best linear VAE over β", **LINEAR)
-    axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())  # the bound goes on beyond
+    left, right = axes.get_xlim()
+    left = max(0.0, left - 0.2 * (right - left))
+    axes.set(xlim=(left, right), ylim=axes.get_ylim())  # the bound goes on beyond
     distortion, rate = bound
     axes.plot(distortion, rate, label="rate-distortion bound", zorder=1, **LIMIT)
     # The bound falls: left of its first point no rate below that point's is possible either.
@@ -494,8 +497,10 @@ def common_information(
             ax.plot(common_information, 0, label=name, **star)
             _plot_betas(ax, shown, "mutual_information", "conditional_total_correlation")
             ax.margins(0.1)
-            if ax is near:  # a range that holds the networks; the lines go on beyond it
-                ax.set(xlim=ax.get_xlim(), ylim=ax.get_ylim())
+            if ax is near:  # it holds the networks, magnifies no noise, and the lines go on beyond
+                (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+                left, top = min(left, 0.95 * common_information), max(top, 0.01)
+                ax.set(xlim=(left, right), ylim=(min(bottom, -0.05 * top), top))
             for line, label, look in lines:
                 ax.plot(*line, label=label, zorder=1, **look)
             ax.xaxis.set_major_locator(MaxNLocator(5))
