@@ -13,38 +13,86 @@ from pathlib import Path
 import numpy as np
 
 import vae_main
-from analysis import evaluation
+from analysis import evaluation, gaussian_report
 from benchmarks import measuring
 from benchmarks.measuring import short
 from benchmarks.peers.floor import matmul_seconds
-from benchmarks.peers.problems import GAUSSIAN, MNIST
-from benchmarks.peers.this_project import Trainer, make_model
+from benchmarks.peers.problems import MNIST
+from benchmarks.peers.this_project import make_model
+from training import errors, loop
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-EPOCHS = {"the default run": (100_000, 250), "batch 5": (25_000, 5), "batch 1000": (300_000, 1000)}
-
-
-def epoch(rounds):
-    """Whole epochs of vae_main.py beside the same compiled calls alone.
+class Clock:
+    """Seconds of each epoch of a run, and of its compiled calls once more, alone.
 
     As vae_main.py runs it, a thread makes the next chunks meanwhile, and an epoch ends with the
     held-out ELBO, the progress and perhaps a checkpoint.
     """
+
+    def __init__(self):
+        self.whole, self.alone, self.chunks = [], [], []
+
+    def compile_steps(self, *arguments):
+        self.iterate = COMPILE_STEPS(*arguments)
+
+        def noted(chunk):
+            self.chunks.append(chunk)
+            return self.iterate(chunk)
+
+        return noted
+
+    def end_epoch(self, run, elbo_held_out):
+        END_EPOCH(run, elbo_held_out)
+        now = time.perf_counter()
+        if self.alone:
+            self.whole.append(now - self.begun)
+        self.alone.append(sum(timed(self.iterate, chunk) for chunk in self.chunks))
+        self.chunks.clear()
+        self.begun = time.perf_counter()
+
+
+COMPILE_STEPS, END_EPOCH = loop.compile_steps, loop.Run.end_epoch
+EPOCHS = {
+    "the default run": "",
+    "batch 5": "--data_size 25000 --batch_size 5",
+    "batch 1000": "--data_size 300000 --batch_size 1000",
+}
+
+
+def epoch(rounds):
+    """Whole epochs of vae_main.py beside their compiled calls alone, which take turns."""
     lines = []
-    for label, (data_size, batch_size) in EPOCHS.items():
-        with tempfile.TemporaryDirectory() as folder:
-            flags = f"--data_size {data_size} --batch_size {batch_size} --n_epoch {rounds + 1}"
-            vae_main.main([*flags.split(), "--output_dir", f"{folder}/run"])
-            history = np.genfromtxt(f"{folder}/run/history.csv", delimiter=",", names=True)
-        trainer = Trainer(GAUSSIAN, GAUSSIAN.rows(data_size * 4 // 5), batch_size, "adam")
-        chunks = list(trainer.batches.chunks(1))
-        times = [sum(timed(trainer.iterate, c) for c in chunks) for _ in range(rounds + 1)]
-        whole, alone = np.median(history["seconds"][1:]), np.median(times[1:])  # the first compiles
-        lines.append([label, short(whole), short(alone), f"{whole / alone:.2f}"])
+    for label, more in EPOCHS.items():
+        clock = Clock()
+        loop.compile_steps = clock.compile_steps
+        loop.Run.end_epoch = lambda run, elbo, clock=clock: clock.end_epoch(run, elbo)
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                run_until(2 * rounds, [*more.split(), "--output_dir", f"{folder}/run"])
+        finally:
+            loop.compile_steps, loop.Run.end_epoch = COMPILE_STEPS, END_EPOCH
+        whole, alone = np.median(clock.whole), np.median(clock.alone[1:])
+        ratio = np.median(np.array(clock.whole) / clock.alone[1:])
+        lines.append([label, short(whole), short(alone), f"{ratio:.2f}"])
     header = ["", "seconds an epoch", "its compiled calls alone", "ratio"]
     write("epoch", rounds, measuring.markdown(header, lines))
+
+
+def run_until(n_epoch, flags):
+    """Train for so many epochs, without the report."""
+    finish, gaussian_report.finish = gaussian_report.finish, stop
+    try:
+        vae_main.main(["--n_epoch", str(n_epoch), "--lr_schedule", "constant", *flags])
+    except errors.Stopped:
+        pass
+    finally:
+        gaussian_report.finish = finish
+
+
+def stop(*arguments, **names):
+    raise errors.Stopped("measured")
 
 
 def run(rounds, other):
