@@ -16,7 +16,7 @@ from scipy.special import ndtri
 import data_processing
 import vae_models
 from analysis import comparison, evaluation, figures, sampling
-from training import command_line, run_folder, saved_model
+from training import command_line, large_data, run_folder, saved_model, tables
 from training.command_line import integer, seed
 
 TRAVERSAL = ndtri((np.arange(49) + 0.5) / 49).astype(np.float32)  # one unit over its prior
@@ -85,12 +85,12 @@ def main(argv=None):
     folder = Path(args.output_dir or args.model_dir)
     files = {name: folder / f"{name}.{args.format}" for name in ("deco_data", "en_deco_data")}
     for path in files.values():
-        data_processing.check_output(path)
+        tables.check_output(path)
 
-    seen = data_processing.some_rows(x)
+    seen = large_data.some_rows(x)
     mean_only = args.draw == "mean"
     deco_data = sampling.generate(model, args.n_samples, args.seed, mean_only)
-    data_processing.save_table(files["deco_data"], deco_data)
+    tables.save_table(files["deco_data"], deco_data)
     print(f"{files['deco_data']}: {len(deco_data)} rows of decoder data, z from the prior")
     en_deco_data = sampling.reconstruct(model, seen, args.seed, mean_only)
     blocks = [en_deco_data]
@@ -101,7 +101,7 @@ def main(argv=None):
             f"what follows is about {len(seen)} of them, drawn at random",
             flush=True,
         )
-    data_processing.save_blocks(files["en_deco_data"], blocks, x.shape)
+    tables.save_blocks(files["en_deco_data"], blocks, x.shape)
     print(f"{files['en_deco_data']}: {len(x)} rows, z from the encoder of each data row")
 
     z_mean, z_log_std = evaluation.encode(model, seen)

@@ -1,8 +1,6 @@
 """The data: load or draw them, split them, and give them out shuffled and batched every epoch."""
 
 import itertools
-import os
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +11,10 @@ import numpy as np
 from training.errors import InputError, config_at_fault
 from training.large_data import SAMPLE_ROWS, TrainingRows
 from training.random_streams import stream
-from training.run_folder import atomic_write
-from training.tables import column_names, load_table
+from training.tables import column_names, load_table, warn_of_columns
 
 DATA_FOLDER = Path(__file__).resolve().parent / "data"
 BATCH_SIZE, N_EPOCH, STEPS = 250, 30, 9600  # where the flags leave them open; few rows: more epochs
-TEXT_ROWS = 1024  # written at once
-FEW_VALUES, MAX_NAMES = 20, 8  # of a column that is hardly continuous; of columns in a warning
 CHUNK_NUMBERS = 2**20  # about as many numbers of x go to one compiled call: 4 MB of float32
 
 
@@ -146,21 +141,6 @@ def get_data(args):
     return data
 
 
-def warn_of_columns(x, names):
-    """Name on stderr the columns of x (N, data_dim) that are constant or have few values."""
-    names = names or [f"x{j + 1}" for j in range(x.shape[1])]
-    counts = [len(np.unique(column)) for column in x.T]
-    limit = max(1, min(FEW_VALUES, len(x) // 10))
-    few = [f"{name} ({n})" for name, n in zip(names, counts, strict=True) if n <= limit]
-    if few:
-        more = f" and {len(few) - MAX_NAMES} more" if len(few) > MAX_NAMES else ""
-        print(
-            f"warning: columns of few distinct values: {', '.join(few[:MAX_NAMES])}{more}; their "
-            "density is unbounded: leave them out, or set --min_log_std",
-            file=sys.stderr,
-        )
-
-
 def moments(x):
     """Mean (data_dim,) and covariance (data_dim, data_dim) of the rows of x, in float64."""
     if isinstance(x, TrainingRows):
@@ -174,46 +154,6 @@ def mean_and_std(x):
     mean, covariance = moments(x)
     std = np.sqrt(np.diag(covariance) * (len(x) - 1) / len(x))
     return {"mean": mean.tolist(), "std": np.where(std > 0, std, 1.0).tolist()}
-
-
-def some_rows(x):
-    """x itself, or random rows of a large table. InputError: a value in it is not finite."""
-    return TrainingRows(x, len(x), seed=0).sample if isinstance(x, np.memmap) else x
-
-
-def save_table(path, x):
-    """Write x (N, data_dim), float32, to a .dat file (text, exact) or a .npy file, atomically."""
-    save_blocks(path, [x], x.shape)
-
-
-def save_blocks(path, blocks, shape):
-    """save_table for rows that come in blocks, arrays (n, data_dim); shape: of all together."""
-    with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        if Path(path).suffix == ".npy":
-            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
-        for x in blocks:
-            if Path(path).suffix == ".npy":
-                file.write(np.ascontiguousarray(x, "<f4"))
-            else:
-                write_text(file, x)
-
-
-def write_text(file, x):
-    """np.savetxt(file, x, fmt="%.9g") in half its time: many rows at once, not one."""
-    row_format = b" ".join([b"%.9g"] * x.shape[1]) + b"\n"
-    for start in range(0, len(x), TEXT_ROWS):
-        rows = x[start : start + TEXT_ROWS]
-        file.write(row_format * len(rows) % tuple(rows.ravel().tolist()))
-
-
-def check_output(path):
-    """InputError: a file of this name can't be written as a table."""
-    path = Path(path)
-    if path.suffix not in (".dat", ".npy"):
-        raise InputError(f"{path}: the name of an output file must end in .dat or .npy")
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK) or path.is_dir():
-        raise InputError(f"{path}: can't be written")
 
 
 def training_size(n_rows, training_data_size):

@@ -11,7 +11,7 @@ from pathlib import Path
 import data_processing
 import vae_models
 from analysis import comparison, figures, sampling
-from training import command_line, saved_model
+from training import command_line, large_data, saved_model, tables
 from training.command_line import integer, seed
 
 
@@ -31,13 +31,13 @@ def main(argv=None):
     folder = Path(args.model_dir)
     model, settings = saved_model.load_model(folder, vae_models.make_model)
     output = Path(args.output or folder / "decoder_data.dat")
-    data_processing.check_output(output)
+    tables.check_output(output)
     x, mean, covariance = data_processing.get_rows_of_run(settings)
 
     samples = sampling.generate(model, args.n_samples, args.seed, args.draw == "mean")
-    data_processing.save_table(output, samples)
+    tables.save_table(output, samples)
     print(f"{output}: {len(samples)} rows of decoder data, z from the prior")
-    x = data_processing.some_rows(x)
+    x = large_data.some_rows(x)
     compared = comparison.print_comparison({"decoder": samples}, x, mean, covariance)
     if compared:
         picture = folder / "figures" / "decoder_data.png"

@@ -56,7 +56,7 @@ def beside_memory(rounds):
         path = os.path.join(folder, "x.npy")
         rng = random_streams.stream(0, "draw")
         x = data_processing.draw_gaussian(*data_processing.known_gaussian(), N_ROWS, rng)
-        data_processing.save_table(path, x)
+        tables.save_table(path, x)
         lines = []
         for way in rounds * list(WAYS):
             with ProcessPoolExecutor(1, get_context("spawn")) as process:

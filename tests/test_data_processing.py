@@ -8,6 +8,7 @@ from scipy.stats import kstest
 
 import data_processing
 from data_processing import Batches, Data, prefetched
+from training import tables
 from training.tables import load_table
 
 ROWS = np.arange(33, dtype=np.float32).reshape(11, 3)  # each row known by its first number
@@ -156,11 +157,11 @@ def test_chunks_from_the_kth_on_equal_all_chunks_without_the_first_k(monkeypatch
 
 @pytest.mark.parametrize("name", ["x.dat", "x.npy"])
 def test_a_saved_table_comes_back_exact(tmp_path, name, monkeypatch):
-    monkeypatch.setattr(data_processing, "TEXT_ROWS", 40)
+    monkeypatch.setattr(tables, "TEXT_ROWS", 40)
     bits = np.random.default_rng(0).integers(0, 2**32, 300, dtype=np.uint32)
     x = bits.view(np.float32)
     x = np.where(np.isfinite(x), x, np.float32(0.1)).reshape(-1, 3)
-    data_processing.save_table(tmp_path / name, x)
+    tables.save_table(tmp_path / name, x)
     loaded = np.load(tmp_path / name) if name == "x.npy" else np.loadtxt(tmp_path / name)
     np.testing.assert_array_equal(loaded.astype(np.float32).view(np.uint32), x.view(np.uint32))
     assert [p.name for p in tmp_path.iterdir()] == [name]

@@ -102,3 +102,8 @@ def spread(n, sizes, rng):
     whole = max(1, ends[-1])
     offset = int(rng.integers(whole))
     return np.diff([(end * int(n) + offset) // whole for end in ends], prepend=0)
+
+
+def some_rows(x):
+    """x itself, or random rows of a large table. InputError: a value in it is not finite."""
+    return TrainingRows(x, len(x), seed=0).sample if isinstance(x, np.memmap) else x
