@@ -1,0 +1,81 @@
+"""A known mixture: its density, posterior, moments and draws against scipy, and refused tables."""
+
+import numpy as np
+import pytest
+from scipy.special import logsumexp
+from scipy.stats import norm
+
+from analysis import mixture
+from analysis.mixture import Mixture
+
+
+def random_mixture(n_components=7, data_dim=3, spread=2.0, shift=0.0, std=0.5):
+    rng = np.random.default_rng(n_components)
+    weights = rng.uniform(0.1, 2.0, n_components)
+    means = shift + spread * rng.normal(size=(n_components, data_dim))
+    return Mixture(weights, means, std * rng.uniform(0.3, 2.0, (n_components, data_dim)))
+
+
+def log_joint(known, x):
+    """log p(x, k), (N, K), by scipy."""
+    of_coordinates = norm(known.means, known.stds).logpdf(x[:, np.newaxis])
+    return np.log(known.weights) + of_coordinates.sum(axis=2)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"n_components": 1},
+        {"shift": 1e5},
+        {"spread": 1e4, "std": 0.01},  # squares of 1e12 cancel
+        {"spread": 1e9},
+        {"n_components": 40, "spread": 0.1},
+    ],
+)
+def test_density_and_posterior_agree_with_scipy_near_and_far_from_zero(settings, monkeypatch):
+    monkeypatch.setattr(mixture, "BLOCK_NUMBERS", 50)
+    known = random_mixture(**settings)
+    x = known.draw(23, np.random.default_rng(1))
+    x[:3] += 30.0 * known.stds.mean()  # where no component is near
+    expected = logsumexp(log_joint(known, x), axis=1)
+    np.testing.assert_allclose(known.log_density(x), expected, rtol=1e-13, atol=1e-10)
+    posterior = np.exp(log_joint(known, x) - expected[:, np.newaxis])
+    np.testing.assert_allclose(known.posterior(x), posterior, atol=1e-10)
+
+
+def test_moments_are_those_of_many_draws_and_draws_come_in_proportion_to_the_weights():
+    known = random_mixture()
+    x = known.draw(200_000, np.random.default_rng(3))
+    se = np.sqrt(np.diag(known.covariance) / len(x))
+    assert np.abs((x.mean(axis=0) - known.mean) / se).max() < 4
+    np.testing.assert_allclose(np.cov(x.T), known.covariance, atol=0.05)
+    clusters = Mixture([3.0, 1.0], [[-50.0], [50.0]], [[1.0], [2.0]])
+    x = clusters.draw(10_000, np.random.default_rng(4))
+    assert abs((x < 0).mean() - 0.75) < 4 * np.sqrt(0.75 * 0.25 / 10_000)
+    assert x[x > 0].std() == pytest.approx(2.0, rel=0.06)
+
+
+def test_a_table_is_weights_means_and_stds_and_its_weights_are_normalized():
+    known = Mixture.from_table([[3, 1, 2, 0.5, 0.25], [1, -1, 0, 2, 4]])
+    np.testing.assert_array_equal(known.weights, [0.75, 0.25])
+    np.testing.assert_array_equal(known.means, [[1, 2], [-1, 0]])
+    np.testing.assert_array_equal(known.stds, [[0.5, 0.25], [2, 4]])
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ([1.0, 0.0, 0.0, 1.0], "4 columns"),
+        ([1.0], "1 columns"),
+        ([np.nan, 0.0, 1.0], "nan or infinity"),
+        ([-0.5, 0.0, 1.0], "weight of -0.5"),
+        ([0.0, 0.0, 1.0], "weight of 0"),
+        ([1.0, 0.0, 0.0], "deviation of 0;"),
+        ([1.0, 0.0, 1e20], r"deviation of 1e\+20"),
+        ([1.0, 1e30, 1.0], r"mean of size 1e\+30"),
+    ],
+)
+def test_a_table_that_is_no_mixture_is_refused_with_its_fault_named(row, message):
+    with pytest.raises(ValueError, match=message):
+        Mixture.from_table([row])
