@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from helpers import ROOT
+from scipy.integrate import quad
 from scipy.special import logsumexp
 from scipy.stats import norm
 
@@ -79,3 +81,16 @@ def test_a_table_is_weights_means_and_stds_and_its_weights_are_normalized():
 def test_a_table_that_is_no_mixture_is_refused_with_its_fault_named(row, message):
     with pytest.raises(ValueError, match=message):
         Mixture.from_table([row])
+
+
+def test_the_components_of_the_shipped_curve_are_so_close_that_it_is_a_curve():
+    known = Mixture.from_table(np.loadtxt(ROOT / "data" / "curve_10.dat"))
+    x = known.draw(5, np.random.default_rng(5))
+    turns, phases = np.repeat([1, 2], [6, 4]), np.pi * np.append(np.arange(6) / 6, np.arange(4) / 4)
+    phases[6:] += 6 * np.pi / 4
+
+    def density(t, row):
+        return np.exp(norm(np.cos(turns * t - phases), 0.2).logpdf(row).sum())
+
+    exact = [quad(density, 0, 2 * np.pi, row, limit=400)[0] / (2 * np.pi) for row in x]
+    np.testing.assert_allclose(known.log_density(x), np.log(exact), atol=1e-3)
