@@ -66,7 +66,7 @@ def make_report(model, data, args, beta):
     best = None
     rest = {"common_information": None, "common_information_units": None, "beta_thresholds": None}
     if known["optimum_is"] is not None:
-        rows["optimum"] = information.log_density(x, mean, covariance)
+        rows["optimum"] = information.Gaussian(mean, covariance).log_density(x)
         rows["gap"] = rows["optimum"] - held_out.elbo
         rows["gap_model"] = rows["optimum"] - rows["log_px"]
         best = linear_vae.optimum(covariance, model.n_dim, beta, decoder_std, args.min_log_std)
@@ -134,7 +134,7 @@ def linear_log_px(data, x, n_dim, decoder_std):
         best = linear_vae.optimum(covariance, n_dim, 1.0, decoder_std)
     except ValueError:
         return {}
-    return {"linear_log_px": information.log_density(x, mean, best.model_covariance)}
+    return {"linear_log_px": information.Gaussian(mean, best.model_covariance).log_density(x)}
 
 
 def regress(inputs, outputs):
@@ -297,7 +297,8 @@ def draw_figures(run, data, report, best):
     x, (mean, covariance) = data.x_held_out[:REPORT_ROWS], data.reference()
     optima = linear = None
     if report["optimum"] is not None:
-        log_px = information.log_density(data.training_sample(OPTIMUM_ROWS), mean, covariance)
+        gaussian = information.Gaussian(mean, covariance)
+        log_px = gaussian.log_density(data.training_sample(OPTIMUM_ROWS))
         optima = np.mean(log_px), report["optimum"]
     if best is not None:
         posterior = best.posterior_covariance

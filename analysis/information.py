@@ -5,14 +5,13 @@ ValueError says what is wrong with one that is not. Derivations are in docs/theo
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.linalg import solve_triangular
 
-# A unit whose mean has a variance below this is none: such a rank is numerical. Where a unit
-# is just about to appear, the barrier leaves a variance of about the root of BARRIER_END.
-UNIT_VARIANCE = 1e-4
 BARRIER_END = 1e-10  # the duality gap left is data_dim / 2 times this
+MOST_DIMENSIONS = 250  # above these the common information would take minutes
 
 
 def check_covariance(covariance):
@@ -45,12 +44,36 @@ def entropy(covariance):
     return 0.5 * float(np.linalg.slogdet(2.0 * np.pi * np.e * covariance)[1])
 
 
-def log_density(x, mean, covariance):
-    """log N(x; mean, covariance) of each row of x, (B, data_dim) -> (B,)."""
-    root = np.linalg.cholesky(check_covariance(covariance))
-    white = solve_triangular(root, (np.float64(x) - mean).T, lower=True)
-    log_normalizer = 0.5 * len(root) * np.log(2.0 * np.pi) + np.sum(np.log(np.diag(root)))
-    return -0.5 * np.sum(white**2, axis=0) - log_normalizer
+@dataclass(frozen=True, eq=False)
+class Gaussian:
+    """N(mean, covariance): mean (data_dim,), covariance (data_dim, data_dim), float64."""
+
+    mean: np.ndarray
+    covariance: np.ndarray
+
+    @cached_property
+    def root(self):
+        """The Cholesky factor of the covariance."""
+        return np.linalg.cholesky(check_covariance(self.covariance))
+
+    def log_density(self, x):
+        """log N(x; mean, covariance) of each row of x, (N, data_dim) -> (N,)."""
+        white = solve_triangular(self.root, (np.float64(x) - self.mean).T, lower=True)
+        log_normalizer = np.sum(0.5 * np.log(2.0 * np.pi) + np.log(np.diag(self.root)))
+        return -0.5 * np.sum(white**2, axis=0) - log_normalizer
+
+    def draw(self, size, rng):
+        """`size` independent points, (size, data_dim) float64, of which 24 bits are random.
+
+        The deviations from the mean are drawn in float32 and the mean is added in float64, so that
+        a mean far above the std costs no digits. A mean of that order is rounded to float32 first:
+        then the rows rounded to float32 are those of a computation in float32, bit for bit.
+        """
+        noise = rng.standard_normal((size, len(self.mean)), dtype=np.float32)
+        deviations = noise @ self.root.T.astype(np.float32)
+        is_small = np.abs(self.mean) < 10.0 * np.sqrt(np.diag(self.covariance))
+        mean = np.where(is_small, self.mean.astype(np.float32), self.mean)
+        return deviations.astype(np.float64) + mean
 
 
 def rate_distortion(covariance, distortion):
@@ -89,7 +112,8 @@ class CommonInformation:
 
     nats: 1/2 log(det C / prod psi), what z tells about x. It lies at most duality_gap above
         the common information, since psi is feasible for the problem and M for its dual.
-    units: the rank of C - Psi, the number of latent units that the solution takes.
+    units: the rank of C - Psi, the number of latent units that the solution takes. A unit whose
+        mean has a variance below about 1e-5 is taken for none.
     noise_variances: psi, the diagonal of Psi, (data_dim,); C - Psi is positive definite, barely.
     dual: M, (data_dim, data_dim), positive definite; at the exact solution M (C - Psi) = 0 and
         M_jj = 1 / psi_j (the KKT conditions).
@@ -111,30 +135,37 @@ def common_information(covariance):
 
         min 1/2 log(det C / prod psi_j)  over Psi = diag(psi) with C - Psi positive semi-definite,
 
-    convex in psi (docs/theory.md, section 7), solved by Newton's method on the barrier
+    convex in psi (docs/theory.md, section 6), solved by Newton's method on the barrier
     log det(C - Psi) until duality_gap is data_dim * 5e-11. No best psi is ever 0, so there are no
     Heywood cases; where C is so close to singular that rounding ends the search earlier (the
     smallest eigenvalue of the correlations below about 1e-9) duality_gap says what is left.
 
-    Returns a CommonInformation.
+    Returns a CommonInformation; None above MOST_DIMENSIONS.
     """
     covariance = check_covariance(covariance)
+    if len(covariance) > MOST_DIMENSIONS:
+        return None
     root = np.linalg.cholesky(covariance)
     std = np.sqrt(np.diag(covariance))
     smallest = np.linalg.eigvalsh(covariance / np.outer(std, std))[0]
-    psi, barrier, dual = 0.5 * smallest * std**2, 1.0, None
-    while barrier > BARRIER_END:
+    psi = 0.5 * smallest * std**2
+    dual = None
+    barrier = 1.0
+    while barrier >= BARRIER_END:
         point = _central_point(root, psi, barrier)
         if point is None:
             break
-        psi, dual, barrier = *point, barrier / 10.0
+        psi, dual = point
+        barrier = 0.1 * barrier
     excess, _ = _excess(root, psi)
     terms = dual * (covariance - np.diag(psi))
     rounding = np.finfo(float).eps * np.sum(np.abs(terms))
     ratios = np.diag(dual) * psi  # 1 where M_jj = 1 / psi_j
     return CommonInformation(
         nats=float(np.sum(np.log(np.diag(root))) - 0.5 * np.sum(np.log(psi))),
-        units=int(np.sum(excess / (1.0 + excess) > UNIT_VARIANCE)),
+        # On the barrier's path the eigenvalues of Psi^-1/2 (C - Psi) Psi^-1/2 and of its dual have
+        # the product BARRIER_END, and in the end one of each two is 0: the smaller.
+        units=int(np.sum(excess > np.sqrt(BARRIER_END))),
         noise_variances=psi,
         dual=dual,
         duality_gap=0.5 * float(np.sum(terms) + np.sum(ratios - 1.0 - np.log(ratios)) + rounding),
@@ -156,8 +187,8 @@ def _central_point(root, psi, barrier):
     psi: a start with C - Psi positive definite. Returns psi and the dual matrix M that its last
     step implies; None where rounding spoils the steps.
     """
+    excess, u = _excess(root, psi)
     for _ in range(100):
-        excess, u = _excess(root, psi)
         if excess[-1] <= 0.0:
             return None
         inverse = (u / excess) @ u.T
@@ -167,8 +198,17 @@ def _central_point(root, psi, barrier):
         if decrement < 0.01:
             dual = barrier * (inverse + inverse * step @ inverse)
             return psi, dual / np.sqrt(np.outer(psi, psi))
-        # The damped step of a self-concordant function stays feasible; a full one is quicker.
-        psi = psi * (1.0 + step / (1.0 if decrement < 0.25 else 1.0 + decrement))
+        value = (1.0 + barrier) * np.sum(np.log(psi)) + barrier * np.sum(np.log(excess))
+        size = 1.0
+        while size > 1e-9:
+            trial = psi * np.maximum(1.0 + size * step, 0.01)
+            excess, u = _excess(root, trial)
+            if excess[-1] > 0.0:
+                new = (1.0 + barrier) * np.sum(np.log(trial)) + barrier * np.sum(np.log(excess))
+                if decrement < 0.25 or new > value:
+                    break
+            size = 0.5 * size
+        psi = trial
     return None
 
 

@@ -432,6 +432,7 @@ def _optimum_given_variances(root, n_dim, beta, noise_variances, attained=True):
     half_log_det = np.sum(np.log(np.diag(root)))
     covariance = root @ root.T
     model_covariance = weights @ weights.T + np.diag(noise_variances)
+    dependence = 0.5 * np.sum(np.log(squared_errors)) - half_log_det + kl
     # In the coordinates u' Phi^-1/2 x the data's variances are lambda, the model's are these:
     model_ratios = beta * eigenvalues / (1.0 + beta * (eigenvalues - left))
     # KL of q(z|x), of variance 1 / lambda, from p(z|x), of precision 1 + beta (lambda - 1).
@@ -444,7 +445,7 @@ def _optimum_given_variances(root, n_dim, beta, noise_variances, attained=True):
         elbo=log_px_z - kl,
         gap_model=_divergence(model_ratios),
         gap_encoder=_divergence(v_ratios) + 0.5 * np.sum(mean_shifts),
-        conditional_total_correlation=0.5 * np.sum(np.log(squared_errors)) - half_log_det + kl,
+        conditional_total_correlation=max(0.0, dependence),
         decoder_mismatch=_divergence(ratios),
         distortion=np.sum(squared_errors),
         covariance_error=np.linalg.norm(model_covariance - covariance) / np.linalg.norm(covariance),

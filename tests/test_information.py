@@ -7,10 +7,10 @@ from conftest import random_covariance
 from scipy.optimize import minimize
 
 from analysis.information import (
+    Gaussian,
     check_covariance,
     common_information,
     entropy,
-    log_density,
     rate_distortion,
     total_correlation,
 )
@@ -29,7 +29,23 @@ def test_log_density_agrees_with_scipy():
     covariance, mean = random_covariance(1), np.array([0.5, -2.0, 1.0])
     x = np.random.default_rng(1).normal(size=(4, DATA_DIM))
     expected = scipy.stats.multivariate_normal(mean, covariance).logpdf(x)
-    np.testing.assert_allclose(log_density(x, mean, covariance), expected, atol=1e-12)
+    np.testing.assert_allclose(Gaussian(mean, covariance).log_density(x), expected, atol=1e-12)
+
+
+def test_the_draws_of_a_gaussian_are_those_of_float32_arithmetic_bit_for_bit():
+    mean, covariance = np.array([0.3, -2.0, 1.7]), random_covariance(2)
+    drawn = Gaussian(mean, covariance).draw(5000, np.random.default_rng(4))
+    noise = np.random.default_rng(4).standard_normal((5000, 3), dtype=np.float32)
+    root = np.linalg.cholesky(covariance).astype(np.float32)
+    np.testing.assert_array_equal(drawn.astype(np.float32), noise @ root.T + np.float32(mean))
+    np.testing.assert_allclose(np.cov(drawn, rowvar=False), covariance, atol=0.1)
+
+
+def test_a_mean_far_above_the_std_costs_no_digits_of_the_draws():
+    far, covariance = np.array([1e9 + 0.1, 0.0, -3e7]), random_covariance(2)
+    near_rows = Gaussian(np.zeros(3), covariance).draw(50, np.random.default_rng(5))
+    far_rows = Gaussian(far, covariance).draw(50, np.random.default_rng(5))
+    np.testing.assert_allclose(far_rows - far, near_rows, atol=1e-6)
 
 
 def test_rate_distortion_agrees_with_a_numerical_solution():
@@ -81,7 +97,7 @@ def test_a_bad_covariance_is_refused_with_its_fault_named(covariance, message):
     for function in [
         check_covariance,
         entropy,
-        lambda bad: log_density(np.zeros((4, 2)), np.zeros(2), bad),
+        lambda bad: Gaussian(np.zeros(2), bad).log_density(np.zeros((4, 2))),
         lambda bad: linear_optimum(bad, 1, 2.0),
         lambda bad: fixed_std_optimum(bad, 1, 2.0, 0.5),
         lambda bad: shared_std_optimum(bad, 1, 2.0),
