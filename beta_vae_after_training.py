@@ -15,7 +15,7 @@ from scipy.special import ndtri
 
 import data_processing
 import vae_models
-from analysis import comparison, evaluation, figures, sampling
+from analysis import comparison, evaluation, figures, latent, sampling
 from training import command_line, large_data, run_folder, saved_model, tables
 from training.command_line import integer, seed
 
@@ -105,7 +105,8 @@ def main(argv=None):
     print(f"{files['en_deco_data']}: {len(x)} rows, z from the encoder of each data row")
 
     z_mean, z_log_std = evaluation.encode(model, seen)
-    units, means = evaluation.latent_units(model, seen), traverse(model)
+    units = latent.latent_units(z_mean, z_log_std)
+    means = traverse(model)
     write_units(folder, z_mean, np.exp(z_log_std), units, means.var(axis=1, dtype=float))
     samples = {"decoder": deco_data, "encoder-decoder": en_deco_data}
     compared = comparison.print_comparison(

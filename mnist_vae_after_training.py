@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import ndtri
 
-from analysis import evaluation, sampling
+from analysis import evaluation, latent, sampling
 from images import data as image_data
 from images import figures as image_figures
 from images import models as image_models
@@ -117,8 +117,7 @@ def log_likelihood(model, x, n_importance, seed, beta):
         log_px = np.concatenate([part.log_px for part in parts])
         se = evaluation.standard_error(log_px)
         print(f"{len(log_px):6d} of {len(x)} images {log_px.mean():10.3f} ± {se:.3f}", flush=True)
-    columns = zip(*(vars(part).values() for part in parts), strict=True)
-    return evaluation.Evaluation(*map(np.concatenate, columns))
+    return evaluation.concatenate(parts)
 
 
 def write_table(path, columns):
@@ -173,7 +172,7 @@ def write_pictures(folder, model, images, seed):
     """Write the pictures, images.npz, latent_means.csv and active_units.csv; return the units."""
     x, labels = images.x_test, images.y_test
     mean, log_std = evaluation.encode(model, x)
-    units = evaluation.latent_units(model, x)
+    units = latent.latent_units(mean, log_std)
     most_used = np.argsort(-units.kl)[:UNITS]
     arrays = {
         name: rows.reshape(*rows.shape[:-1], *images.image_shape)
@@ -202,7 +201,8 @@ def units_in_training(model, images, settings):
     """How many units are active on the first training images, as the published code counts."""
     kind, seed = settings["binarization"], settings["seed"]
     x = image_data.training_sample(images, FEW_IMAGES, kind, seed)
-    return int(evaluation.latent_units(model, x).active.sum())
+    mean, log_std = evaluation.encode(model, x)
+    return int(latent.latent_units(mean, log_std).active.sum())
 
 
 def main(argv=None):

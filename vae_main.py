@@ -9,7 +9,7 @@ import quiet_tensorflow
 import tensorflow as tf
 
 import data_processing
-from analysis import gaussian_report
+from analysis import gaussian_report, report_text
 from training import command_line, distribute, loop
 from training.command_line import decoder_std, integer, log_std, positive, yes_or_no
 from vae_layers import ACTIVATIONS
@@ -80,7 +80,7 @@ def main(argv=None):
                 run.add(chunk, iterate(chunk))  # K iterations in one compiled call
             run.end_epoch(gaussian_report.held_out_elbo(model, data, args.seed, epoch))
         report = gaussian_report.finish(run, data, beta=1.0)
-    gaussian_report.print_report(report, run.folder)
+    report_text.print_report(report, run.folder)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from analysis import evaluation, figures, information, linear_vae, sampling
+from analysis import evaluation, figures, information, latent, linear_vae, sampling
 from analysis.comparison import mardia_test, relative_error
 from data_processing import moments
 from training import run_folder
@@ -60,7 +60,7 @@ def make_report(model, data, args, beta):
     rows["log_px"] = held_out.log_px_corrected
     rows["gap_encoder"] = rows["log_px"] - held_out.elbo
     mean_z, log_std_z = evaluation.encode(model, x)
-    latent = evaluation.latent_information(mean_z, log_std_z, (seed, "report", 3))
+    knowledge = latent.latent_information(mean_z, log_std_z, (seed, "report", 3))
     mean, covariance = data.reference()
     known = reference_metrics(data, covariance)
     best = None
@@ -76,7 +76,7 @@ def make_report(model, data, args, beta):
             "common_information": common.nats,
             "common_information_units": common.units,
             "beta_thresholds": thresholds.tolist(),
-            **dependence_metrics(x, mean, covariance, mean_z, log_std_z, held_out.log_px_z),
+            **latent.dependence_metrics(x, mean, covariance, mean_z, log_std_z, held_out.log_px_z),
             **covariance_metrics(model, covariance, seed),
         }
     if best is not None:
@@ -85,10 +85,10 @@ def make_report(model, data, args, beta):
     if args.data_path is not None:
         rows |= linear_log_px(data, x, model.n_dim, decoder_std)
 
-    report = {"beta": beta, **evaluation.latent_units(model, x).metrics(), **known}
+    report = {"beta": beta, **latent.latent_units(mean_z, log_std_z).metrics(), **known}
     for name in MAY_BE_NULL:
         report |= {name: None, f"{name}_se": None}
-    report |= evaluation.means(rows) | latent | rest
+    report |= evaluation.means(rows) | knowledge | rest
     # The next order of the bias of log p(x), after the first has been taken out.
     bias = float(np.mean(held_out.log_px_se**4))
     for name in {"log_px", "gap_model", "gap_encoder"} & rows.keys():
@@ -137,58 +137,17 @@ def linear_log_px(data, x, n_dim, decoder_std):
     return {"linear_log_px": information.Gaussian(mean, best.model_covariance).log_density(x)}
 
 
-def regress(inputs, outputs):
-    """Weights (a, b) and residuals (N, b) of the linear regression of outputs (N, b) on (N, a).
-
-    With them a covariance of the outputs follows from the known one of the inputs, without the
-    noise of which inputs were drawn: weights' C weights + that of the residuals.
-    """
-    inputs, outputs = inputs - inputs.mean(axis=0), outputs - outputs.mean(axis=0)
-    weights = np.linalg.lstsq(inputs, outputs, rcond=None)[0]
-    return weights, outputs - inputs @ weights
-
-
-def dependence_metrics(x, mean, covariance, mean_z, log_std_z, log_px_z):
-    """What z leaves of the dependence among the coordinates, and the decoder's cost beyond it.
-
-    TC(x|z) is that of the Gaussian with the second moments of the joint of data and encoder, which
-    is the joint itself for a linear encoder on data of N(mean, covariance). decoder_mismatch is
-    -log_px_z less the sum of the conditional entropies h(x_j|z) of that Gaussian.
-    x: (N, data_dim). mean_z, log_std_z: of q(z|x), (N, n_dim). log_px_z: (N,).
-    """
-    x, mean_z, variances = np.float64(x) - mean, np.float64(mean_z), np.exp(2.0 * log_std_z)
-    weights, residuals = regress(x, mean_z)
-    noise = np.diag(variances.mean(axis=0, dtype=np.float64)) + residuals.T @ residuals / len(x)
-    cross = covariance @ weights
-    decoder = np.linalg.solve(weights.T @ cross + noise, cross.T)  # z -> E[x|z], (n_dim, data_dim)
-    left = covariance - cross @ decoder  # the covariance of x given z
-    # What each row adds to `left`, apart from what is known of x.
-    of_x, of_residuals = x - x @ weights @ decoder, residuals @ decoder
-    metric = np.diag(1.0 / np.diag(left)) - np.linalg.inv(left)
-    changes = np.sum(((of_residuals - 2.0 * of_x) @ metric) * of_residuals, axis=1)
-    changes += variances @ np.sum((decoder @ metric) * decoder, axis=1)
-
-    squares = (of_x - of_residuals) ** 2 + variances @ decoder**2
-    code = 0.5 * np.sum(np.log(2.0 * np.pi * np.diag(left)) + squares / np.diag(left), axis=1)
-    return {
-        "conditional_total_correlation": information.total_correlation(left),
-        "conditional_total_correlation_se": evaluation.standard_error(0.5 * changes),
-        "decoder_mismatch": float(np.mean(-log_px_z - code)),
-        "decoder_mismatch_se": evaluation.standard_error(-log_px_z - code),
-    }
-
-
 def covariance_metrics(model, covariance, seed):
     """How far the covariance of the model's x is from the given one, relative, Frobenius norms.
 
     z is drawn from the prior, whose moments are known; E[x|z] and Var(x|z) need no draws of x.
     """
     z = stream(seed, "report", 4).standard_normal((COVARIANCE_SAMPLES, model.n_dim))
-    blocks = np.array_split(z.astype(np.float32), -(-len(z) // evaluation.Z_BATCH))
+    blocks = np.array_split(z.astype(np.float32), math.ceil(len(z) / evaluation.Z_BATCH))
     parts = [model.decode(tf.constant(block)) for block in blocks]
     means, log_stds = (np.concatenate(side).astype(np.float64) for side in zip(*parts, strict=True))
     variances = np.exp(2.0 * log_stds)
-    weights, residuals = regress(z, means)
+    weights, residuals = latent.regress(z, means)
     of_model = weights.T @ weights + residuals.T @ residuals / len(z)
     of_model += np.diag(variances.mean(axis=0))
     error = relative_error(of_model, covariance)
@@ -198,96 +157,6 @@ def covariance_metrics(model, covariance, seed):
     changes += variances @ np.diag(slope)
     se = evaluation.standard_error(changes)
     return {"covariance_error": float(error), "covariance_error_se": se}
-
-
-def print_report(report, folder):
-    """The report of the run in `folder` on the screen."""
-    reference, gap = reference_names(report)
-    lines = [
-        ("ELBO, training rows", "elbo_train"),
-        ("ELBO, held-out rows", "elbo_held_out"),
-        (f"{reference}, same rows", "optimum"),
-        (gap, "gap"),
-        ("  of the model", "gap_model"),
-        ("  of the encoder", "gap_encoder"),
-        ("log p(x), held-out rows", "log_px"),
-    ]
-    if report["beta"] != 1:
-        lines.append((f"cost at beta {report['beta']:g}", "cost"))
-    lines += [
-        ("information I(x;z)", "mutual_information"),
-        ("dependence left, TC(x|z)", "conditional_total_correlation"),
-    ]
-    exact = {**report, "mutual_information_exact": report["rate_exact"]}
-    if report["gap_model_exact"] is not None:
-        exact["gap_exact"] = report["gap_model_exact"] + report["gap_encoder_exact"]
-    column = {"exact": "   best linear VAE", "estimate": "   best linear VAE, if Gaussian"}
-    print("\nnats per data point               mean   std. error", end="")
-    print(column.get(report["optimum_is"], ""))
-    for label, name in lines:
-        if report[name] is not None:
-            best = exact.get(f"{name}_exact")
-            best = "" if best is None else f"{best:z18.4f}"
-            print(f"{label:<28}{report[name]:z10.4f}{report[name + '_se']:13.4f}{best}")
-    variances = report["variance_of_mean"]
-    n_active = f"{report['active_units']} of {len(variances)}"
-    print(f"active units: {n_active}, variance of E[z|x]", end=" ")
-    print(*(f"{v:.3f}" for v in variances))
-    if report["common_information"] is not None:
-        nats, units = report["common_information"], report["common_information_units"]
-        print(f"common information: {nats:.4f} nats in {units} {'unit' if units == 1 else 'units'}")
-    for remark in remarks(report):
-        print(remark)
-    print(f"written to {folder}; open {folder / 'figures' / 'learning_curves.png'} first")
-
-
-def reference_names(report):
-    """What the reference and the distance from it are called on the screen."""
-    if report["optimum_is"] == "exact":
-        return "exact optimum", "gap to the optimum"
-    if report["gaussian_applies"]:
-        return "estimated optimum", "gap to the estimate"
-    return "fitted Gaussian", "distance to the fit"
-
-
-def remarks(report):
-    """What a reader of the numbers must know, a line each."""
-    if report["active_units"] == 0 and report["active_units_exact"] == 0:
-        yield "z carries no information about x; the best linear VAE collapses too, as expected"
-    elif report["active_units"] == 0:
-        yield "z carries no information about x: q(z|x) is still the prior"
-    effective, draws = report["effective_samples"], report["log_px_draws"]
-    yield f"log p(x): {effective:.0f} of {draws} draws of z are effective (median)"
-    if effective < evaluation.ENOUGH_EFFECTIVE * draws:
-        yield "  too few: log p(x) may be too low, and the model's gap too large, beyond the error"
-    parting = report["elbo_train"] - report["elbo_held_out"]
-    # By the spread of the training rows: a few held-out rows of very low density widen their own.
-    ratio = report["rows_train"] / report["rows_held_out"]
-    if parting > 3.0 * report["elbo_train_se"] * math.sqrt(1.0 + ratio):
-        yield (
-            f"the ELBO is {parting:.2f} nats lower on held-out than on training rows: the network "
-            "has begun to memorize; try fewer epochs, a smaller --n_width, or more data"
-        )
-    if report["optimum_is"] == "exact" and report["gap"] < -5.0 * report["gap_se"]:
-        yield "the ELBO exceeds the optimum: the data are not from the Gaussian that was given"
-    if report["optimum_is"] is None:
-        yield f"no Gaussian reference: {report['why']}"
-    elif not report["gaussian_applies"]:
-        p = report["gaussian_p"]
-        p = f"p = {p:.1g}" if p > 1e-15 else "p < 1e-15"
-        yield f"the data are clearly not Gaussian (Mardia's test, {p}): " + (
-            "a good model exceeds the fitted Gaussian"
-        )
-    elif report["optimum_is"] == "estimate":
-        yield "the optimum is an estimate: the Gaussian fitted to the training rows"
-    if report["cost_exact"] is not None and report["rate_exact"] is None:
-        yield "the best linear VAE copies a column (a Heywood case), so its I(x;z) has no bound"
-    if report["linear_log_px"] is not None:
-        lead = report["log_px"] - report["linear_log_px"]
-        than = "above" if lead >= 0 else "below"
-        yield f"log p(x) is {abs(lead):.4f} nats {than} that of the best linear VAE " + (
-            f"with the same n_dim (beta 1), {report['linear_log_px']:.4f}"
-        )
 
 
 def draw_figures(run, data, report, best):

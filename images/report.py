@@ -1,6 +1,6 @@
 """The final report of a run on images, in nats per image."""
 
-from analysis import evaluation
+from analysis import evaluation, latent
 from images import data as image_data
 from images import figures as image_figures
 from images import models as image_models
@@ -37,12 +37,14 @@ def make_report(model, images, args):
     x_train = image_data.training_sample(images, REPORT_ROWS, args.binarization, args.seed)
     x = images.x_test
     rows, _ = evaluation.rows_of_report(model, x_train, x, REPORT_Z, args.seed, args.beta)
-    latent = evaluation.latent_information(*evaluation.encode(model, x), (args.seed, "report", 3))
+    mean, log_std = evaluation.encode(model, x)
+    units = latent.latent_units(mean, log_std)
+    knowledge = latent.latent_information(mean, log_std, (args.seed, "report", 3))
     settings = {**vars(args), "data_dim": model.data_dim}
     report = {"beta": args.beta, "elbo_is": image_models.describe_bound(settings)}
     report |= evaluation.means(rows)
     report["elbo"] = report["elbo_held_out"]
-    return report | latent | evaluation.latent_units(model, x).metrics()
+    return report | knowledge | units.metrics()
 
 
 def print_report(report, folder):

@@ -3,7 +3,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import multivariate_normal, norm
 
-from analysis import evaluation
+from analysis import evaluation, latent
 from vae_models import kl_divergence
 
 
@@ -113,7 +113,7 @@ def test_units_are_active_above_a_hundredth_of_variance(linear_gaussian):
     x = linear_gaussian.draw(400, seed=0)
     head = model.encoder.network.layers[-1]
     head.kernel.assign(head.kernel * [0.1, 1.0, 1.0, 1.0])  # the first unit's mean
-    units = evaluation.latent_units(model, x)
+    units = latent.latent_units(*evaluation.encode(model, x))
     means = (x - linear_gaussian.mean) @ linear_gaussian.posterior_weights * [0.1, 1.0]
     means[:, 0] += (
         head.bias.numpy()[0]
@@ -127,7 +127,7 @@ def test_units_are_active_above_a_hundredth_of_variance(linear_gaussian):
 def test_kl_of_the_units_adds_up_to_the_kl_of_the_rows(linear_gaussian):
     model, _ = wrong_encoder(linear_gaussian)
     x = linear_gaussian.draw(50, seed=0)
-    units = evaluation.latent_units(model, x)
+    units = latent.latent_units(*evaluation.encode(model, x))
     mean = (x - linear_gaussian.mean) @ linear_gaussian.posterior_weights + 0.2
     log_std = np.log(1.3 * linear_gaussian.posterior_std)
     each = [kl_divergence(mean[:, [j]], log_std[[j]]).numpy().mean() for j in range(2)]
@@ -177,7 +177,7 @@ def encoder_of_two_clusters(n_rows):
 
 def test_rate_splits_into_information_and_the_kl_of_an_aggregate_that_is_not_gaussian():
     mean, log_std, aggregate_kl = encoder_of_two_clusters(1500)
-    found = evaluation.latent_information(mean, log_std, 0)
+    found = latent.latent_information(mean, log_std, 0)
     rate = kl_divergence(mean, log_std).numpy().mean()
     assert abs(found["aggregate_kl"] - aggregate_kl) < 4 * found["aggregate_kl_se"] + 1e-3
     assert found["mutual_information"] + found["aggregate_kl"] == pytest.approx(rate)
@@ -190,7 +190,7 @@ def test_information_beyond_the_reach_of_the_rows_lies_between_the_two_bounds():
     rng = np.random.default_rng(0)
     mean, log_std = rng.normal(size=(400, 12)), np.full((400, 12), np.log(0.05))
     truth = 12 * 0.5 * np.log((1 + 0.05**2) / 0.05**2)  # N(0, I) means and Gaussian noise
-    found = evaluation.latent_information(mean, log_std, 0)
+    found = latent.latent_information(mean, log_std, 0)
     assert found["mutual_information_at_least"] == pytest.approx(np.log(400), abs=1e-6)
     assert abs(found["mutual_information"] - truth) < 4 * found["mutual_information_se"]
 
@@ -200,7 +200,7 @@ def test_aggregate_kl_of_few_rows_of_a_linear_encoder_is_zero_on_average():
     for seed in range(60):
         mean = np.random.default_rng(seed).normal(size=(50, 3)) * [0.9, 0.6, 0.0]
         log_std = np.tile(0.5 * np.log([0.19, 0.64, 1.0]), (50, 1))
-        _, values, bias = evaluation.gaussian_aggregate_kl(mean, log_std)
+        _, values, bias = latent.gaussian_aggregate_kl(mean, log_std)
         found.append([values.mean(), bias])
     raw, bias = np.array(found).T
     assert raw.mean() > 0.02

@@ -13,7 +13,7 @@ import beta_vae_main
 import data_processing
 import vae_decoder_sample_generation
 import vae_main
-from analysis import figures, gaussian_report, sampling
+from analysis import figures, gaussian_report, report_text, sampling
 from training import large_data, loop
 from training.errors import InputError
 from training.large_data import TrainingRows
@@ -100,7 +100,7 @@ def test_a_run_from_a_large_file_is_interrupted_and_resumed_to_the_same_bits(
     quick, gaussian_file, tmp_path, monkeypatch, ends
 ):
     monkeypatch.setattr(gaussian_report, "finish", lambda run, *_, **__: run.write_results("c.dat"))
-    monkeypatch.setattr(gaussian_report, "print_report", lambda *_: None)
+    monkeypatch.setattr(report_text, "print_report", lambda *_: None)
     vae_main.main(flags_of(gaussian_file, tmp_path / "whole"))
     add = loop.Run.add
 

@@ -9,7 +9,7 @@ from conftest import set_affine
 from scipy.stats import multivariate_normal
 from sklearn.decomposition import PCA, FactorAnalysis
 
-from analysis import evaluation, gaussian_report, linear_vae
+from analysis import evaluation, gaussian_report, linear_vae, report_text
 from data_processing import Data, known_gaussian
 from vae_models import VAE
 
@@ -228,7 +228,7 @@ def test_the_reference_of_a_file_is_factor_analysis_or_probabilistic_pca(decoder
 
 def test_the_screen_of_data_that_are_not_gaussian_speaks_of_no_optimum(capsys):
     report = report_on_file(np.exp(draw(MEAN, COVARIANCE, 600, seed=2)))
-    gaussian_report.print_report(report, Path("out"))
+    report_text.print_report(report, Path("out"))
     shown = capsys.readouterr().out
     assert report["optimum_is"] == "estimate"
     assert "optimum" not in shown
@@ -243,7 +243,7 @@ def test_where_the_best_linear_vae_copies_a_column_no_number_stands_for_its_info
     # One factor would have to explain 0.8 * 0.8 / 0.4 = 1.6 of the first column's variance of 1.
     covariance = np.array([[1.0, 0.8, 0.8], [0.8, 1.0, 0.4], [0.8, 0.4, 1.0]])
     report = report_on_file(draw(np.zeros(3), covariance, 600, seed=2), n_dim=1)
-    gaussian_report.print_report(report, Path("out"))
+    report_text.print_report(report, Path("out"))
     assert report["rate_exact"] is None and report["cost_exact"] is not None
     assert "copies a column" in capsys.readouterr().out
 
@@ -256,14 +256,14 @@ def test_a_held_out_elbo_is_called_low_by_the_spread_of_the_training_rows():
     for errors, remarked in [(2.9, False), (3.1, True)]:
         apart = report | {"elbo_train": report["elbo_held_out"] + errors * error}
         apart["elbo_held_out_se"] = 99.0  # of a few outliers
-        assert any("memorize" in r for r in gaussian_report.remarks(apart)) == remarked
+        assert any("memorize" in r for r in report_text.remarks(apart)) == remarked
 
 
 def test_the_screen_of_known_data_shows_the_best_linear_vae_beside_each_number(capsys):
     optimum = linear_vae.optimum(COVARIANCE, 2, 4.0, 0.5)
     model, _ = linear_network(optimum, 4.0, MEAN, 0.5)
     report = report_on(model, MEAN, COVARIANCE, 4.0, 0.5, n_rows=300)
-    gaussian_report.print_report(report, Path("out"))
+    report_text.print_report(report, Path("out"))
     shown = capsys.readouterr().out
     assert "exact optimum" in shown
     assert "best linear VAE" in shown

@@ -1,0 +1,174 @@
+"""What z knows about x: units, mutual information, the dependence that z leaves; all in nats.
+
+Every function takes the q(z|x) of N rows as mean and log_std, (N, n_dim) each.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import logsumexp
+
+from analysis import information
+from analysis.evaluation import key_of, means, standard_error
+from analysis.linear_vae import ACTIVE_UNIT_VARIANCE
+from training.random_streams import stream
+from vae_models import kl_divergence_per_dimension
+
+AGGREGATE_ROWS = 500  # rows whose z is scored under the aggregate posterior of all rows
+
+
+@dataclass(frozen=True)
+class LatentUnits:
+    """Each unit of z over the rows of x: variance of E[z|x] and mean KL in nats, (n_dim,)."""
+
+    variance_of_mean: np.ndarray
+    kl: np.ndarray
+
+    @property
+    def active(self):
+        """Which units carry information about x: var_x(E[z|x]) > 0.01, Burda et al. (2015)."""
+        return self.variance_of_mean > ACTIVE_UNIT_VARIANCE
+
+    def metrics(self):
+        """The keys of a report, a dictionary of plain numbers and lists."""
+        return {
+            "active_units": int(self.active.sum()),
+            "variance_of_mean": self.variance_of_mean.tolist(),
+            "kl_of_units": self.kl.tolist(),
+        }
+
+
+def latent_units(mean, log_std):
+    """How much each latent unit is used."""
+    kl = kl_divergence_per_dimension(mean, log_std).numpy().mean(axis=0, dtype=np.float64)
+    return LatentUnits(variance_of_mean=mean.var(axis=0, dtype=np.float64), kl=kl)
+
+
+def latent_information(mean, log_std, seed):
+    """The rate in its two parts.
+
+    Hoffman & Johnson (2016): rate = I(x;z) + KL[q(z) || p(z)], with the aggregate posterior
+    q(z) = E_x q(z|x). Returns a dictionary of nats, each with its standard error (_se):
+    mutual_information, aggregate_kl, mutual_information_at_least, which is low in expectation, and
+    aggregate_kl_beyond_gaussian, the second part of what follows.
+
+    With g the Gaussian of the moments of q(z), KL[q(z)||p] = KL[g||p] + KL[q(z)||g]. The first
+    part has a closed form, and is all for a linear encoder on Gaussian data. The second is
+    estimated with z drawn from some rows, q(z) being the mean of q(z|x) over all *other* rows.
+    That is low in expectation, so aggregate_kl is too and mutual_information too high: by little
+    while exp(KL) is small beside N; beyond that the second part comes out negative and is taken
+    as 0. The lower bound takes q(z) over all rows and is never above log N (Poole et al. 2019).
+    """
+    mean, log_std = np.float64(mean), np.float64(log_std)
+    kl = np.sum(0.5 * (mean**2 + np.exp(2.0 * log_std) - 1.0) - log_std, axis=1)
+    covariance, of_rows, bias = gaussian_aggregate_kl(mean, log_std)
+    rest, at_least = aggregate_beyond_gaussian(mean, log_std, covariance, seed)
+    beyond = max(0.0, float(np.mean(rest)))
+    beyond_se = standard_error(rest) if beyond > 0.0 else 0.0
+    aggregate_kl = float(np.mean(of_rows)) - bias + beyond
+
+    # The bias is half a sum of squares of n_active (n_active + 3) / 2 independent moments, whose
+    # spread is in the first-order error already, twice, where that is not far larger.
+    n_active = max(1, np.count_nonzero(np.var(mean, axis=0) > ACTIVE_UNIT_VARIANCE))
+    spread = bias / math.sqrt(n_active * (n_active + 3) / 4)
+    first_order = max(standard_error(of_rows) ** 2 - 2.0 * spread**2, 0.0)
+    information_se = standard_error(kl - of_rows)
+    return {
+        "mutual_information": float(np.mean(kl)) - aggregate_kl,
+        "mutual_information_se": math.hypot(information_se, spread, beyond_se),
+        "aggregate_kl": aggregate_kl,
+        "aggregate_kl_se": math.hypot(math.sqrt(first_order), spread, beyond_se),
+        "aggregate_kl_beyond_gaussian": beyond,
+        "aggregate_kl_beyond_gaussian_se": beyond_se,
+        **means({"mutual_information_at_least": at_least}),
+    }
+
+
+def gaussian_aggregate_kl(mean, log_std):
+    """Covariance (n_dim, n_dim) of q(z), values (N,) whose mean is KL[g || p(z)], and its bias.
+
+    The standard error of the values is that of the KL to first order in the moments of q(z). Their
+    mean is too large in expectation, since the moments are those of N rows: to second order, by
+    E[tr (P D)^2 / 4 + d' P d / 2] / N with P the precision of q(z), d and D what a row adds to mean
+    and covariance.
+    """
+    variances, centered = np.exp(2.0 * log_std), mean - mean.mean(axis=0)
+    covariance = centered.T @ centered / len(mean) + np.diag(variances.mean(axis=0))
+    precision, log_det = np.linalg.inv(covariance), np.linalg.slogdet(covariance)[1]
+    whitened = centered @ precision
+    distance, trace = np.sum(whitened * centered, axis=1), variances @ np.diag(precision)
+    values = 0.5 * (np.sum(mean**2 + variances, axis=1) - log_det - (distance + trace))
+    squares = np.sum((variances @ precision**2) * variances, axis=1)
+    squares += 2.0 * np.sum(whitened**2 * variances, axis=1) + distance**2
+    squares += mean.shape[1] - 2.0 * (trace + distance)
+    return covariance, values, float(np.mean(squares / 4.0 + distance / 2.0) / len(mean))
+
+
+def aggregate_beyond_gaussian(mean, log_std, covariance, seed):
+    """Two arrays over draws of z from AGGREGATE_ROWS of the N rows, spread evenly over them.
+
+    log q(z) - log g(z) with q(z) the mean of q(z|x) over the other rows; and log q(z|x) - log q(z)
+    with q(z) that over all rows.
+    """
+    n_rows, n_dim = mean.shape
+    chosen = np.unique(np.linspace(0, n_rows - 1, min(n_rows, AGGREGATE_ROWS)).astype(int))
+    noise = stream(*key_of(seed)).standard_normal((len(chosen), n_dim))
+    z = mean[chosen] + np.exp(log_std[chosen]) * noise
+    precisions = np.exp(-2.0 * log_std)
+    constants = -np.sum(log_std + 0.5 * precisions * mean**2, axis=1)
+    rest, at_least = [], []
+    for first in range(0, len(z), 100):
+        block, own = z[first : first + 100], chosen[first : first + 100]
+        rows = np.arange(len(block))
+        log_q = block @ (precisions * mean).T - 0.5 * block**2 @ precisions.T + constants
+        of_own = log_q[rows, own]
+        at_least.append(of_own - logsumexp(log_q, axis=1) + np.log(n_rows))
+        log_q[rows, own] = -np.inf
+        rest.append(logsumexp(log_q, axis=1) - np.log(max(1, n_rows - 1)))
+    centered = z - mean.mean(axis=0)
+    distance = np.sum(np.linalg.solve(covariance, centered.T).T * centered, axis=1)
+    log_g = -0.5 * (distance + np.linalg.slogdet(covariance)[1])
+    return np.concatenate(rest) - log_g, np.concatenate(at_least)
+
+
+def regress(inputs, outputs):
+    """Weights (a, b), and residuals (N, b), of the linear regression of outputs (N, b) on (N, a).
+
+    With them a covariance of the outputs follows from the known one of the inputs, without the
+    noise of which inputs were drawn: weights' C weights + that of the residuals.
+    """
+    inputs = inputs - inputs.mean(axis=0)
+    outputs = outputs - outputs.mean(axis=0)
+    weights = np.linalg.lstsq(inputs, outputs, rcond=None)[0]
+    return weights, outputs - inputs @ weights
+
+
+def dependence_metrics(x, mean, covariance, mean_z, log_std_z, log_px_z):
+    """What z leaves of the dependence among the coordinates, and the decoder's cost beyond it.
+
+    TC(x|z) is that of the Gaussian with the second moments of the joint of data and encoder, which
+    is the joint itself for a linear encoder on data of N(mean, covariance). decoder_mismatch is
+    -log_px_z less the sum of the conditional entropies h(x_j|z) of that Gaussian.
+    x: (N, data_dim). mean_z, log_std_z: of q(z|x), (N, n_dim). log_px_z: (N,).
+    """
+    x, mean_z, variances = np.float64(x) - mean, np.float64(mean_z), np.exp(2.0 * log_std_z)
+    weights, residuals = regress(x, mean_z)
+    noise = np.diag(variances.mean(axis=0, dtype=np.float64)) + residuals.T @ residuals / len(x)
+    cross = covariance @ weights
+    decoder = np.linalg.solve(weights.T @ cross + noise, cross.T)  # z -> E[x|z], (n_dim, data_dim)
+    left = covariance - cross @ decoder  # the covariance of x given z
+    # What each row adds to `left`, apart from what is known of x.
+    of_x, of_residuals = x - x @ weights @ decoder, residuals @ decoder
+    metric = np.diag(1.0 / np.diag(left)) - np.linalg.inv(left)
+    changes = np.sum(((of_residuals - 2.0 * of_x) @ metric) * of_residuals, axis=1)
+    changes += variances @ np.sum((decoder @ metric) * decoder, axis=1)
+
+    squares = (of_x - of_residuals) ** 2 + variances @ decoder**2
+    code = 0.5 * np.sum(np.log(2.0 * np.pi * np.diag(left)) + squares / np.diag(left), axis=1)
+    return {
+        "conditional_total_correlation": information.total_correlation(left),
+        "conditional_total_correlation_se": standard_error(0.5 * changes),
+        "decoder_mismatch": float(np.mean(-log_px_z - code)),
+        "decoder_mismatch_se": standard_error(-log_px_z - code),
+    }
