@@ -57,45 +57,6 @@ def test_energy_test_draws_its_rows_at_random_and_the_seed_repeats_it(monkeypatc
     assert results[0] != results[2]
 
 
-def mardia_statistics(x):
-    white = comparison.whiten(x)
-    return comparison.mardia_skewness(white), comparison.mardia_kurtosis(white)
-
-
-@pytest.mark.parametrize(("n_rows", "data_dim"), [(12, 4), (30, 1), (60, 2)])
-def test_mardias_test_alarms_falsely_as_often_as_its_level_for_few_rows(n_rows, data_dim):
-    null = comparison.mardia_null(n_rows, data_dim)
-    rows = np.random.default_rng(1).standard_normal((1000, n_rows, data_dim))
-    p_values = [comparison.mardia_p_value(*mardia_statistics(x), null) for x in rows]
-    for level, least, most in [(0.001, 0, 0.005), (0.01, 0.003, 0.02), (0.05, 0.025, 0.075)]:
-        assert least <= np.mean(np.array(p_values) <= level) <= most
-
-
-def test_mardias_statistics_agree_with_naive_sums():
-    x = samples(11, 0)
-    centered = x - x.mean(axis=0)
-    distances = centered @ np.linalg.inv(np.cov(x, rowvar=False, ddof=0)) @ centered.T
-    expected = np.mean(distances**3), np.mean(np.diag(distances) ** 2)
-    np.testing.assert_allclose(mardia_statistics(x), expected, rtol=1e-9)
-
-
-def test_mardias_test_detects_skewed_and_heavy_tailed_data_and_ignores_affine_maps():
-    x = samples(300, 0)
-    assert comparison.mardia_test(x) > 0.001
-    assert comparison.mardia_test(np.exp(x)) < 1e-6
-    assert comparison.mardia_test(np.random.default_rng(0).standard_t(3, size=(300, 3))) < 1e-6
-    assert comparison.mardia_test(np.random.default_rng(0).uniform(size=(300, 3))) < 1e-3
-    mapped = x @ np.random.default_rng(1).normal(size=(3, 3)) + 4.0
-    np.testing.assert_allclose(comparison.mardia_test(mapped), comparison.mardia_test(x), rtol=1e-6)
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("n_rows", [3, 4, 5, 6])
-def test_mardias_test_gives_a_p_value_for_as_few_rows_as_have_a_covariance(n_rows):
-    assert 0 <= comparison.mardia_test(samples(n_rows, 0)) <= 1
-    assert 0.01 < comparison.mardia_test(samples(n_rows, 0)[:, :1]) <= 1
-
-
 def test_compare_gives_the_moments_errors_and_scipys_ks():
     a, x = samples(60, 0, scale=1.2), samples(50, 1)
     mean, covariance = np.array([0.5, 0.0, 0.0]), np.diag([4.0, 1.0, 1.0])
