@@ -16,7 +16,6 @@ import vae_models
 from analysis import evaluation, figures, gaussian_report, information, linear_vae, sampling
 from training import command_line, run_folder, saved_model
 from training.command_line import non_negative
-from training.errors import Stopped
 
 SHOWN_ROWS = 3000  # in the picture of the latent planes, and samples below them
 COLUMNS = (
@@ -29,10 +28,10 @@ def parse_arguments(argv=None):
     """The flags of the sweep, those of beta_vae_main.py as they stand, and the same parsed."""
     parser = command_line.Parser(__doc__)
     parser.epilog = "All other flags are those of beta_vae_main.py: see its --help."
-    add = parser.add_argument
+    add = parser.group("sweep")
     add("--beta", type=non_negative, nargs="+", default=[1, 2, 4, 8], help="weights of the KL term")
     add("--output_dir", default="results/beta_sweep", help="new or empty folder for the results")
-    add("--resume", action="store_true", help="continue an interrupted sweep")
+    add("--resume", action="store_true", default=False, help="continue an interrupted sweep")
     sweep, rest = parser.parse_known_args(argv)
     if len({f"{beta:g}" for beta in sweep.beta}) < len(sweep.beta):  # the names of the folders
         parser.error("argument --beta: duplicate value")
@@ -48,11 +47,8 @@ def train(beta, sweep, rest):
     """Train one beta-VAE, or continue its training; return its report."""
     folder = Path(sweep.output_dir) / f"beta_{beta:g}"
     argv = [*rest, "--beta", repr(beta), "--output_dir", str(folder)]
-    try:
+    if not (sweep.resume and (folder / "report.json").exists()):
         beta_vae_main.main([*argv, "--resume"] if sweep.resume else argv)
-    except Stopped as stopped:
-        if stopped.status != 0:  # 0: this run is finished
-            raise
     return run_folder.read_json(folder / "report.json")
 
 
@@ -79,7 +75,8 @@ def draw(folder, reports, data, args):
 
     folder: of the sweep. data: a data_processing.Data. args: the flags of its runs.
     """
-    mean, covariance = data.reference()
+    reference = data.reference()
+    mean, covariance = reference.mean, reference.covariance
     names = (
         "beta rate rate_se distortion distortion_se active_units cost_gap cost_gap_se "
         "mutual_information mutual_information_se conditional_total_correlation "
@@ -105,7 +102,7 @@ def draw(folder, reports, data, args):
         linear=([o.distortion for o in optima], [o.kl for o in optima]),
         trained=trained,
         thresholds=thresholds,
-        exact=data.covariance is not None,
+        exact=data.known is not None,
     )
     total_correlation, closed_form = information.total_correlation(covariance), None
     if len(covariance) == 2:
@@ -121,6 +118,7 @@ def draw(folder, reports, data, args):
         closed_form=closed_form,
     )
     x = data.x_held_out[:SHOWN_ROWS]
+    raw = data.in_data_units(x)
     folders = [folder / f"beta_{report['beta']:g}" for report in reports]
     models = [saved_model.load_model(path, vae_models.make_model)[0] for path in folders]
     figures.latent_planes_over_beta(
@@ -130,7 +128,7 @@ def draw(folder, reports, data, args):
         [sampling.generate(model, SHOWN_ROWS, args.seed) for model in models],
         mean,
         covariance,
-        color=(x - mean) @ np.linalg.eigh(covariance)[1][:, -1],
+        color=(raw - mean) @ np.linalg.eigh(covariance)[1][:, -1],
     )
 
 

@@ -24,7 +24,7 @@ TRAVERSAL = ndtri((np.arange(49) + 0.5) / 49).astype(np.float32)  # one unit ove
 
 def parse_arguments(argv=None):
     parser = command_line.Parser(__doc__)
-    add = parser.add_argument
+    add = parser.group("settings")
     add("--model_dir", default="results/beta_vae", help="folder of the trained model")
     add("--n_samples", type=integer(1), default=100_000, help="rows of decoder data")
     add("--data_path", help="table to encode and compare with; default: the data of the run")
@@ -80,19 +80,21 @@ def main(argv=None):
     args = parse_arguments(argv)
     model, settings = saved_model.load_model(args.model_dir, vae_models.make_model)
     if args.data_path is not None:
-        settings = settings | {"data_path": args.data_path, "data_size": None}
-    x, mean, covariance = data_processing.get_rows_of_run(settings)
+        settings.data_path, settings.data_size = args.data_path, None
+    x, known = data_processing.get_rows(settings)
+    mean, covariance = (None, None) if known is None else (known.mean, known.covariance)
     folder = Path(args.output_dir or args.model_dir)
     files = {name: folder / f"{name}.{args.format}" for name in ("deco_data", "en_deco_data")}
     for path in files.values():
         tables.check_output(path)
 
     seen = large_data.some_rows(x)
+    rows = data_processing.as_seen(seen, model.standardization)
     mean_only = args.draw == "mean"
     deco_data = sampling.generate(model, args.n_samples, args.seed, mean_only)
     tables.save_table(files["deco_data"], deco_data)
     print(f"{files['deco_data']}: {len(deco_data)} rows of decoder data, z from the prior")
-    en_deco_data = sampling.reconstruct(model, seen, args.seed, mean_only)
+    en_deco_data = sampling.reconstruct(model, rows, args.seed, mean_only)
     blocks = [en_deco_data]
     if seen is not x:
         blocks = sampling.reconstructed_blocks(model, x, args.seed, mean_only)
@@ -104,17 +106,19 @@ def main(argv=None):
     tables.save_blocks(files["en_deco_data"], blocks, x.shape)
     print(f"{files['en_deco_data']}: {len(x)} rows, z from the encoder of each data row")
 
-    z_mean, z_log_std = evaluation.encode(model, seen)
+    z_mean, z_log_std = evaluation.encode(model, rows)
     units = latent.latent_units(z_mean, z_log_std)
     means = traverse(model)
-    write_units(folder, z_mean, np.exp(z_log_std), units, means.var(axis=1, dtype=float))
+    movement = model.in_data_units(means).var(axis=1, dtype=float)
+    write_units(folder, z_mean, np.exp(z_log_std), units, movement)
     samples = {"decoder": deco_data, "encoder-decoder": en_deco_data}
     compared = comparison.print_comparison(
         samples, seen, mean, covariance, paired=["encoder-decoder"]
     )
     pictures = folder / "figures"
     moments = seen.mean(axis=0), seen.std(axis=0)
-    figures.latent_traversal(pictures / "latent_traversal.png", TRAVERSAL, means, *moments)
+    moved = model.in_data_units(means)
+    figures.latent_traversal(pictures / "latent_traversal.png", TRAVERSAL, moved, *moments)
     if compared:
         figures.marginals(pictures / "generated_data.png", {"data": seen, **samples})
     print(f"\nopen {pictures / 'latent_traversal.png'} first: what each unit does to the data")

@@ -11,26 +11,29 @@ from functools import partial
 import tensorflow as tf
 
 import data_processing
-from analysis import gaussian_report, report_text
+from analysis import gaussian_report, report_text, run_figures
 from training import command_line, distribute, loop
 from training.command_line import decoder_std, integer, log_std, non_negative, positive, yes_or_no
+from training.run import training_run
+from training.settings import make_settings
 from vae_layers import ACTIVATIONS
-from vae_models import VAE, cost_function
+from vae_models import cost_function, make_model
 
 
 def parse_arguments(argv=None):
     """The hyper-parameters and their defaults."""
     parser = command_line.Parser(__doc__)
-    data = parser.add_argument_group("data").add_argument
+    data = parser.group("data")
     data("--data_path", help="table to train on: .dat, .txt, .csv, .npy; default: drawn data")
     data("--covariance_path", help="covariance of the known Gaussian; default: that in data/")
     data("--mean_path", help="its mean; default: 0 with --covariance_path, else that in data/")
-    data("--data_size", type=integer(4), default=100_000, help="rows to draw, or to read (at most)")
+    data("--mixture_path", help="a known mixture: weight, means, standard deviations in each row")
+    data("--data_size", type=integer(4), default=100_000, help="rows to draw, or to read at most")
     data("--training_data_size", type=integer(2), help="rows to train on; default: 80 %% of them")
     data("--data_dim", type=integer(1), help="number of features; default: the columns of the data")
     data("--standardize", action=yes_or_no, help="standardize the columns; default: for files only")
 
-    model = parser.add_argument_group("model").add_argument
+    model = parser.group("model")
     model("--beta", type=non_negative, default=4.0, help="weight of the KL divergence")
     model("--n_dim", type=integer(1), default=2, help="dimension of the latent z")
     model("--n_width", type=integer(1), nargs="+", default=[128], help=command_line.N_WIDTH)
@@ -38,17 +41,16 @@ def parse_arguments(argv=None):
     model("--decoder_std", type=decoder_std, default="learned", help=command_line.DECODER_STD)
     model("--min_log_std", type=log_std, help="soft lower bound of a learned log std")
 
-    train = parser.add_argument_group("training").add_argument
+    train = parser.group("training")
     train("--n_epoch", type=integer(1), help="number of epochs; default: 30, more for few rows")
-    train(
-        "--batch_size", type=integer(1), help="mini-batch size; default: 250, smaller for few rows"
-    )
+    train("--batch_size", type=integer(1), help="mini-batch size; default: 250, less for few rows")
     train("--lr", type=positive, default=0.0007, help="learning rate")
     train("--lr_schedule", choices=loop.LR_SCHEDULES, default="cosine", help="schedule of --lr")
     train("--optimizer", choices=loop.OPTIMIZERS, default="adam", help="optimizer")
     train("--clip_norm", type=positive, help="clip the global gradient norm at this value")
+    train("--keep", choices=("best", "last"), help=command_line.KEEP)
     command_line.add_run_arguments(parser, model="beta_vae")
-    return parser.parse_args(argv)
+    return command_line.parse_gaussian_run(parser, argv)
 
 
 def training_step(model, optimizer, x, epsilon, beta):
@@ -68,22 +70,27 @@ def main(argv=None):
     args = parse_arguments(argv)
     distribute.start(args)
     data = data_processing.get_data(args)
-    batches = data_processing.Batches(data.x_train, args.batch_size, args.n_dim, args.seed)
-    model = VAE(
-        *(args.data_dim, args.n_dim, args.n_width, args.activation),
-        *(args.decoder_std, args.min_log_std, args.seed, data.standardization),
+    settings = make_settings(args, data)  # config.json: the flags, completed by what the data say
+    model = make_model(settings)
+    batches = data_processing.Batches(
+        x=data.x_train, batch_size=settings.batch_size, n_dim=settings.n_dim, seed=settings.seed
     )
-    rate = loop.learning_rate(args.lr, args.lr_schedule, args.n_epoch * batches.steps)
-    optimizer = loop.make_optimizer(model, args.optimizer, rate, args.clip_norm)
-    step = partial(training_step, beta=tf.constant(args.beta))
+    n_steps = settings.n_epoch * batches.steps
+    rate = loop.learning_rate(settings.lr, settings.lr_schedule, n_steps)
+    optimizer = loop.make_optimizer(model, settings.optimizer, rate, settings.clip_norm)
+    step = partial(training_step, beta=tf.constant(settings.beta))
     iterate = loop.compile_steps(step, model, optimizer)
 
-    with loop.Run(args, model, optimizer, standardization=data.standardization) as run:
+    with training_run(settings, model, optimizer) as run:
         for epoch in run.epochs():
             for chunk in run.chunks(batches):  # many batches at once: x and epsilon (K, B, ...)
                 run.add(chunk, iterate(chunk))  # K iterations in one compiled call
-            run.end_epoch(gaussian_report.held_out_elbo(model, data, args.seed, epoch))
-        report = gaussian_report.finish(run, data, beta=args.beta)
+            run.end_epoch(gaussian_report.followed_elbo(model, data, settings.seed, epoch))
+        run.write_results()
+        report, best = gaussian_report.make_report(model, data, settings)
+        report["verdict"] = report_text.verdict(report, run.history, settings)
+        run_figures.draw_run(run.folder, model, data, settings, run.history, report, best)
+        run.finish(report)
     report_text.print_report(report, run.folder)
 
 

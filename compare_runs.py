@@ -19,8 +19,8 @@ NOT_COMPARED = ("versions", "standardization", "distribute", "tensorboard")
 
 def parse_arguments(argv=None):
     parser = command_line.Parser(__doc__)
-    add = parser.add_argument
-    add("folders", nargs="+", metavar="RUN_FOLDER", help="folder of a finished run")
+    add = parser.group("settings")
+    parser.add_argument("folders", nargs="+", metavar="RUN_FOLDER", help="folder of a finished run")
     add("--output", default="results/compare_runs.png", help="picture to write")
     return parser.parse_args(argv)
 

@@ -1,187 +1,151 @@
 """The data: load or draw them, split them, and give them out shuffled and batched every epoch."""
 
 import itertools
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from training.errors import InputError, config_at_fault
+from analysis.information import Gaussian
+from analysis.known import known_distribution
+from analysis.mixture import Mixture
+from training import tables
+from training.errors import InputError
 from training.large_data import SAMPLE_ROWS, TrainingRows
 from training.random_streams import stream
-from training.tables import column_names, load_table, warn_of_columns
+from training.standardization import Standardization, moments, standardization_of
 
-DATA_FOLDER = Path(__file__).resolve().parent / "data"
-BATCH_SIZE, N_EPOCH, STEPS = 250, 30, 9600  # where the flags leave them open; few rows: more epochs
 CHUNK_NUMBERS = 2**20  # about as many numbers of x go to one compiled call: 4 MB of float32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Data:
-    """x_train (N, data_dim) and x_held_out (M, data_dim); mean and covariance where known.
+    """The rows of a run, float32, as the networks see them: standardized where that is asked for.
 
-    standardization: what the networks subtract from x and divide it by, where they do.
+    x_train (N, data_dim) train, x_validation choose the epoch (None: the last one is kept),
+    x_held_out are touched once, by the report. known: the distribution of the data, an
+    information.Gaussian or a mixture.Mixture, in units of the data; None where it is not known.
 
-    Of data too large for memory x_train stays in its file, and x_held_out are some of the held-out
-    rows, drawn at random.
+    Of data too large for memory x_train stays in its file, and the others are some of the rows that
+    do not train, drawn at random.
     """
 
     x_train: np.ndarray | TrainingRows
+    x_validation: np.ndarray | None
     x_held_out: np.ndarray
-    mean: np.ndarray | None = None
-    covariance: np.ndarray | None = None
-    standardization: dict | None = None
+    known: Gaussian | Mixture | None = None
+    standardization: Standardization | None = None
+
+    @property
+    def followed(self):
+        """The rows whose ELBO is followed from epoch to epoch."""
+        return self.x_held_out if self.x_validation is None else self.x_validation
+
+    def in_data_units(self, x):
+        """Rows of the networks in the units of the data, where they differ in float64."""
+        return x if self.standardization is None else self.standardization.undo(x)
 
     def reference(self):
-        """Mean and covariance of the data, or of its training rows where they are not known."""
-        if self.covariance is not None:
-            return self.mean, self.covariance
-        return moments(self.x_train)
+        """The known distribution, or the Gaussian fitted to the training rows, in data units."""
+        if self.known is not None:
+            return self.known
+        mean, covariance = moments(self.x_train)
+        if self.standardization is not None:
+            std = self.standardization.std
+            mean = self.standardization.undo(mean)
+            covariance = covariance * np.outer(std, std)
+        return Gaussian(mean, covariance)
 
     def training_sample(self, size):
         """`size` of the training rows, drawn at random; fewer where there are not as many."""
-        return getattr(self.x_train, "sample", self.x_train)[:size]
-
-
-def known_gaussian(covariance_path=None, mean_path=None):
-    """Mean (data_dim,) and covariance (data_dim, data_dim) of the known Gaussian, float64.
-
-    Text files; without any those of data/. A covariance alone has mean zero, a mean alone the
-    covariance of data/. InputError: no sound covariance, or a mean of another size.
-    """
-    covariance = load_table(covariance_path or DATA_FOLDER / "covariance.dat", dtype=np.float64)
-    check_covariance(covariance, covariance_path)
-    if covariance_path and not mean_path:
-        return np.zeros(len(covariance)), covariance
-    mean = load_table(mean_path or DATA_FOLDER / "mean.dat", dtype=np.float64).ravel()
-    if len(mean) != len(covariance):
-        raise InputError(
-            f"--mean_path {mean_path}: has {len(mean)} numbers, but the covariance has "
-            f"{len(covariance)} rows"
-        )
-    return mean, covariance
-
-
-def check_covariance(covariance, path):
-    """InputError: it is not square, not symmetric, or not positive definite."""
-    problem = None
-    if covariance.shape[0] != covariance.shape[1]:
-        problem = f"has shape {covariance.shape}; a covariance must be square"
-    elif np.abs(covariance - covariance.T).max() > 1e-8 * np.abs(covariance).max():
-        problem = "is not symmetric"
-    elif np.diag(covariance).min() <= 0:
-        problem = f"has a variance of {np.diag(covariance).min():g}; variances must be positive"
-    else:
-        std = np.sqrt(np.diag(covariance))
-        smallest = np.linalg.eigvalsh(covariance / np.outer(std, std))[0]
-        if smallest < 1e-12:
-            problem = f"is not positive definite: correlation matrix with eigenvalue {smallest:g}"
-    if problem:
-        raise InputError(f"--covariance_path {path}: {problem}")
-
-
-def draw_gaussian(mean, covariance, size, rng):
-    """`size` independent points of N(mean, covariance), (size, data_dim) float32."""
-    x = rng.standard_normal((size, len(mean)), dtype=np.float32)
-    return x @ np.linalg.cholesky(covariance).T.astype(np.float32) + mean.astype(np.float32)
+        if isinstance(self.x_train, TrainingRows):
+            return self.x_train.sample[:size]
+        return self.x_train[:size]
 
 
 def get_rows(settings):
-    """The rows of a file, or rows drawn from the known Gaussian.
+    """The rows of a file, or rows drawn from the known distribution, and that distribution.
 
-    settings: the flags of a run, or its config.json, a dictionary. Returns x (N, data_dim), a
-    numpy.memmap where it is too large for memory, and mean and covariance where the distribution is
-    known, else None. InputError: see load_table and known_gaussian, or another data_dim.
+    settings: the flags of a run, or its Settings. Returns x (N, data_dim) in units of the data, a
+    numpy.memmap where it is too large for memory, and known_distribution(settings).
+    InputError: see load_table and known_distribution.
     """
-    path, data_dim, mean, covariance = settings["data_path"], settings["data_dim"], None, None
-    if path is None or settings["covariance_path"] or settings["mean_path"]:
-        mean, covariance = known_gaussian(settings["covariance_path"], settings["mean_path"])
-        if data_dim not in (None, len(mean)):
-            where = settings["covariance_path"] or "data/covariance.dat"
-            raise InputError(f"--data_dim {data_dim}: {where} has {len(mean)} dimensions")
-        data_dim = len(mean)
-    if path is not None:
-        return load_table(path, data_dim, settings["data_size"]), mean, covariance
-    rng = stream(settings["seed"], "draw")
-    return draw_gaussian(mean, covariance, settings["data_size"], rng), mean, covariance
-
-
-def get_rows_of_run(settings):
-    """get_rows with the config.json of a run. InputError: also where that is damaged."""
-    with config_at_fault():
-        size = settings["data_size"]
-        if not (size is None or (type(size) is int and size > 0)):
-            raise ValueError(f"data_size {size}")
-        return get_rows(settings)
+    known = known_distribution(settings)
+    if settings.data_path is None:
+        return known.draw(settings.data_size, stream(settings.seed, "draw")), known
+    data_dim = settings.data_dim if known is None else len(known.mean)
+    x = tables.load_table(settings.data_path, data_dim, settings.data_size, np.float64)
+    return x, known
 
 
 def get_data(args):
-    """The rows of a run, split at random into training and held-out rows: a Data.
+    """The rows of a run, split at random into training, validation and held-out rows: a Data.
 
-    Completes in `args` what the data decide: data_dim, training_data_size, standardize,
-    batch_size and n_epoch, where the flags leave them open.
-    InputError: see get_rows and training_size; or a batch above the training rows.
+    args: the flags of a Gaussian main. InputError: see get_rows and training_size.
     """
-    x, mean, covariance = get_rows(vars(args))
-    n_train = training_size(len(x), args.training_data_size)
-    x_train, x_held_out = split(x, n_train, args.seed)
-    args.data_dim, args.training_data_size = x.shape[1], n_train
-    if args.standardize is None:
-        args.standardize = args.data_path is not None
-    if args.batch_size is None:
-        args.batch_size = min(BATCH_SIZE, max(1, n_train // 10))
-    if args.n_epoch is None:
-        args.n_epoch = max(N_EPOCH, round(STEPS / -(-n_train // args.batch_size)))
-    standardization = mean_and_std(x_train) if args.standardize else None
-    data = Data(x_train, x_held_out, mean, covariance, standardization)
-    if args.data_path is not None:
-        warn_of_columns(data.training_sample(SAMPLE_ROWS), column_names(args.data_path))
-    return data
+    x, known = get_rows(args)
+    of_file = args.data_path is not None
+    keep_best = args.keep == "best" or (args.keep is None and of_file)
+    standardize = of_file if args.standardize is None else args.standardize
+    n_train = training_size(len(x), args.training_data_size, keep_best)
+    x_train, x_rest = split(x, n_train, args.seed)
+    if of_file:
+        names = tables.column_names(args.data_path)
+        tables.warn_of_columns(x_train[:SAMPLE_ROWS], names)
+    standardization = standardization_of(x_train) if standardize else None
+    x_train = as_seen(x_train, standardization)
+    x_rest = as_seen(x_rest, standardization)
+    n_validation = len(x_rest) // 2 if keep_best else 0
+    return Data(
+        x_train=x_train,
+        x_validation=x_rest[:n_validation] if keep_best else None,
+        x_held_out=x_rest[n_validation:],
+        known=known,
+        standardization=standardization,
+    )
 
 
-def moments(x):
-    """Mean (data_dim,) and covariance (data_dim, data_dim) of the rows of x, in float64."""
-    if isinstance(x, TrainingRows):
-        return x.mean, x.covariance
-    covariance = np.atleast_2d(np.cov(x, rowvar=False, dtype=np.float64))
-    return x.mean(axis=0, dtype=np.float64), covariance
+def training_size(n_rows, training_data_size, keep_best):
+    """How many of n_rows rows train: as many as asked for, or 80 % (None).
 
-
-def mean_and_std(x):
-    """Mean and std of each column of x as a dictionary of lists; a constant column's std is 1."""
-    mean, covariance = moments(x)
-    std = np.sqrt(np.diag(covariance) * (len(x) - 1) / len(x))
-    return {"mean": mean.tolist(), "std": np.where(std > 0, std, 1.0).tolist()}
-
-
-def training_size(n_rows, training_data_size):
-    """How many of n_rows rows train: as many as asked for, or 80 % (None), with two held out.
-
-    InputError: fewer than two train, or fewer than two are held out.
+    Two of the others are held out at least, and with keep_best two more are validation rows.
+    InputError: fewer than two train, or too few are left.
     """
-    if n_rows < 4:
+    n_others = 4 if keep_best else 2
+    if n_rows < 2 + n_others:
+        advice = ", or --keep last without validation rows" if keep_best and n_rows >= 4 else ""
         raise InputError(
-            f"{n_rows} rows of data are too few: at least 2 for training and 2 held out are needed"
+            f"{n_rows} rows of data are too few: at least 2 for training and {n_others} others "
+            f"are needed{advice}"
         )
-    default = min(n_rows * 4 // 5, n_rows - 2)
-    n_train = default if training_data_size is None else training_data_size
-    if not 2 <= n_train <= n_rows - 2:
-        raise InputError(f"--training_data_size {n_train}: must be between 2 and {n_rows - 2}")
-    return n_train
+    if training_data_size is None:
+        return min(n_rows * 4 // 5, n_rows - n_others)
+    if not 2 <= training_data_size <= n_rows - n_others:
+        raise InputError(
+            f"--training_data_size {training_data_size}: must be between 2 and {n_rows - n_others}"
+        )
+    return training_data_size
 
 
 def split(x, n_train, seed):
-    """n_train training rows of x, chosen at random, and the others, held out.
+    """n_train training rows of x, chosen at random, and the others.
 
-    Of a large table the training rows stay in the file, and the held-out rows are some of them.
+    Of a large table the training rows stay in the file, and the others are some of them.
     """
     if isinstance(x, np.memmap):
         x_train = TrainingRows(x, n_train, seed)
         return x_train, x_train.held_out
     order = stream(seed, "split").permutation(len(x))
     return x[order[:n_train]], x[order[n_train:]]
+
+
+def as_seen(x, standardization):
+    """Rows in units of the data as the networks see them, float32."""
+    if isinstance(x, TrainingRows):
+        return x.standardize(standardization)
+    return x.astype(np.float32) if standardization is None else standardization.apply(x)
 
 
 def prefetched(items):
@@ -233,7 +197,7 @@ class Batches:
     @property
     def steps(self):
         """Training steps of one epoch."""
-        return -(-len(self.x) // self.batch_size)
+        return math.ceil(len(self.x) / self.batch_size)
 
     @property
     def chunk_steps(self):
@@ -253,7 +217,7 @@ class Batches:
         return len(self.edges) - 1
 
     def chunks(self, epoch, first=0, last_epoch=None):
-        """The Chunks of an epoch from number `first` on, then those up to last_epoch (None: epoch).
+        """Chunks of `epoch` from index `first`, then of later epochs through last_epoch.
 
         A thread makes the next one while the caller works on one, across epochs too. K is the same
         for all chunks, so that one compiled form serves them; a smaller last batch makes a chunk
@@ -263,8 +227,8 @@ class Batches:
 
     def make_chunks(self, epoch, first, last_epoch):
         while epoch <= last_epoch:
-            for number, x in enumerate(self.shuffled(epoch, self.edges[first:]), first):
-                yield self.make_chunk(x, stream(self.seed, "noise", epoch, number))
+            for k, rows in enumerate(self.shuffled(epoch, self.edges[first:]), first):
+                yield self.make_chunk(rows, stream(self.seed, "noise", epoch, k))
             epoch, first = epoch + 1, 0
 
     def shuffled(self, epoch, edges):
@@ -280,12 +244,13 @@ class Batches:
         batch = min(self.batch_size, len(rows))
         room = self.chunk_steps if batch == self.batch_size else 1
         n_steps = len(rows) // batch
-        number = np.uint8 if self.x.dtype == np.uint8 else np.float32
-        x = np.zeros((room * batch, self.x.shape[1]), number)
+        x = np.zeros((room * batch, self.x.shape[1]), self.x.dtype)
         x[: len(rows)] = self.prepared(rows, rng)
-        samples = () if self.n_samples is None else (self.n_samples,)
-        epsilon = np.zeros((room, *samples, batch, self.n_dim), np.float32)
-        epsilon[:n_steps] = rng.standard_normal((n_steps, *epsilon.shape[1:]), np.float32)
+        noise_shape = (batch, self.n_dim)
+        if self.n_samples is not None:
+            noise_shape = (self.n_samples, batch, self.n_dim)
+        epsilon = np.zeros((room, *noise_shape), np.float32)
+        epsilon[:n_steps] = rng.standard_normal((n_steps, *noise_shape), np.float32)
         return Chunk(x.reshape(room, batch, -1), epsilon, n_steps)
 
     def prepared(self, rows, rng):

@@ -19,7 +19,7 @@ from images import figures as image_figures
 from images import models as image_models
 from training import command_line, run_folder, saved_model
 from training.command_line import integer, seed
-from training.errors import InputError, config_at_fault
+from training.errors import InputError
 from training.random_streams import stateless_seed, stream
 
 GENERATED = 25
@@ -35,7 +35,7 @@ SCORE_BATCH = 500  # test images scored between two lines on the screen
 
 def parse_arguments(argv=None):
     parser = command_line.Parser(__doc__)
-    add = parser.add_argument
+    add = parser.group("settings")
     add("--model_dir", default="results/mnist_vae", help="folder of the trained model")
     add("--data_path", help="images to look at and score; default: those of the run")
     add("--n_images", type=integer(2), help="test images to score; default: all")
@@ -199,7 +199,7 @@ def write_pictures(folder, model, images, seed):
 
 def units_in_training(model, images, settings):
     """How many units are active on the first training images, as the published code counts."""
-    kind, seed = settings["binarization"], settings["seed"]
+    kind, seed = settings.binarization, settings.seed
     x = image_data.training_sample(images, FEW_IMAGES, kind, seed)
     mean, log_std = evaluation.encode(model, x)
     return int(latent.latent_units(mean, log_std).active.sum())
@@ -209,10 +209,9 @@ def main(argv=None):
     args = parse_arguments(argv)
     folder = Path(args.model_dir)
     model, settings = saved_model.load_model(folder, image_models.make_model, ("mnist_vae",))
-    with config_at_fault():
-        data_path = args.data_path or settings["data_path"]
-        images = image_data.get_images(data_path, settings["binarization"], settings["seed"])
-        image_shape, beta = tuple(settings["image_shape"]), float(settings["beta"])
+    data_path = args.data_path or settings.data_path
+    images = image_data.get_images(data_path, settings.binarization, settings.seed)
+    image_shape, beta = tuple(settings.image_shape), settings.beta
     if images.image_shape != image_shape:
         raise InputError(
             f"{data_path}: images of shape {images.image_shape}; the model in {folder} was "

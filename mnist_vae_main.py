@@ -19,6 +19,8 @@ from images import report as image_report
 from images.models import BINARIZATIONS
 from training import command_line, distribute, loop
 from training.command_line import integer, log_std, non_negative, positive
+from training.run import training_run
+from training.settings import make_image_settings
 from vae_layers import ACTIVATIONS
 from vae_models import cost_function
 
@@ -28,7 +30,7 @@ LR_SCHEDULES = ("constant", "steps", "burda2015")
 def parse_arguments(argv=None):
     """The hyper-parameters and their defaults."""
     parser = command_line.Parser(__doc__)
-    data = parser.add_argument_group("data").add_argument
+    data = parser.group("data")
     data("--data_path", help="an .npz file or a folder of idx files; default: Keras's own MNIST")
     data(
         "--binarization",
@@ -36,16 +38,16 @@ def parse_arguments(argv=None):
         help="how to draw pixels as 0 or 1; default: dynamic for bernoulli, else none",
     )
 
-    model = parser.add_argument_group("model").add_argument
+    model = parser.group("model")
     model("--likelihood", choices=image_models.MODELS, default="bernoulli", help="form of p(x|z)")
     model("--min_log_std", type=log_std, default=-3.0, help="lower bound of a gaussian log std")
     model("--beta", type=non_negative, default=1.0, help="weight of the KL divergence")
     model("--n_dim", type=integer(1), default=40, help="dimension of the latent z")
     model("--n_width", type=integer(1), nargs="+", default=[500], help=command_line.N_WIDTH)
     model("--activation", choices=ACTIVATIONS, default="relu", help="activation of hidden layers")
-    model("--batch_norm", action="store_true", help="normalize each hidden layer over the batch")
+    model("--batch_norm", action="store_true", default=False, help="normalize hidden layers")
 
-    train = parser.add_argument_group("training").add_argument
+    train = parser.group("training")
     train("--n_samples", type=integer(1), default=1, help="draws of z per image and step")
     train("--n_epoch", type=integer(1), default=60, help="number of epochs")
     train("--batch_size", type=integer(1), default=200, help="mini-batch size")
@@ -53,10 +55,11 @@ def parse_arguments(argv=None):
     train("--lr_schedule", choices=LR_SCHEDULES, default="constant", help="learning-rate schedule")
     train("--lr_factor", type=positive, default=0.75, help="step factor of --lr_schedule steps")
     train("--lr_every", type=integer(1), default=200, help="epochs per step of that schedule")
+    train("--keep", choices=("best", "last"), default="last", help=command_line.KEEP)
     train("--adam_epsilon", type=positive, default=1e-7, help="epsilon of Adam")
     train("--clip_norm", type=positive, help="clip the global gradient norm at this value")
     command_line.add_run_arguments(parser, model="mnist_vae")
-    args = parser.parse_args(argv)
+    args = command_line.parse_run(parser, argv)
     if args.batch_norm and args.distribute:
         parser.error("argument --batch_norm: needs whole batches; not possible with --distribute")
     if args.binarization is None:
@@ -64,20 +67,22 @@ def parse_arguments(argv=None):
     return args
 
 
-def learning_rate(args, steps):
+def learning_rate(settings, steps):
     """A rate that changes between epochs of `steps` steps, as a number or Keras schedule.
 
     constant: lr. steps: times lr_factor after each lr_every epochs. burda2015: lr * 10^(-i/7) for
     3^i epochs, i = 0 to 7, 3280 epochs in all (Burda et al., 2015, Section 5).
     """
-    if args.lr_schedule == "steps":
-        every = args.lr_every * steps
-        return keras.optimizers.schedules.ExponentialDecay(args.lr, every, args.lr_factor, True)
-    if args.lr_schedule == "burda2015":
+    if settings.lr_schedule == "steps":
+        every = settings.lr_every * steps
+        return keras.optimizers.schedules.ExponentialDecay(
+            settings.lr, every, settings.lr_factor, True
+        )
+    if settings.lr_schedule == "burda2015":
         last_steps = [steps * (3 ** (i + 1) - 1) // 2 - 1 for i in range(7)]
-        rates = [args.lr * 10 ** (-i / 7) for i in range(8)]
+        rates = [settings.lr * 10 ** (-i / 7) for i in range(8)]
         return keras.optimizers.schedules.PiecewiseConstantDecay(last_steps, rates)
-    return args.lr
+    return settings.lr
 
 
 def training_step(model, optimizer, x, epsilon, beta):
@@ -98,25 +103,36 @@ def main(argv=None):
     args = parse_arguments(argv)
     distribute.start(args)
     images = image_data.get_images(args.data_path, args.binarization, args.seed)
-    dynamic = args.binarization == "dynamic"
+    settings = make_image_settings(args, images)
+    model = image_models.make_model(settings)
+    if settings.likelihood == "bernoulli":
+        model.start_at_pixel_means(image_data.pixel_means(images.x_train, settings.binarization))
+    dynamic = settings.binarization == "dynamic"
     make_batches = image_data.BinarizedBatches if dynamic else data_processing.Batches
-    batches = make_batches(images.x_train, args.batch_size, args.n_dim, args.seed, args.n_samples)
-    shapes = {"data_dim": images.x_train.shape[1], "image_shape": list(images.image_shape)}
-    model = image_models.make_model({**vars(args), **shapes})
-    if args.likelihood == "bernoulli":
-        model.start_at_pixel_means(image_data.pixel_means(images.x_train, args.binarization))
-    rate = learning_rate(args, batches.steps)
-    optimizer = loop.make_optimizer(model, "adam", rate, args.clip_norm, epsilon=args.adam_epsilon)
-    step = partial(training_step, beta=tf.constant(args.beta))
+    batches = make_batches(
+        x=images.x_train,
+        batch_size=settings.batch_size,
+        n_dim=settings.n_dim,
+        seed=settings.seed,
+        n_samples=settings.n_samples,
+    )
+    rate = learning_rate(settings, batches.steps)
+    optimizer = loop.make_optimizer(
+        model, "adam", rate, settings.clip_norm, epsilon=settings.adam_epsilon
+    )
+    step = partial(training_step, beta=tf.constant(settings.beta))
     iterate = loop.compile_steps(step, model, optimizer)
 
     print(f"nats per image; held out: the {len(images.x_test)} test images")
-    with loop.Run(args, model, optimizer, **shapes) as run:
+    with training_run(settings, model, optimizer) as run:
         for epoch in run.epochs():
             for chunk in run.chunks(batches):
                 run.add(chunk, iterate(chunk))
-            run.end_epoch(image_report.held_out_elbo(model, images, args.seed, epoch))
-        report = image_report.finish(run, images)
+            run.end_epoch(image_report.held_out_elbo(model, images, settings.seed, epoch))
+        run.write_results()
+        report = image_report.make_report(model, images, settings)
+        image_report.draw_run(run.folder, settings, run.history)
+        run.finish(report)
     image_report.print_report(report, run.folder)
 
 

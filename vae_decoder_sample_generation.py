@@ -17,7 +17,7 @@ from training.command_line import integer, seed
 
 def parse_arguments(argv=None):
     parser = command_line.Parser(__doc__)
-    add = parser.add_argument
+    add = parser.group("settings")
     add("--model_dir", default="results/vae", help="folder of the trained model")
     add("--n_samples", type=integer(1), default=100_000, help="rows to generate")
     add("--output", help="file to write, .dat or .npy; default: decoder_data.dat in that folder")
@@ -32,7 +32,8 @@ def main(argv=None):
     model, settings = saved_model.load_model(folder, vae_models.make_model)
     output = Path(args.output or folder / "decoder_data.dat")
     tables.check_output(output)
-    x, mean, covariance = data_processing.get_rows_of_run(settings)
+    x, known = data_processing.get_rows(settings)
+    mean, covariance = (None, None) if known is None else (known.mean, known.covariance)
 
     samples = sampling.generate(model, args.n_samples, args.seed, args.draw == "mean")
     tables.save_table(output, samples)

@@ -27,13 +27,14 @@ def feed_forward(
             initializer = keras.initializers.RandomNormal(0.0, INITIAL_STD, seed_generator)
         return keras.layers.Dense(width, kernel_initializer=initializer)
 
-    layers = []
+    layers = [keras.Input((n_in,))]
     for width in hidden_widths:
         layers.append(dense(width))
         if batch_norm:
             layers.append(keras.layers.BatchNormalization())
         layers.append(keras.layers.Activation(activation))
-    return keras.Sequential([keras.Input((n_in,)), *layers, dense(n_out)])
+    layers.append(dense(n_out))
+    return keras.Sequential(layers)
 
 
 def apply_to_rows(network, inputs, training):
@@ -66,10 +67,11 @@ class Decoder(DiagonalGaussian):
     """p_theta(x|z) = N(x; mean, diag(std^2)): z (..., n_dim) -> mean, log_std (..., data_dim).
 
     decoder_std: `learned`, a function of z; `shared`, one learned number; or a number. The last
-    two leave the weights of log_std in the head at zero: a number stands in its biases, which no
-    gradient reaches; the shared log_std is the mean of its biases, and they stay equal.
+    two keep the head's kernel of log_std at zero: a fixed std sits in untrained biases; the shared
+    log_std is the mean of its biases, which stay equal.
     min_log_std: a soft lower bound of log_std, so that a gradient always leads away from it.
-    shift, scale: (data_dim,) each, put a network of standardized rows into the units of the data.
+    log_scale: (data_dim,) log of what a unit of x is in units of the data, where they differ; a
+    fixed or shared std and min_log_std are in units of the data.
     """
 
     def __init__(
@@ -80,8 +82,7 @@ class Decoder(DiagonalGaussian):
         seed_generator,
         decoder_std="learned",
         min_log_std=None,
-        shift=0.0,
-        scale=1.0,
+        log_scale=0.0,
         **network,
     ):
         super().__init__(n_in, hidden_widths, n_out, seed_generator, **network)
@@ -89,26 +90,25 @@ class Decoder(DiagonalGaussian):
             raise ValueError(f"decoder_std {decoder_std}")
         self.decoder_std = decoder_std
         self.min_log_std = None if min_log_std is None else float(min_log_std)
-        self.shift, self.scale = shift, np.broadcast_to(scale, n_out)
-        self.log_scale = np.log(self.scale)
+        self.log_scale = np.broadcast_to(log_scale, n_out)
         if decoder_std == "learned":
             return
+        start = np.mean(self.log_scale) if decoder_std == "shared" else np.log(decoder_std)
         kernel, bias = self.network.layers[-1].weights
         kernel.assign(kernel * tf.repeat([1.0, 0.0], n_out))
-        start = np.mean(self.log_scale) if decoder_std == "shared" else np.log(decoder_std)
         bias.assign(np.concatenate([np.zeros(n_out), start - self.log_scale]))
 
     def call(self, inputs, training=False):
         mean, log_std = super().call(inputs, training=training)
-        mean, log_std = self.shift + self.scale * mean, log_std + self.log_scale
+        log_std = log_std + self.log_scale  # in units of the data
         if self.decoder_std == "shared":
-            biases = self.network.layers[-1].bias[-len(self.scale) :]
+            biases = self.network.layers[-1].bias[-len(self.log_scale) :]
             log_std = tf.fill(tf.shape(mean), tf.reduce_mean(biases + self.log_scale))
         elif self.decoder_std != "learned":
             log_std = tf.stop_gradient(log_std)
         if self.min_log_std is not None:
             log_std = self.min_log_std + tf.nn.softplus(log_std - self.min_log_std)
-        return mean, log_std
+        return mean, log_std - self.log_scale
 
 
 class OneHeadDecoder(keras.layers.Layer):

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from training.standardization import Standardization
 from vae_layers import Decoder, Encoder
 
 LOG_2_PI = math.log(2.0 * math.pi)
@@ -55,11 +56,10 @@ class VAE(keras.Model):
     """A VAE with a diagonal Gaussian encoder and decoder, for data points of `data_dim` numbers.
 
     n_width: neurons of the hidden layers, a list: one number for two layers of it, or several in
-    the order of the encoder; the decoder has them reversed. activation: relu, tanh or linear.
-    decoder_std, min_log_std: of p(x|z), see vae_layers.Decoder.
-    standardization: the `mean` and `std` of each data dimension. The networks then see
-    standardized rows; everything outside, the weight files too, stays in the units of the data.
-    network: further arguments of vae_layers.feed_forward.
+    the order of the encoder; the decoder has them reversed. activation, batch_norm, glorot: see
+    vae_layers.feed_forward. decoder_std, min_log_std: of p(x|z), see vae_layers.Decoder.
+    standardization: a training.standardization.Standardization, or None. Where there is one, x is a
+    standardized row, and so are means and draws of p(x|z); log p(x|z) is that of the data's units.
     """
 
     def __init__(
@@ -72,35 +72,38 @@ class VAE(keras.Model):
         min_log_std=None,
         seed=0,
         standardization=None,
-        **network,
+        batch_norm=False,
+        glorot=False,
     ):
         super().__init__()
-        self.data_dim, self.n_dim = data_dim, n_dim
-        self.x_mean, self.x_std = 0.0, 1.0
-        self.standardized = standardization is not None
-        if self.standardized:  # in float32, as the networks compute with them
-            self.x_mean = np.float64(np.float32(standardization["mean"]))
-            self.x_std = np.float64(np.float32(standardization["std"]))
-        widths = [*n_width, *n_width] if len(n_width) == 1 else list(n_width)
+        self.data_dim = data_dim
+        self.n_dim = n_dim
+        self.standardization = standardization
+        widths = n_width * 2 if len(n_width) == 1 else n_width
         seed_generator = keras.random.SeedGenerator(seed)
-        network["activation"] = activation
+        network = {"activation": activation, "batch_norm": batch_norm, "glorot": glorot}
         self.encoder = Encoder(data_dim, widths, n_dim, seed_generator, **network)
         self.decoder = self.make_decoder(
-            *(n_dim, widths[::-1], data_dim, seed_generator),
-            decoder_std=decoder_std,
-            min_log_std=min_log_std,
+            decoder_std,
+            min_log_std,
+            n_in=n_dim,
+            hidden_widths=widths[::-1],
+            n_out=data_dim,
+            seed_generator=seed_generator,
             **network,
         )
         self.built = True
 
-    def make_decoder(self, *sizes, decoder_std, min_log_std, **network):
+    def make_decoder(self, decoder_std, min_log_std, **network):
         """The network of p(x|z); models with another likelihood make another one."""
-        units = {"shift": self.x_mean, "scale": self.x_std}
-        return Decoder(*sizes, decoder_std, min_log_std, **units, **network)
+        log_scale = 0.0 if self.standardization is None else np.log(self.standardization.std)
+        return Decoder(
+            decoder_std=decoder_std, min_log_std=min_log_std, log_scale=log_scale, **network
+        )
 
     def encode(self, x, training=False):
         """q(z|x): x (B, data_dim) -> mean, log_std, each (B, n_dim)."""
-        return self.encoder((x - self.x_mean) / self.x_std, training=training)
+        return self.encoder(x, training=training)
 
     def decode(self, z, training=False):
         """p(x|z): z (..., n_dim) -> mean, log_std, each (..., data_dim)."""
@@ -108,7 +111,11 @@ class VAE(keras.Model):
 
     def log_px_z(self, x, z, training=False):
         """log p(x|z) of each data point in nats, x (B, data_dim), z (..., B, n_dim) -> (..., B)."""
-        return gaussian_log_likelihood(x, *self.decode(z, training=training))
+        mean, log_std = self.decode(z, training=training)
+        log_px_z = gaussian_log_likelihood(x, mean, log_std)
+        if self.standardization is not None:
+            log_px_z -= self.standardization.log_scale  # a density in the units of the data
+        return log_px_z
 
     def elbo_terms(self, x, epsilon, training=False):
         """The two terms of Eq. (1) for each data point: D_KL and E_q[log p(x|z)], each (B,), nats.
@@ -125,23 +132,28 @@ class VAE(keras.Model):
 
     def decoder_mean(self, z):
         """E[x|z], (..., n_dim) -> (..., data_dim)."""
-        return self.decode(z)[0]
+        mean, _ = self.decode(z)
+        return mean
 
     def decoder_sample(self, z, seed):
         """One draw from p(x|z) for each z, (..., n_dim) -> (..., data_dim); seed: two integers."""
         mean, log_std = self.decode(z)
         return reparameterize(mean, log_std, tf.random.stateless_normal(tf.shape(mean), seed))
 
+    def in_data_units(self, x):
+        """Rows of the networks, (N, data_dim), in the units of the data; see Standardization."""
+        return x if self.standardization is None else self.standardization.undo(x)
+
 
 def make_model(settings):
-    """The untrained model of a run on Gaussian data; settings: its config.json, a dictionary."""
+    """The untrained model of a run on Gaussian data; settings: training.settings.Settings."""
     return VAE(
-        settings["data_dim"],
-        settings["n_dim"],
-        settings["n_width"],
-        settings["activation"],
-        settings["decoder_std"],
-        settings["min_log_std"],
-        settings["seed"],
-        settings["standardization"],
+        data_dim=settings.data_dim,
+        n_dim=settings.n_dim,
+        n_width=settings.n_width,
+        activation=settings.activation,
+        decoder_std=settings.decoder_std,
+        min_log_std=settings.min_log_std,
+        seed=settings.seed,
+        standardization=Standardization.from_settings(settings.standardization),
     )

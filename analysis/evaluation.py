@@ -264,7 +264,9 @@ def rows_of_report(model, x_train, x, n_draws, seed, beta):
         "elbo_held_out": held_out.elbo,
         "rate": held_out.kl,
         "log_px_z": held_out.log_px_z,
-        "distortion": np.sum((x - sampling.reconstruct(model, x, seed, True)) ** 2, axis=1),
+        "distortion": np.sum(
+            (model.in_data_units(x) - sampling.reconstruct(model, x, seed, True)) ** 2, axis=1
+        ),
         "cost_held_out": beta * held_out.kl - held_out.log_px_z,
     }
     return rows, held_out

@@ -8,12 +8,11 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from analysis import evaluation, figures, information, latent, linear_vae, sampling
+from analysis import evaluation, information, latent, linear_vae
 from analysis.comparison import relative_error
 from analysis.normality import mardia_test
-from data_processing import moments
-from training import run_folder
 from training.random_streams import stream
+from training.standardization import moments
 
 REPORT_ROWS = 20_000  # at most so many rows are evaluated, of each kind
 REPORT_Z = 2**20  # about so many draws of z for the held-out rows
@@ -30,61 +29,55 @@ EXACT = (  # of the best linear VAE, as fields of linear_vae.Optimum
 ).split()
 
 
-def held_out_elbo(model, data, seed, epoch):
-    """The mean ELBO of the held-out rows, one draw of z each: what every epoch shows."""
-    return evaluation.mean_elbo(model, data.x_held_out[:REPORT_ROWS], (seed, "epoch", epoch))
+def followed_elbo(model, data, seed, epoch):
+    """The mean ELBO of the followed rows, one draw of z each: what every epoch shows."""
+    if data.x_validation is not None:
+        epoch = 0  # the same draws in every epoch
+    return evaluation.mean_elbo(model, data.followed[:REPORT_ROWS], (seed, "epoch", epoch))
 
 
-def finish(run, data, beta):
-    """Write everything a finished run leaves, report.json last; return the report."""
-    args = run.args
-    run.write_results(f"cost_function_{args.model}.dat")
-    report, best = make_report(run.model, data, args, beta)
-    report["seconds"] = round(sum(row["seconds"] for row in run.position.history), 3)
-    draw_figures(run, data, report, best)
-    run.log.add_pictures(args.n_epoch)
-    run_folder.write_json(run.folder / "report.json", report)
-    return report
-
-
-def make_report(model, data, args, beta):
+def make_report(model, data, settings):
     """The metrics of a trained model, a dictionary, and the best linear VAE or None.
 
-    data: a data_processing.Data. args: the flags of the run, of which data_path, decoder_std,
-    min_log_std and seed count. Without a known distribution the reference is the Gaussian fitted to
-    the training rows; where their covariance is singular there is none, and its metrics are None.
+    data: a data_processing.Data. settings: of the run. Without a known distribution the reference
+    is the Gaussian fitted to the training rows; where their covariance is singular there is none,
+    and its metrics are None.
     """
-    x, seed = data.x_held_out[:REPORT_ROWS], args.seed
-    decoder_std = args.decoder_std
+    x, seed, beta = data.x_held_out[:REPORT_ROWS], settings.seed, settings.beta
+    in_units = data.in_data_units(x)
+    decoder_std = settings.decoder_std
     x_train, n_draws = data.training_sample(REPORT_ROWS), int(np.clip(REPORT_Z // len(x), 16, 1024))
     rows, held_out = evaluation.rows_of_report(model, x_train, x, n_draws, seed, beta)
     rows["log_px"] = held_out.log_px_corrected
     rows["gap_encoder"] = rows["log_px"] - held_out.elbo
     mean_z, log_std_z = evaluation.encode(model, x)
     knowledge = latent.latent_information(mean_z, log_std_z, (seed, "report", 3))
-    mean, covariance = data.reference()
+    reference = data.reference()
+    mean, covariance = reference.mean, reference.covariance
     known = reference_metrics(data, covariance)
     best = None
     rest = {"common_information": None, "common_information_units": None, "beta_thresholds": None}
     if known["optimum_is"] is not None:
-        rows["optimum"] = information.Gaussian(mean, covariance).log_density(x)
+        rows["optimum"] = reference.log_density(in_units)
         rows["gap"] = rows["optimum"] - held_out.elbo
         rows["gap_model"] = rows["optimum"] - rows["log_px"]
-        best = linear_vae.optimum(covariance, model.n_dim, beta, decoder_std, args.min_log_std)
+        best = linear_vae.optimum(covariance, model.n_dim, beta, decoder_std, settings.min_log_std)
         common = information.common_information(covariance)
         thresholds = linear_vae.beta_thresholds(covariance, model.n_dim, decoder_std)
         rest = {
             "common_information": common.nats,
             "common_information_units": common.units,
             "beta_thresholds": thresholds.tolist(),
-            **latent.dependence_metrics(x, mean, covariance, mean_z, log_std_z, held_out.log_px_z),
+            **latent.dependence_metrics(
+                in_units, mean, covariance, mean_z, log_std_z, held_out.log_px_z
+            ),
             **covariance_metrics(model, covariance, seed),
         }
     if best is not None:
-        of_rows = linear_vae.cost_of_rows(best, beta, x, mean, covariance)
+        of_rows = linear_vae.cost_of_rows(best, beta, in_units, mean, covariance)
         rows["cost_gap"] = rows["cost_held_out"] - of_rows
-    if args.data_path is not None:
-        rows |= linear_log_px(data, x, model.n_dim, decoder_std)
+    if settings.data_path is not None:
+        rows |= linear_log_px(data, in_units, model.n_dim, decoder_std)
 
     report = {"beta": beta, **latent.latent_units(mean_z, log_std_z).metrics(), **known}
     for name in MAY_BE_NULL:
@@ -101,18 +94,18 @@ def make_report(model, data, args, beta):
     report["cost"] = best.cost + report["cost_gap"] if best else report["cost_held_out"]
     report["cost_se"] = report["cost_gap_se"] if best else report["cost_held_out_se"]
     report |= {f"{name}_exact": best and getattr(best, name) for name in EXACT}
-    report["rate_exact"] = best.kl if has_rate(best, args) else None
+    report["rate_exact"] = best.kl if has_rate(best, settings) else None
     return report, best
 
 
-def has_rate(best, args):
+def has_rate(best, settings):
     """Whether the best linear VAE has a KL: not where it copies a coordinate, and both diverge."""
-    return best is not None and (best.attained or args.min_log_std is not None)
+    return best is not None and (best.attained or settings.min_log_std is not None)
 
 
 def reference_metrics(data, covariance):
     """What the Gaussian reference is, and for data of unknown distribution whether it applies."""
-    if data.covariance is not None:
+    if data.known is not None:
         return {"optimum_is": "exact", "gaussian_p": None, "gaussian_applies": True}
     try:
         information.check_covariance(covariance)
@@ -130,7 +123,7 @@ def linear_log_px(data, x, n_dim, decoder_std):
     The linear VAE of highest likelihood: factor analysis for a learned std, probabilistic PCA for a
     shared one. Nothing where the training rows have a singular covariance.
     """
-    mean, covariance = moments(data.x_train)
+    mean, covariance = moments(data.in_data_units(data.x_train))
     try:
         best = linear_vae.optimum(covariance, n_dim, 1.0, decoder_std)
     except ValueError:
@@ -147,6 +140,9 @@ def covariance_metrics(model, covariance, seed):
     blocks = np.array_split(z.astype(np.float32), math.ceil(len(z) / evaluation.Z_BATCH))
     parts = [model.decode(tf.constant(block)) for block in blocks]
     means, log_stds = (np.concatenate(side).astype(np.float64) for side in zip(*parts, strict=True))
+    if model.standardization is not None:
+        means = model.standardization.undo(means)
+        log_stds += np.log(model.standardization.std)
     variances = np.exp(2.0 * log_stds)
     weights, residuals = latent.regress(z, means)
     of_model = weights.T @ weights + residuals.T @ residuals / len(z)
@@ -158,47 +154,3 @@ def covariance_metrics(model, covariance, seed):
     changes += variances @ np.diag(slope)
     se = evaluation.standard_error(changes)
     return {"covariance_error": float(error), "covariance_error_se": se}
-
-
-def draw_figures(run, data, report, best):
-    """The pictures of a finished run, into its folder figures/; best: a linear_vae.Optimum."""
-    folder, history, model, args = run.folder / "figures", run.position.history, run.model, run.args
-    columns = ("epoch", "kl", "log_px_z", "elbo", "elbo_held_out")
-    x, (mean, covariance) = data.x_held_out[:REPORT_ROWS], data.reference()
-    optima = linear = None
-    if report["optimum"] is not None:
-        gaussian = information.Gaussian(mean, covariance)
-        log_px = gaussian.log_density(data.training_sample(OPTIMUM_ROWS))
-        optima = np.mean(log_px), report["optimum"]
-    if best is not None:
-        posterior = best.posterior_covariance
-        encoder = posterior @ best.weights.T / (report["beta"] * best.noise_variances)
-        linear = (x - mean) @ encoder.T, np.sqrt(np.diag(posterior))
-    figures.learning_curves(
-        folder / "learning_curves.png",
-        {name: np.array([row[name] for row in history]) for name in columns},
-        optima,
-        "exact log p(x)" if report["optimum_is"] == "exact" else "fitted Gaussian",
-        best_linear=(best.kl, best.log_px_z) if has_rate(best, args) else None,
-        gap=optima and (report["gap"], report["gap_se"]),
-    )
-    z_mean, z_log_std = evaluation.encode(model, x)
-    figures.latent_plane(
-        folder / "latent_plane.png",
-        z_mean,
-        np.exp(z_log_std),
-        color=(x - mean) @ np.linalg.eigh(covariance)[1][:, -1],
-        linear=linear,
-    )
-    samples = {
-        "data": x,
-        "decoder": sampling.generate(model, REPORT_ROWS, args.seed),
-        "encoder-decoder": sampling.reconstruct(model, x, args.seed),
-    }
-    covariances = {} if data.covariance is None else {"true": data.covariance}
-    for name, sample in samples.items():
-        covariances[name] = np.atleast_2d(np.cov(sample, rowvar=False))
-    figures.covariances(folder / "covariances.png", covariances)
-    figures.pairwise_marginals(
-        folder / "pairwise_marginals.png", samples, data.mean, data.covariance
-    )

@@ -52,7 +52,7 @@ def generate(model, n_samples, seed, mean_only=False):
     for first in range(0, n_blocks, BATCHES_IN_A_CALL):
         last = min(first + BATCHES_IN_A_CALL, n_blocks)
         x[first:last] = generate_batches(model, *seeds(seed, "generate", first, last), mean_only)
-    return x.reshape(-1, model.data_dim)[:n_samples]
+    return model.in_data_units(x.reshape(-1, model.data_dim)[:n_samples])
 
 
 def reconstruct(model, x, seed, mean_only=False):
@@ -69,4 +69,5 @@ def reconstructed_blocks(model, x, seed, mean_only=False):
     for k, start in enumerate(range(0, len(x), GENERATED_BATCH)):
         block = tf.constant(x[start : start + GENERATED_BATCH], tf.float32)
         (z_seed,), (x_seed,) = seeds(seed, "reconstruct", k, k + 1)
-        yield reconstruct_batch(model, block, z_seed, x_seed, mean_only).numpy()
+        rows = reconstruct_batch(model, block, z_seed, x_seed, mean_only).numpy()
+        yield model.in_data_units(rows)

@@ -31,8 +31,8 @@ def squared_error(x, x_rec):
 class BernoulliVAE(VAE):
     """p(x|z) = Bernoulli(x; sigmoid(logits)), its logits a network of z."""
 
-    def make_decoder(self, *sizes, decoder_std, min_log_std, **network):
-        return OneHeadDecoder(*sizes, **network)
+    def make_decoder(self, decoder_std, min_log_std, **network):
+        return OneHeadDecoder(**network)
 
     def start_at_pixel_means(self, means):
         """Let the decoder's output bias be the logit of the pixels' means, (data_dim,) in 0..1.
@@ -63,8 +63,8 @@ class SquaredErrorVAE(VAE):
     D[N(mean, std^2) || N(0, I)], as in Section 2 of the lab.
     """
 
-    def make_decoder(self, *sizes, decoder_std, min_log_std, **network):
-        return OneHeadDecoder(*sizes, **network)
+    def make_decoder(self, decoder_std, min_log_std, **network):
+        return OneHeadDecoder(**network)
 
     def log_px_z(self, x, z, training=False):
         return -squared_error(x, self.decode(z, training=training))
@@ -82,33 +82,33 @@ MODELS = {"bernoulli": BernoulliVAE, "gaussian": VAE, "squared_error": SquaredEr
 
 
 def make_model(settings):
-    """The untrained model of a run on images; settings: its config.json, a dictionary.
+    """The untrained model of a run on images; settings: training.settings.Settings.
 
     min_log_std bounds the std of the Gaussian likelihood: a pixel that is the same in all images
     would otherwise gain log-likelihood without end as its std goes to zero.
     """
-    return MODELS[settings["likelihood"]](
-        settings["data_dim"],
-        settings["n_dim"],
-        settings["n_width"],
-        settings["activation"],
-        min_log_std=settings["min_log_std"],
-        seed=settings["seed"],
-        batch_norm=settings["batch_norm"],
+    return MODELS[settings.likelihood](
+        data_dim=settings.data_dim,
+        n_dim=settings.n_dim,
+        n_width=settings.n_width,
+        activation=settings.activation,
+        min_log_std=settings.min_log_std,
+        seed=settings.seed,
+        batch_norm=settings.batch_norm,
         glorot=True,
     )
 
 
 def describe_bound(settings):
     """One sentence on what an ELBO of these settings bounds."""
-    if settings["likelihood"] == "squared_error":
-        constant = settings["data_dim"] / 2 * math.log(math.pi)
+    if settings.likelihood == "squared_error":
+        constant = settings.data_dim / 2 * math.log(math.pi)
         return (
             "-(squared error + KL), not an ELBO: that of a Gaussian of variance 1/2 is "
             f"{constant:.2f} nats lower"
         )
-    if settings["likelihood"] == "gaussian":
+    if settings.likelihood == "gaussian":
         return "a bound on the log-density of pixels in 0..1, not comparable with a Bernoulli's"
-    if settings["binarization"] == "none":
+    if settings.binarization == "none":
         return "not a bound on a log-likelihood: pixel intensities under a Bernoulli likelihood"
     return "a bound on the log-likelihood of binarized images"

@@ -4,7 +4,6 @@ from analysis import evaluation, latent
 from images import data as image_data
 from images import figures as image_figures
 from images import models as image_models
-from training import run_folder
 
 REPORT_ROWS = 10_000  # at most so many training images are evaluated
 REPORT_Z = 16  # draws of z for each test image
@@ -15,33 +14,28 @@ def held_out_elbo(model, images, seed, epoch):
     return evaluation.mean_elbo(model, images.x_test, (seed, "epoch", epoch))
 
 
-def finish(run, images):
-    """Write everything a finished run leaves, report.json last; return the report."""
-    args = run.args
-    run.write_results("cost_function_vae.dat")
-    history = run.position.history
-    report = make_report(run.model, images, args)
-    report["seconds"] = round(sum(row["seconds"] for row in history), 3)
+def draw_run(folder, settings, history):
+    """The picture of a finished run, into its folder figures/."""
+    name = "image" if settings.binarization == "none" else "binarized image"
     image_figures.elbo_per_epoch(
-        run.folder / "figures" / "elbo_per_epoch.png",
-        *([row[name] for row in history] for name in ("epoch", "elbo", "elbo_held_out")),
-        image="image" if args.binarization == "none" else "binarized image",
+        folder / "figures" / "elbo_per_epoch.png",
+        [row["epoch"] for row in history],
+        [row["elbo"] for row in history],
+        [row["elbo_held_out"] for row in history],
+        image=name,
     )
-    run.log.add_pictures(args.n_epoch)
-    run_folder.write_json(run.folder / "report.json", report)
-    return report
 
 
-def make_report(model, images, args):
+def make_report(model, images, settings):
     """The metrics of a trained model, a dictionary, each mean with its standard error `_se`."""
-    x_train = image_data.training_sample(images, REPORT_ROWS, args.binarization, args.seed)
+    seed, beta = settings.seed, settings.beta
+    x_train = image_data.training_sample(images, REPORT_ROWS, settings.binarization, seed)
     x = images.x_test
-    rows, _ = evaluation.rows_of_report(model, x_train, x, REPORT_Z, args.seed, args.beta)
+    rows, _ = evaluation.rows_of_report(model, x_train, x, REPORT_Z, seed, beta)
     mean, log_std = evaluation.encode(model, x)
     units = latent.latent_units(mean, log_std)
-    knowledge = latent.latent_information(mean, log_std, (args.seed, "report", 3))
-    settings = {**vars(args), "data_dim": model.data_dim}
-    report = {"beta": args.beta, "elbo_is": image_models.describe_bound(settings)}
+    knowledge = latent.latent_information(mean, log_std, (seed, "report", 3))
+    report = {"beta": beta, "elbo_is": image_models.describe_bound(settings)}
     report |= evaluation.means(rows)
     report["elbo"] = report["elbo_held_out"]
     return report | knowledge | units.metrics()

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import re
 import shlex
 import sys
 from difflib import get_close_matches
@@ -13,6 +12,7 @@ from training.errors import InputError, Stopped
 
 N_WIDTH = "neurons per hidden layer: one number for two layers, or one per layer of the encoder"
 DECODER_STD = "std of p(x|z): learned (a function of z), shared (one learned number), or a number"
+KEEP = "keep the weights of the epoch of highest validation ELBO, or of the last one"
 yes_or_no = argparse.BooleanOptionalAction
 
 
@@ -24,15 +24,24 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, description):
+        self.flags = []
         super().__init__(
             description=description.partition("\n")[0],
             fromfile_prefix_chars="@",
             allow_abbrev=False,
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         )
 
-    def format_help(self):
-        return re.sub(r"\s+\(default:\s+(None|False)\)", "", super().format_help())
+    def group(self, title):
+        """A function that adds a flag, as add_argument does, under this title of --help."""
+        group = self.add_argument_group(title)
+
+        def add_flag(name, help, default=None, **options):
+            self.flags.append(name)
+            if default is not None:
+                help += " (default: %(default)s)"
+            group.add_argument(name, help=help, default=default, **options)
+
+        return add_flag
 
     def convert_arg_line_to_args(self, arg_line):
         try:
@@ -42,23 +51,24 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args=None, namespace=None):
         try:
-            parsed, rest = super().parse_known_args(args, namespace)
+            return super().parse_known_args(args, namespace)
         except UnicodeDecodeError:
             self.error("a flag file (@) is not UTF-8 text")
-        if getattr(parsed, "tensorboard", False) and find_spec("tensorboard") is None:
-            self.error("--tensorboard: TensorBoard is not installed: pip install tensorboard")
-        fixed_std = isinstance(getattr(parsed, "decoder_std", None), float)
-        if fixed_std and parsed.min_log_std is not None:
-            self.error("--min_log_std: is for a learned std, but --decoder_std fixes it")
-        return parsed, rest
+
+    def parse_args(self, args=None, namespace=None):
+        parsed, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{self.hint_for(unknown)}")
+        return parsed
+
+    def hint_for(self, unknown):
+        """What the user may have meant by arguments that no flag takes."""
+        if "ipykernel" in sys.modules and "-f" in unknown:
+            return "; in a notebook pass a list of flags: main([])"
+        near = get_close_matches(unknown[0], self.flags, 1, cutoff=0.75)
+        return f"; did you mean {near[0]}?" if near else ""
 
     def error(self, message):
-        message = re.sub(r"^\[Errno \d+\] ", "", message)
-        unknown = re.match(r"unrecognized arguments: (--\w+)", message)
-        if unknown:
-            flags = re.findall(r"--\w+", self.format_help())
-            near = get_close_matches(unknown[1], flags, 1, cutoff=0.75)
-            message += f"; did you mean {near[0]}?" if near else ""
         self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
 
 
@@ -68,11 +78,11 @@ def number(convert, what, holds):
     def read(text):
         try:
             value = convert(text)
-            if holds(value):
-                return value
         except ValueError:
-            pass
-        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+            value = None
+        if value is None or not holds(value):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+        return value
 
     return read
 
@@ -99,17 +109,33 @@ def decoder_std(text):
 
 def add_run_arguments(parser, model):
     """The flags that all training scripts share; `model` names what the script trains."""
-    run = parser.add_argument_group("run").add_argument
+    run = parser.group("run")
     run("--seed", type=seed, default=0, help="seed of weights, split, shuffling, noise, drawn data")
     run("--output_dir", default=f"results/{model}", help="new or empty folder for the results")
-    run("--resume", action="store_true", help="continue an interrupted run")
-    run("--tensorboard", action="store_true", help="also write logs for TensorBoard")
+    run("--resume", action="store_true", help="continue an interrupted run", default=False)
+    run("--tensorboard", action="store_true", help="also write logs for TensorBoard", default=False)
     run(
         "--distribute",
         choices=("mirrored", "multi_worker"),
         help="train on all GPUs of this machine, or on the machines in TF_CONFIG",
     )
     parser.set_defaults(model=model)
+
+
+def parse_run(parser, argv):
+    """The flags of a training script, those that exclude each other checked."""
+    args = parser.parse_args(argv)
+    if args.tensorboard and find_spec("tensorboard") is None:
+        parser.error("--tensorboard: TensorBoard is not installed: pip install tensorboard")
+    return args
+
+
+def parse_gaussian_run(parser, argv):
+    """parse_run, and what only the Gaussian mains have."""
+    args = parse_run(parser, argv)
+    if args.min_log_std is not None and isinstance(args.decoder_std, float):
+        parser.error("--min_log_std: is for a learned std, but --decoder_std fixes it")
+    return args
 
 
 def run(main):

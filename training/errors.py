@@ -1,6 +1,4 @@
-"""The two ways in which a script ends before its time."""
-
-import contextlib
+"""The two ways in which a script ends before its time; anything else is a bug and a traceback."""
 
 
 class InputError(ValueError):
@@ -24,15 +22,3 @@ def one_line(error):
 def input_error(place, error):
     """The InputError for an exception that was raised at a place such as a file."""
     return InputError(f"{place}: {one_line(error)}")
-
-
-@contextlib.contextmanager
-def config_at_fault(path="config.json"):
-    """An error in the block, which reads the settings of a config.json, becomes an InputError."""
-    try:
-        yield
-    except InputError:
-        raise
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        reason = f"{type(error).__name__}: {one_line(error)}"
-        raise InputError(f"{path}: damaged ({reason})") from None

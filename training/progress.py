@@ -1,5 +1,6 @@
 """What training shows while it runs: a bar on a terminal, plain lines elsewhere; TensorBoard."""
 
+import math
 import sys
 from pathlib import Path
 
@@ -12,11 +13,14 @@ MAX_LINES = 100  # a longer run shows every second, third ... epoch as a plain l
 class Progress:
     """Epochs done, the terms of the last one in nats, and the time left.
 
-    n_epoch: epochs of the run. n_done: how many of them were done before.
+    n_epoch: epochs of the run. n_done: how many of them were done before. followed: the rows whose
+    ELBO is shown beside that of the training rows, held-out or validation.
     """
 
-    def __init__(self, n_epoch, n_done=0):
+    def __init__(self, n_epoch, n_done=0, followed="held-out"):
         self.n_epoch = n_epoch
+        self.followed = followed
+        self.shown_every = math.ceil(n_epoch / MAX_LINES)
         self.bar = tqdm(
             total=n_epoch,
             initial=n_done,
@@ -26,31 +30,33 @@ class Progress:
             disable=None,  # where stdout is no terminal
         )
         if self.bar.disable:
-            print("epoch       KL  log p(x|z)      ELBO  held-out ELBO  seconds", flush=True)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, error_type, error, traceback):
-        self.bar.close()
+            header = f"{followed} ELBO"
+            print(f"epoch       KL  log p(x|z)      ELBO {header:>15}  seconds", flush=True)
 
     def show(self, row):
         """Show a finished epoch, a row of the history."""
-        epoch, *terms = (row[k] for k in ("epoch", "kl", "log_px_z", "elbo", "elbo_held_out"))
-        kl, log_px_z, elbo, held_out = terms
+        epoch = row["epoch"]
+        kl = row["kl"]
+        log_px_z = row["log_px_z"]
+        elbo = row["elbo"]
+        followed = row[f"elbo_{self.followed.replace('-', '_')}"]
         if not self.bar.disable:
             self.bar.set_description_str(
                 f"epoch {epoch}/{self.n_epoch}  KL {kl:.3f}  log p(x|z) {log_px_z:.3f}  "
-                f"ELBO {elbo:.3f}  held-out {held_out:.3f}",
+                f"ELBO {elbo:.3f}  {self.followed} {followed:.3f}",
                 refresh=False,
             )
             self.bar.update()
-        elif epoch % -(-self.n_epoch // MAX_LINES) == 0 or epoch == self.n_epoch:
+            return
+        if epoch % self.shown_every == 0 or epoch == self.n_epoch:
             print(
-                f"{epoch:5d} {kl:8.4f} {log_px_z:11.4f} {elbo:9.4f} {held_out:14.4f} "
+                f"{epoch:5d} {kl:8.4f} {log_px_z:11.4f} {elbo:9.4f} {followed:15.4f} "
                 f"{row['seconds']:8.2f}",
                 flush=True,
             )
+
+    def close(self):
+        self.bar.close()
 
 
 class TensorBoardLog:

@@ -39,8 +39,8 @@ def atomic_write(path):
 
 def remove_temporaries(folder):
     """Remove the files that a run in this folder was writing when it was killed."""
-    for path in (*folder.glob(".*"), *folder.glob("figures/.*")):
-        if re.fullmatch(r"\.\d+\..+\.(json|csv|dat|png)", path.name):
+    for path in (*folder.glob(".*"), *folder.glob("figures/.*"), *folder.glob("checkpoint/.*")):
+        if re.fullmatch(r"\.\d+\..+\.(json|csv|dat|png|npz)", path.name):
             path.unlink()
 
 
@@ -73,30 +73,27 @@ def write_table(path, rows):
 
 def check_unused(folder):
     """InputError: the folder holds results."""
-    if found := [name for name in RESULTS for _ in Path(folder).glob(name)]:
-        raise InputError(
-            f"--output_dir {folder}: already holds results ({found[0]}), which are kept: give "
-            "another --output_dir, move them, or continue that run with --resume"
-        )
+    for name in RESULTS:
+        if any(Path(folder).glob(name)):
+            raise InputError(
+                f"--output_dir {folder}: already holds results ({name}), which are kept: give "
+                "another --output_dir, move them, or continue that run with --resume"
+            )
 
 
 @contextlib.contextmanager
-def claim_folder(args, **more):
-    """Hold args.output_dir for one run: nobody else may write to it until the block is left.
+def claim_folder(folder, values, resume):
+    """Hold a folder for one run: nobody else may write to it until the block is left.
 
-    A new run needs a folder without results and writes its config.json: the parsed arguments,
-    `more`, and the versions. With args.resume the settings must be those of the config.json that
-    is there; a folder without one starts a new run. InputError: the folder holds another run, is
-    in use, can't be written, or the settings differ. Stopped: the run is finished.
+    values: the settings of the run, a dictionary. A new run needs a folder without results, and
+    writes config.json: the settings and the versions of the packages. With `resume` the settings
+    must be those of the config.json that is there; a folder without one starts a new run.
+    InputError: the folder holds another run, is in use, can't be written, or the settings differ.
+    Stopped: the run is finished.
     """
-    folder = Path(args.output_dir)
-    settings = {**vars(args), **more}
-    del settings["resume"], settings["output_dir"]
-    if settings["data_path"] is not None:
-        settings["data_path"] = str(Path(settings["data_path"]).resolve())
     config = folder / "config.json"
-    if args.resume and config.exists():
-        check_continues(folder, settings, read_json(config))
+    if resume and config.exists():
+        check_continues(folder, values, read_json(config))
     else:
         check_unused(folder)
     try:
@@ -109,31 +106,31 @@ def claim_folder(args, **more):
     except filelock.Timeout:
         raise InputError(f"--output_dir {folder}: another run is writing to it") from None
     with lock:
-        if args.resume:
+        if resume:
             remove_temporaries(folder)
-        versions = {"python": platform.python_version()}
-        versions |= {package: metadata.version(package) for package in PACKAGES}
-        write_json(config, {**settings, "versions": versions})
-        yield folder
+        versions = {package: metadata.version(package) for package in PACKAGES}
+        versions["python"] = platform.python_version()
+        write_json(config, {**values, "versions": versions})
+        (folder / "report.json").unlink(missing_ok=True)  # it marks a finished run
+        yield
 
 
-def check_continues(folder, settings, earlier):
+def check_continues(folder, values, earlier):
     """InputError: the settings are not those of the run in the folder. Stopped: it is finished."""
-    settings = json.loads(json.dumps(settings))
-    changed = {name for name, value in settings.items() if earlier.get(name) != value}
-    changed -= CHANGE_NO_RESULT
-    n_epoch, done = settings["n_epoch"], earlier.get("n_epoch")
-    if changed == {"n_epoch"} and isinstance(done, int) and n_epoch > done:
-        if settings["lr_schedule"] != "cosine":
+    values = json.loads(json.dumps(values))
+    changed = {name for name in values if earlier.get(name) != values[name]} - CHANGE_NO_RESULT
+    n_epoch, begun_with = values["n_epoch"], earlier.get("n_epoch")
+    if changed == {"n_epoch"} and isinstance(begun_with, int) and n_epoch > begun_with:
+        if values["lr_schedule"] != "cosine":
             return
         raise InputError(
-            f"--n_epoch {n_epoch}: {folder} was begun with {done} and a cosine learning rate, "
-            "which is zero after the last epoch; only other schedules can be extended"
+            f"--n_epoch {n_epoch}: {folder} was begun with {begun_with} and a cosine learning "
+            "rate, which is zero after the last epoch; only other schedules can be extended"
         )
     if changed:
-        differences = (f"--{n} {earlier.get(n)}, now {settings[n]}" for n in sorted(changed))
+        differences = (f"--{n} {earlier.get(n)}, now {values[n]}" for n in sorted(changed))
         raise InputError(f"--resume: {folder} was begun with {'; '.join(differences)}")
-    if list(folder.glob("*.dat")) and not list((folder / "checkpoint").glob("*.index")):
+    if any(folder.glob("*.dat")) and not any((folder / "checkpoint").glob("*.npz")):
         raise InputError(f"--resume: {folder} holds weights, but no checkpoint to continue from")
     if (folder / "report.json").exists():
         raise Stopped(f"{folder}: this run is finished; nothing is left to resume", status=0)

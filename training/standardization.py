@@ -1,0 +1,105 @@
+"""Rows in the units of the networks: centred and scaled in float64, where they are first touched.
+
+float32 holds seven digits, too few for a column that lies far from zero, such as a time in Unix
+seconds. So each column loses its mean and is divided by its std in float64, and only then becomes
+float32. Training and evaluation see nothing else. Three things lead back to the units of the data:
+
+- log p(x) = log p(u) - sum_j log std_j for the standardized row u: the model adds this constant;
+- generated rows are mean + std * u in float64;
+- the weight files are those of a network of x itself: the first layer of the encoder and the last
+  one of the decoder take the means and stds in, in float64.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Standardization:
+    """mean, std: (data_dim,) float64; u = (x - mean) / std."""
+
+    mean: np.ndarray
+    std: np.ndarray
+
+    @classmethod
+    def from_settings(cls, values):
+        """That of a config.json: two lists, or None."""
+        if values is None:
+            return None
+        return cls(np.array(values["mean"], np.float64), np.array(values["std"], np.float64))
+
+    def apply(self, x):
+        """Rows x (N, data_dim) in units of the data -> standardized rows, float32.
+
+        Of whole numbers beyond the 53 bits of float64 the difference from the mean is exact.
+        """
+        if np.issubdtype(x.dtype, np.integer):
+            origin = np.rint(self.mean).astype(np.int64)
+            return ((x - origin - (self.mean - origin)) / self.std).astype(np.float32)
+        return ((x - self.mean) / self.std).astype(np.float32)
+
+    def undo(self, u):
+        """Standardized rows -> rows in units of the data, float64."""
+        return self.mean + self.std * np.float64(u)
+
+    @property
+    def log_scale(self):
+        """sum_j log std_j: what log p(x) lies below log p(u), in nats."""
+        return float(np.sum(np.log(self.std)))
+
+
+def moments(x):
+    """Mean (data_dim,) and covariance (data_dim, data_dim) of the rows of x, in float64.
+
+    x: an array (N, data_dim) or large_data.TrainingRows, which has them.
+    """
+    if not isinstance(x, np.ndarray):
+        return x.mean, x.covariance
+    from_first = np.float64(x - x[0])  # exact for whole numbers beyond the digits of float64
+    covariance = np.atleast_2d(np.cov(from_first, rowvar=False))
+    return x[0] + from_first.mean(axis=0), covariance
+
+
+def standardization_of(x):
+    """The mean and std of each column of x; the std of a constant column is 1."""
+    mean, covariance = moments(x)
+    std = np.sqrt(np.diag(covariance) * (len(x) - 1) / len(x))
+    return Standardization(mean, np.where(std > 0, std, 1.0))
+
+
+def weights_for_data(values, standardization):
+    """The weights of a network of u, name -> array, as those of a network of x, float64."""
+    mean, std = standardization.mean, standardization.std
+    values = {name: np.float64(value) for name, value in values.items()}
+    head_W, head_b = list(values)[-2:]
+    scale, shift = head_scale_and_shift(standardization)
+    values["Encoder_W1.dat"] = values["Encoder_W1.dat"] / std[:, np.newaxis]
+    values["Encoder_b1.dat"] = values["Encoder_b1.dat"] - mean @ values["Encoder_W1.dat"]
+    values[head_W] = values[head_W] * scale
+    values[head_b] = values[head_b] * scale + shift
+    return values
+
+
+def weights_for_standardized(values, standardization):
+    """The inverse of weights_for_data."""
+    mean, std = standardization.mean, standardization.std
+    values = dict(values)
+    head_W, head_b = list(values)[-2:]
+    scale, shift = head_scale_and_shift(standardization)
+    values["Encoder_b1.dat"] = values["Encoder_b1.dat"] + mean @ values["Encoder_W1.dat"]
+    values["Encoder_W1.dat"] = values["Encoder_W1.dat"] * std[:, np.newaxis]
+    values[head_W] = values[head_W] / scale
+    values[head_b] = (values[head_b] - shift) / scale
+    return values
+
+
+def head_scale_and_shift(standardization):
+    """What the decoder's head (mean, log_std) is multiplied by, and what is added, for data units.
+
+    mean_x = mean + std * mean_u, log_std_x = log_std_u + log std.
+    """
+    mean, std = standardization.mean, standardization.std
+    scale = np.concatenate([std, np.ones(len(std))])
+    shift = np.concatenate([mean, np.log(std)])
+    return scale, shift
