@@ -51,7 +51,7 @@ def best_noise_variances(covariance, n_dim, beta, min_log_std):
     best = _onto_the_bound(best, root, n_dim, beta, lower)
     on_the_bound = best <= lower
     if min_log_std is not None:  # VARIANCE_FLOOR may lie above it
-        best[on_the_bound] = np.maximum(2.0 * min_log_std, lower[on_the_bound] - 300.0)
+        best[on_the_bound] = 2.0 * min_log_std
     return np.exp(best), not np.any(on_the_bound)
 
 

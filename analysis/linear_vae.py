@@ -79,33 +79,28 @@ def optimum(covariance, n_dim, beta, decoder_std, min_log_std=None):
 def why_no_optimum(data_dim, n_dim, beta, decoder_std, min_log_std=None):
     """Why there is no best linear VAE, a sentence, or None where there is one."""
     if beta <= 0.0:
-        return f"at beta {beta:g} the cost has no minimum: the rate is free"
+        return f"at beta {beta:g} the cost has no minimum"
     unbounded = beta < 1.0 and min_log_std is None
     if decoder_std == "learned" and unbounded:
         return (
-            f"at beta {beta:g}, below 1, the cost has no minimum where variances are learned: a "
-            "latent that copies one coordinate lets its variance psi go to 0 and the cost fall "
-            "with (1 - beta)/2 log(psi)"
+            f"at beta {beta:g}, below 1, the cost has no minimum where the std is learned: a unit "
+            "that copies a coordinate lets its std go to 0 and the cost fall without end"
         )
     if decoder_std == "shared" and unbounded and n_dim >= data_dim:
         return (
-            f"at beta {beta:g}, below 1, the cost has no minimum where n_dim ({n_dim}) is not "
-            f"below data_dim ({data_dim}): it falls with data_dim (1 - beta)/2 log(variance)"
+            f"at beta {beta:g}, below 1, the cost has no minimum where the std is learned and "
+            f"n_dim ({n_dim}) is at least data_dim ({data_dim})"
         )
     if decoder_std == "learned" and data_dim > MOST_DIMENSIONS:
-        return (
-            f"with learned variances it is not computed above {MOST_DIMENSIONS} dimensions, "
-            "where that would take minutes"
-        )
+        return f"with a learned std it is not computed above {MOST_DIMENSIONS} dimensions"
     return None
 
 
 def cost_bound(covariance, beta, decoder_std, min_log_std=None):
-    """A cost that no model is below, whatever its encoder and its decoder's means; or None.
+    """The cost that no model is below, whatever its networks and its number of units.
 
-    That of the best linear VAE with data_dim units (docs/theory.md, section 5): no number of units,
-    no network, and no std that depends on z has a lower one. None where that has no minimum or is
-    not computed.
+    That of the best linear VAE with data_dim units (docs/theory.md, section 5). None where that has
+    no minimum or is not computed.
     """
     if decoder_std == "learned" and beta == 1.0 and min_log_std is None:
         return entropy(covariance)
@@ -114,10 +109,10 @@ def cost_bound(covariance, beta, decoder_std, min_log_std=None):
 
 
 def bound_holds_for(best, bound):
-    """ "all" where no model of any kind costs less than `best`, an Optimum, else "linear".
+    """Of which models `best`, an Optimum, is the best: "all" models, or "linear" ones.
 
-    bound: the `cost_bound`. They are equal, here to 1e-6 nats, where at most n_dim units are active
-    at the optimum with data_dim units.
+    "all" where it costs as little as `bound`, the cost_bound, here to 1e-6 nats: at most n_dim
+    units are then active at the optimum with data_dim units.
     """
     if bound is not None and best.cost < bound + 1e-6:
         return "all"
@@ -127,29 +122,24 @@ def bound_holds_for(best, bound):
 def linear_optimum(covariance, n_dim, beta=1.0, min_log_std=None):
     """The best linear beta-VAE with a learned, constant, diagonal decoder variance.
 
-    At beta = 1 it is factor analysis, and its cost the entropy where C = W W' + Psi can be solved.
-    All but Psi is in closed form (docs/theory.md, section 3); analysis.linear_search finds Psi.
+    All but Psi is in closed form (docs/theory.md, section 3); analysis.linear_search finds Psi. At
+    beta = 1 it is factor analysis, and its cost the entropy where C = W W' + Psi can be solved.
 
-    min_log_std: the bound of networks, log_std = m + softplus(raw - m) > m. The search then keeps
-    psi >= exp(2 m), and any beta > 0 has a finite infimum; where the bound is met, no network
-    attains it (`attained`), since softplus comes near to 0 only for raw far below m. Without a
-    bound a beta below 1 has no minimum.
+    min_log_std: the bound of networks, log_std = m + softplus(raw - m) > m, which come near to m
+    but never have it. With psi >= exp(2 m) any beta > 0 has a finite infimum.
 
     beta = 1 has two special cases. Where the best Psi has a zero (a Heywood case) the infimum is
-    not attained: kl and log_px_z diverge together. The model returned keeps the bound, or without
-    one 1e-8 Var(x_j | other coordinates), has a cost within about 1e-8 nats of the infimum, and its
-    kl and log_px_z are those of that variance. Where many Psi are equally good the limit of
-    beta -> 1 from above is returned, which has the least kl. If n_dim is at least the number of
-    units of the common information, kl is that, to 1e-5 nats (the units that `common_information`
-    does not count); if not, but n_dim is above the number of factors of C, kl is an upper bound,
+    not attained: kl and log_px_z diverge together. The model returned keeps psi at its bound, or
+    without one at 1e-8 Var(x_j | other coordinates), which costs about 1e-8 nats; its kl and
+    log_px_z are those of that variance. Where many Psi are equally good the limit of beta -> 1 from
+    above is returned, which has the least kl. With as many units as the common information has,
+    kl is that, to 1e-5 nats. With fewer units, but more than C has factors, kl is an upper bound,
     good to a few percent, since costs that differ by less than rounding then have different kl.
 
     Returns an Optimum. Raises ValueError where there is none.
     """
-    covariance = _check_model(covariance, n_dim, beta)
+    covariance = check_covariance(covariance)
     _check_minimum(len(covariance), n_dim, beta, "learned", min_log_std)
-    if min_log_std is not None:
-        _check_min_log_std(min_log_std, covariance, met=beta < 1.0)
     noise_variances, attained = linear_search.best_noise_variances(
         covariance, n_dim, beta, min_log_std
     )
@@ -160,21 +150,10 @@ def fixed_std_optimum(covariance, n_dim, beta, decoder_std):
     """The best linear beta-VAE whose decoder has the given standard deviation in every dimension.
 
     Closed form for any beta > 0: principal direction i, of variance l_i, is active iff it is one of
-    the first n_dim and l_i > beta * decoder_std^2. Where at most n_dim directions have l_i >
-    beta * decoder_std^2, no model with this decoder std, linear or not, has a lower cost.
-
-    Returns an Optimum. Raises ValueError for a decoder_std that double precision can't hold.
+    the first n_dim and l_i > beta * decoder_std^2. Returns an Optimum.
     """
-    covariance = _check_model(covariance, n_dim, beta)
-    _check_positive(decoder_std, "decoder_std")
-    variance = float(decoder_std) * float(decoder_std)
-    largest = np.linalg.eigvalsh(covariance)[-1]
-    if not (1e-150 < variance / largest < 1e150 and 1e-250 < beta * variance / largest < 1e300):
-        raise ValueError(
-            f"decoder_std {decoder_std:g} (beta {beta:g}) is out of the range of double precision "
-            f"beside data of standard deviation {np.sqrt(largest):.3g}"
-        )
-    noise_variances = np.full(len(covariance), variance)
+    covariance = check_covariance(covariance)
+    noise_variances = np.full(len(covariance), float(decoder_std) ** 2)
     return _optimum_given_variances(covariance, n_dim, beta, noise_variances)
 
 
@@ -189,14 +168,13 @@ def shared_std_optimum(covariance, n_dim, beta, min_log_std=None):
 
     Returns an Optimum. Raises ValueError where there is none.
     """
-    covariance = _check_model(covariance, n_dim, beta)
+    covariance = check_covariance(covariance)
     data_dim = len(covariance)
     _check_minimum(data_dim, n_dim, beta, "shared", min_log_std)
     falls_without_end = n_dim >= data_dim and beta < 1.0
     variance = 0.0 if falls_without_end else _shared_variance(covariance, n_dim, beta)
     least = 0.0
     if min_log_std is not None:
-        _check_min_log_std(min_log_std, covariance, met=falls_without_end)
         least = np.exp(2.0 * min_log_std)
     # The cost is convex in log(variance), so a bound above the minimum is the best there is.
     noise_variances = np.full(data_dim, max(variance, least))
@@ -208,18 +186,15 @@ def beta_thresholds(covariance, n_dim, decoder_std, min_log_std=None):
 
     A unit is gone from the beta on where its eigenvalue lambda is 1 and E[z_i|x] constant, which
     is a little (for a fixed std one percent) above the beta where it ceases to count as active.
-    decoder_std: "learned", "shared" or a number. Without min_log_std there is no optimum at betas
-    below 1 for "learned", nor for "shared" with n_dim >= data_dim, and the array is shorter by the
-    units that are gone as soon as there is one; with it these go at beta 1 or below.
-    For "learned" thresholds above 1 are roots found on the path of the optimum (docs/theory.md,
-    section 4); None where that is not computed, as it would take minutes.
+    Units that are gone at every beta with an optimum are left out; a min_log_std gives one to every
+    beta, and each unit a threshold. For "learned" those above 1 are roots, found on the conjecture
+    that a unit once gone stays gone (docs/theory.md, section 4); None where that takes minutes.
     """
-    covariance = _check_model(covariance, n_dim, 1.0)
+    covariance = check_covariance(covariance)
     data_dim = len(covariance)
     n_dim = min(n_dim, data_dim)
     eigenvalues = np.linalg.eigvalsh(covariance)[::-1]
     if decoder_std not in ("learned", "shared"):
-        _check_positive(decoder_std, "decoder_std")
         return np.sort(eigenvalues[:n_dim] / float(decoder_std) ** 2)
     if decoder_std == "shared":
         # At level beta * variance = l_k the distortion is sum_i<=n min(l_i, l_k) + sum_i>n l_i.
@@ -235,7 +210,6 @@ def beta_thresholds(covariance, n_dim, decoder_std, min_log_std=None):
         thresholds[: len(found)] = found
         only_above_one = True
     if min_log_std is not None:  # the std may lie on its bound at the threshold, a fixed std
-        _check_min_log_std(min_log_std, covariance, met=False)
         log_of_fixed_std = np.log(eigenvalues[:n_dim]) - 2.0 * min_log_std
         thresholds = np.exp(np.minimum(np.log(thresholds), log_of_fixed_std))
     elif only_above_one:
@@ -256,29 +230,10 @@ def cost_of_rows(optimum, beta, x, mean, covariance):
     return optimum.cost + 0.5 * beta * (np.sum(white**2, axis=0) - expected)
 
 
-def _check_model(covariance, n_dim, beta):
-    if isinstance(n_dim, bool) or not isinstance(n_dim, int | np.integer) or n_dim < 1:
-        raise ValueError(f"n_dim must be a whole number of at least 1, not {n_dim!r}")
-    _check_positive(beta, "beta")
-    return check_covariance(covariance)
-
-
 def _check_minimum(data_dim, n_dim, beta, decoder_std, min_log_std):
     reason = why_no_optimum(data_dim, n_dim, beta, decoder_std, min_log_std)
     if reason is not None:
         raise ValueError(f"no best linear VAE: {reason}")
-
-
-def _check_positive(value, name):
-    if not (np.ndim(value) == 0 and np.isfinite(value) and value > 0.0):
-        raise ValueError(f"{name} must be a positive finite number, not {value!r}")
-
-
-def _check_min_log_std(min_log_std, covariance, met):
-    """ValueError unless double precision holds the bound beside the data, where it will be met."""
-    relative = min_log_std - 0.5 * np.log(np.max(np.diag(covariance)))
-    if not (relative < 300.0 and (relative > -170.0 or not met)):
-        raise ValueError(f"min_log_std {min_log_std:g} is out of range beside the data's std")
 
 
 def _shared_variance(covariance, n_dim, beta):

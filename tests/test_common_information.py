@@ -173,12 +173,6 @@ def test_the_curve_falls_with_the_slope_of_its_price():
     assert np.all((betas[:-1] - 1.0 < slopes) & (slopes < betas[1:] - 1.0))
 
 
-@pytest.mark.parametrize(("rho", "gamma"), [(1.0, 0.0), (0.5, -0.1), (np.nan, 0.0)])
-def test_a_bad_pair_is_refused(rho, gamma):
-    with pytest.raises(ValueError, match="must"):
-        pair_relaxed_common_information(rho, gamma)
-
-
 def live_units(best):
     return int(np.sum(np.diag(best.posterior_covariance) < 1.0 - 1e-7))
 

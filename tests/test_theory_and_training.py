@@ -5,9 +5,8 @@ import pytest
 from helpers import read_json
 
 import beta_sweep
-import data_processing
 import vae_main
-from analysis import information
+from analysis import information, known
 
 CLOSE = 0.03  # nats
 
@@ -20,7 +19,7 @@ def check_report(report):
 
 
 def check_above_rate_distortion_bound(report):
-    covariance = data_processing.known_gaussian()[1]
+    covariance = known.known_gaussian().covariance
     distortion = report["distortion"] + 4.0 * report["distortion_se"]
     bound = information.rate_distortion(covariance, distortion)
     assert report["rate"] + 4.0 * report["rate_se"] >= bound
@@ -68,7 +67,7 @@ def test_sweeps_with_a_fixed_std_reach_the_theory(tmp_path, seed):
 def test_networks_find_the_relaxed_common_information_of_a_pair_and_of_a_star(
     tmp_path, data, flags
 ):
-    path = data_processing.DATA_FOLDER / f"{data}.dat"
+    path = known.DATA_FOLDER / f"{data}.dat"
     argv = ["--covariance_path", str(path), "--beta", "1.02", "1.25", *flags]
     for report in sweep(tmp_path, *argv):
         assert abs(report["cost_gap"]) < 0.01
