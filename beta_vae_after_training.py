@@ -10,24 +10,23 @@ import quiet_tensorflow
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
-from scipy.special import ndtri
 
 import data_processing
-import vae_models
-from analysis import comparison, evaluation, figures, latent, sampling
-from training import command_line, large_data, run_folder, saved_model, tables
+from analysis import comparison, evaluation, figures, latent, latent_tables, sampling
+from training import command_line, large_data, saved_model, tables
 from training.command_line import integer, seed
+from vae_models import make_model
 
-TRAVERSAL = ndtri((np.arange(49) + 0.5) / 49).astype(np.float32)  # one unit over its prior
+TRAVERSAL = np.linspace(-2.5, 2.5, 51)  # of each unit in its picture: 99 % of its prior
 
 
 def parse_arguments(argv=None):
     parser = command_line.Parser(__doc__)
     add = parser.group("settings")
     add("--model_dir", default="results/beta_vae", help="folder of the trained model")
+    add("--checkpoint", action="store_true", help="take an interrupted run as it stands")
     add("--n_samples", type=integer(1), default=100_000, help="rows of decoder data")
-    add("--data_path", help="table to encode and compare with; default: the data of the run")
+    add("--data_path", help="table to encode, score and compare with; default: that of the run")
     add("--output_dir", help="folder for the results; default: the model's")
     add("--format", choices=("dat", "npy"), default="dat", help="file format of the data")
     add("--draw", choices=("sample", "mean"), default="sample", help="draws of p(x|z) or its mean")
@@ -35,92 +34,71 @@ def parse_arguments(argv=None):
     return parser.parse_args(argv)
 
 
-def traverse(model):
-    """E[x|z] while one unit runs over its prior and the others stand at 0: (n_dim, T, data_dim)."""
-    z = TRAVERSAL[:, np.newaxis] * np.eye(model.n_dim, dtype=np.float32)[:, np.newaxis]
-    return model.decoder_mean(tf.constant(z)).numpy()
-
-
-def write_units(folder, mean, std, units, movement):
-    """Write latent.csv, active_units.csv and active_dimensions.csv, a row for each row or unit.
-
-    mean, std: (N, n_dim) of q(z|x). movement: (n_dim, data_dim), the variance of E[x|z] while one
-    unit runs over its prior.
-    """
-    n_dim = len(movement)
-    names = [f"{name}{k + 1}" for name in ("z", "std") for k in range(n_dim)]
-    with run_folder.atomic_write(folder / "latent.csv") as path:
-        table = np.concatenate([mean, std], axis=1)
-        np.savetxt(path, table, "%.9g", delimiter=",", header=",".join(names), comments="")
-    columns = zip(
-        units.variance_of_mean, std.var(axis=0, dtype=float), units.kl, units.active, strict=True
-    )
-    rows = [
-        {"unit": k, "variance_of_mean": m, "variance_of_std": s, "kl": kl, "active": int(active)}
-        for k, (m, s, kl, active) in enumerate(columns, 1)
-    ]
-    run_folder.write_table(folder / "active_units.csv", rows)
-    print(f"\nactive units: {units.active.sum()} of {n_dim}, variance of E[z|x] above 0.01")
-    print("unit  variance of E[z|x]  variance of std  KL (nats)  active")
-    for row in rows:
-        numbers = f"{row['variance_of_mean']:18.4f}{row['variance_of_std']:17.4f}{row['kl']:11.4f}"
-        print(f"z{row['unit']:<4d}{numbers}  {'yes' if row['active'] else 'no'}")
-    rows = [
-        {"unit": k} | {f"x{j}": value for j, value in enumerate(values, 1)}
-        for k, values in enumerate(movement.tolist(), 1)
-    ]
-    run_folder.write_table(folder / "active_dimensions.csv", rows)
-    print("\nvariance of E[x|z] while one unit runs over its prior and the others stand at 0")
-    print(" " * 5 + "".join(f"{f'z{k + 1}':>11}" for k in range(n_dim)))
-    for j, values in enumerate(movement.T, 1):
-        print(f"{f'x{j}':<5}" + "".join(f"{value:11.4g}" for value in values))
-
-
 def main(argv=None):
     args = parse_arguments(argv)
-    model, settings = saved_model.load_model(args.model_dir, vae_models.make_model)
+    model, settings = saved_model.load_model(args.model_dir, make_model, checkpoint=args.checkpoint)
     if args.data_path is not None:
-        settings.data_path, settings.data_size = args.data_path, None
-    x, known = data_processing.get_rows(settings)
-    mean, covariance = (None, None) if known is None else (known.mean, known.covariance)
+        tables.check_order_of_columns(args.data_path, settings.data_path)
+        settings.data_path = args.data_path
+        settings.data_size = None
     folder = Path(args.output_dir or args.model_dir)
-    files = {name: folder / f"{name}.{args.format}" for name in ("deco_data", "en_deco_data")}
-    for path in files.values():
-        tables.check_output(path)
-
-    seen = large_data.some_rows(x)
-    rows = data_processing.as_seen(seen, model.standardization)
+    deco_path = folder / f"deco_data.{args.format}"
+    en_deco_path = folder / f"en_deco_data.{args.format}"
+    tables.check_output(deco_path)
+    tables.check_output(en_deco_path)
+    x, known = data_processing.get_rows(settings)
+    names = tables.names_of_columns(settings.data_path, model.data_dim)
     mean_only = args.draw == "mean"
-    deco_data = sampling.generate(model, args.n_samples, args.seed, mean_only)
-    tables.save_table(files["deco_data"], deco_data)
-    print(f"{files['deco_data']}: {len(deco_data)} rows of decoder data, z from the prior")
-    en_deco_data = sampling.reconstruct(model, rows, args.seed, mean_only)
-    blocks = [en_deco_data]
-    if seen is not x:
-        blocks = sampling.reconstructed_blocks(model, x, args.seed, mean_only)
+
+    most = comparison.compared_rows(model.data_dim)
+    some = large_data.some_rows(x, most)
+    if len(some) < len(x):
         print(
-            f"{files['en_deco_data']}: {len(x)} rows are being written (npy is faster); "
-            f"what follows is about {len(seen)} of them, drawn at random",
+            f"all {len(x)} rows of the data go to the files (npy is faster); {len(some)} of them, "
+            "drawn at random, are compared and drawn",
             flush=True,
         )
-    tables.save_blocks(files["en_deco_data"], blocks, x.shape)
-    print(f"{files['en_deco_data']}: {len(x)} rows, z from the encoder of each data row")
+    u = data_processing.as_seen(x, model.standardization)  # all rows, as the networks see them
+    some_u = data_processing.as_seen(some, model.standardization)
 
-    z_mean, z_log_std = evaluation.encode(model, rows)
-    units = latent.latent_units(z_mean, z_log_std)
-    means = traverse(model)
-    movement = model.in_data_units(means).var(axis=1, dtype=float)
-    write_units(folder, z_mean, np.exp(z_log_std), units, movement)
-    samples = {"decoder": deco_data, "encoder-decoder": en_deco_data}
-    compared = comparison.print_comparison(
-        samples, seen, mean, covariance, paired=["encoder-decoder"]
+    blocks = sampling.generated_blocks(model, args.n_samples, args.seed, mean_only)
+    tables.save_blocks(deco_path, blocks, (args.n_samples, model.data_dim))
+    print(f"{deco_path}: {args.n_samples} rows of decoder data, z from the prior")
+    blocks = sampling.reconstructed_blocks(model, u, args.seed, mean_only)
+    tables.save_blocks(en_deco_path, blocks, x.shape)
+    print(f"{en_deco_path}: {len(x)} rows, z from the encoder of each data row")
+    latent_tables.write_latent(folder / "latent.csv", model, u)
+    log_px_path = folder / "log_px.csv"
+    log_px, se, n_draws = latent_tables.write_log_px(
+        log_px_path, model, u, args.seed, settings.beta
     )
+    print(f"{log_px_path}: log p(x) of each row, {n_draws} draws of z for each")
+    print(f"mean log p(x) of the rows: {log_px:.4f} ± {se:.4f} nats")
+
+    mean, log_std = evaluation.encode(model, some_u)
+    units = latent.latent_units(mean, log_std)
+    variance_of_std = np.exp(log_std).var(axis=0, dtype=np.float64)
+    variances = latent_tables.variances_over_prior(model)
+    shown = latent_tables.units_to_show(units)
+    latent_tables.write_units(folder / "active_units.csv", units, variance_of_std)
+    latent_tables.print_units(units, variance_of_std)
+    latent_tables.write_dimensions(folder / "active_dimensions.csv", variances, names)
+    latent_tables.print_dimensions(variances, shown, names)
+
+    samples = {  # the same rows as in the files, but at most so many
+        "decoder": sampling.generate(model, min(args.n_samples, most), args.seed, mean_only),
+        "encoder-decoder": sampling.reconstruct(model, some_u, args.seed, mean_only),
+    }
+    compared = {
+        "decoder": comparison.compare(samples["decoder"], some, known),
+        "encoder-decoder": comparison.compare(samples["encoder-decoder"], some, known, paired=True),
+    }
+    comparison.print_comparison(compared, names)
     pictures = folder / "figures"
-    moments = seen.mean(axis=0), seen.std(axis=0)
-    moved = model.in_data_units(means)
-    figures.latent_traversal(pictures / "latent_traversal.png", TRAVERSAL, moved, *moments)
-    if compared:
-        figures.marginals(pictures / "generated_data.png", {"data": seen, **samples})
+    means = np.array([latent_tables.decode_unit(model, unit, TRAVERSAL) for unit in shown])
+    moments = some.mean(axis=0), some.std(axis=0)
+    figures.latent_traversal(pictures / "latent_traversal.png", TRAVERSAL, means, *moments)
+    figures.marginals(pictures / "generated_data.png", {"data": some, **samples})
     print(f"\nopen {pictures / 'latent_traversal.png'} first: what each unit does to the data")
 
 

@@ -13,7 +13,7 @@ from analysis.known import known_distribution
 from analysis.mixture import Mixture
 from training import tables
 from training.errors import InputError
-from training.large_data import SAMPLE_ROWS, TrainingRows
+from training.large_data import SAMPLE_ROWS, SeenTable, TrainingRows
 from training.random_streams import stream
 from training.standardization import Standardization, moments, standardization_of
 
@@ -145,6 +145,8 @@ def as_seen(x, standardization):
     """Rows in units of the data as the networks see them, float32."""
     if isinstance(x, TrainingRows):
         return x.standardize(standardization)
+    if isinstance(x, np.memmap):
+        return SeenTable(x, standardization)
     return x.astype(np.float32) if standardization is None else standardization.apply(x)
 
 

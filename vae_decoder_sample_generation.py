@@ -9,16 +9,17 @@ import quiet_tensorflow
 from pathlib import Path
 
 import data_processing
-import vae_models
 from analysis import comparison, figures, sampling
 from training import command_line, large_data, saved_model, tables
 from training.command_line import integer, seed
+from vae_models import make_model
 
 
 def parse_arguments(argv=None):
     parser = command_line.Parser(__doc__)
     add = parser.group("settings")
     add("--model_dir", default="results/vae", help="folder of the trained model")
+    add("--checkpoint", action="store_true", help="take an interrupted run as it stands")
     add("--n_samples", type=integer(1), default=100_000, help="rows to generate")
     add("--output", help="file to write, .dat or .npy; default: decoder_data.dat in that folder")
     add("--draw", choices=("sample", "mean"), default="sample", help="draws of p(x|z) or its mean")
@@ -28,21 +29,27 @@ def parse_arguments(argv=None):
 
 def main(argv=None):
     args = parse_arguments(argv)
-    folder = Path(args.model_dir)
-    model, settings = saved_model.load_model(folder, vae_models.make_model)
-    output = Path(args.output or folder / "decoder_data.dat")
+    model, settings = saved_model.load_model(args.model_dir, make_model, checkpoint=args.checkpoint)
+    output = Path(args.output or Path(args.model_dir) / "decoder_data.dat")
     tables.check_output(output)
     x, known = data_processing.get_rows(settings)
-    mean, covariance = (None, None) if known is None else (known.mean, known.covariance)
+    mean_only = args.draw == "mean"
 
-    samples = sampling.generate(model, args.n_samples, args.seed, args.draw == "mean")
-    tables.save_table(output, samples)
-    print(f"{output}: {len(samples)} rows of decoder data, z from the prior")
-    x = large_data.some_rows(x)
-    compared = comparison.print_comparison({"decoder": samples}, x, mean, covariance)
-    if compared:
-        picture = folder / "figures" / "decoder_data.png"
-        figures.marginals(picture, {"data": x, "decoder": samples}, compared["decoder"].ks)
+    blocks = sampling.generated_blocks(model, args.n_samples, args.seed, mean_only)
+    tables.save_blocks(output, blocks, (args.n_samples, model.data_dim))
+    print(f"{output}: {args.n_samples} rows of decoder data, z from the prior")
+
+    most = comparison.compared_rows(model.data_dim)
+    samples = sampling.generate(model, min(args.n_samples, most), args.seed, mean_only)
+    some = large_data.some_rows(x, most)
+    if len(some) < len(x) or len(samples) < args.n_samples:
+        print(f"compared and drawn: {len(samples)} of them, {len(some)} rows of data, at random")
+    result = comparison.compare(samples, some, known)
+    names = tables.names_of_columns(settings.data_path, model.data_dim)
+    comparison.print_comparison({"decoder": result}, names)
+    if result is not None:
+        picture = output.parent / "figures" / f"{output.stem}.png"
+        figures.marginals(picture, {"data": some, "decoder": samples}, result.ks)
         print(f"open {picture} first: each marginal beside that of the data")
 
 

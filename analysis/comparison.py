@@ -8,19 +8,28 @@ from scipy.spatial.distance import cdist
 
 from training.random_streams import stream
 
+COMPARED_ROWS = 100_000  # of the samples and of the data, at most,
+COMPARED_NUMBERS = 10_000_000  # or so many numbers where the rows are long
 TESTED_ROWS = 1000  # of each sample; the permutation test needs all pairs of distances
 PERMUTATIONS = 199
+SHOWN_COLUMNS = 20  # whose marginals the screen shows
+
+
+def compared_rows(data_dim):
+    """How many rows of samples and of data are compared at most, so that the work is bounded."""
+    return min(COMPARED_ROWS, max(TESTED_ROWS, COMPARED_NUMBERS // data_dim))
 
 
 @dataclass(frozen=True)
 class Comparison:
     """How far samples are from the data.
 
-    mean_error: largest error of the mean of a dimension, in standard deviations (of the
-        dimensions that vary).
-    covariance_error: |C_samples - C| / |C|, Frobenius norms.
+    mean_error: largest error of the mean of a dimension, in standard deviations of the data.
+    covariance_error: |C_samples - C| / |C|, Frobenius norms, in the same units: |C| is that of the
+        correlations.
     ks: Kolmogorov-Smirnov statistic of each dimension, (data_dim,); ks_p its p-values.
     energy_distance, energy_p: see energy_test.
+    paired: sample i was made from row i of the data; see compare.
     """
 
     mean_error: float
@@ -29,90 +38,101 @@ class Comparison:
     ks_p: np.ndarray
     energy_distance: float
     energy_p: float
+    paired: bool
 
 
-def compare(samples, x, mean=None, covariance=None, seed=0, paired=False):
-    """Compare samples (M, data_dim) with data x (N, data_dim). Returns a Comparison.
+def compare(samples, x, known=None, seed=0, paired=False):
+    """Compare samples (M, data_dim) with data x (N, data_dim), both in units of the data.
 
-    mean (data_dim,), covariance (data_dim, data_dim): the exact moments; None takes those of x.
-    paired: sample i was made from row i of x. The tests, which need independent samples, then take
-    the samples of one half of the rows, drawn at random, and the other half of x.
+    known: the distribution of the data, with `mean` (data_dim,) and `covariance`; None takes the
+    moments of x. paired: sample i was made from row i of x. The tests, which need independent
+    samples, then take the samples of one half of the rows, drawn at random, and the other half of
+    x. Returns a Comparison, or None for fewer than two rows to test on either side.
     """
-    if covariance is None:
+    if min(len(samples), len(x)) < (4 if paired else 2):
+        return None
+    if known is None:
         mean = x.mean(axis=0, dtype=np.float64)
         covariance = np.atleast_2d(np.cov(x, rowvar=False, dtype=np.float64))
+    else:
+        mean, covariance = known.mean, known.covariance
     std = np.sqrt(np.diag(covariance))
-    error_of_mean = np.abs(samples.mean(axis=0, dtype=np.float64) - mean)[std > 0] / std[std > 0]
-    error_of_covariance = relative_error(np.cov(samples, rowvar=False), covariance)
+    std = np.where(std > 0.0, std, np.inf)  # a column that does not vary counts for nothing
+    error_of_mean = np.abs(samples.mean(axis=0, dtype=np.float64) - mean) / std
+    of_samples = np.atleast_2d(np.cov(samples, rowvar=False))
+    products = np.outer(std, std)
     if paired:
         order = stream(seed, "compare", 0).permutation(len(x))
-        samples, x = samples[order[: len(x) // 2]], x[order[len(x) // 2 :]]
+        half = len(x) // 2
+        samples, x = samples[order[:half]], x[order[half:]]
     tests = [scipy.stats.ks_2samp(a, b) for a, b in zip(samples.T, x.T, strict=True)]
     distance, p_value = energy_test(samples, x, seed)
     return Comparison(
-        mean_error=np.max(error_of_mean, initial=0.0),
-        covariance_error=error_of_covariance,
+        mean_error=np.max(error_of_mean),
+        covariance_error=relative_error(of_samples / products, covariance / products),
         ks=np.array([test.statistic for test in tests]),
         ks_p=np.array([test.pvalue for test in tests]),
         energy_distance=distance,
         energy_p=p_value,
+        paired=paired,
     )
 
 
 def relative_error(matrix, reference):
     """|matrix - reference| / |reference| in the Frobenius norm."""
-    return np.linalg.norm(np.atleast_2d(matrix) - reference) / np.linalg.norm(reference)
+    return np.linalg.norm(matrix - reference) / np.linalg.norm(reference)
 
 
-def energy_test(samples, x, seed=0):
+def energy_test(samples, x, seed=0, tested_rows=TESTED_ROWS):
     """Energy distance of two samples and the p-value of the permutation test that they agree.
 
     Szekely & Rizzo (2013): 2 E|X - Y| - E|X - X'| - E|Y - Y'|, zero only for equal distributions.
-    At most TESTED_ROWS rows of each are used, drawn at random. The p-value counts how often
-    randomly exchanged rows are at least as far apart. For samples that are independent of each
-    other, a false alarm at level a has probability a, for every multiple a of 1/200 and whatever
-    the distribution.
+    Each column is measured in its standard deviation over both samples together, so that none
+    counts for its unit. At most tested_rows rows of each are used, drawn at random. The p-value
+    counts how often randomly exchanged rows are at least as far apart. For samples that are
+    independent of each other, a false alarm at level a has at most the probability a, whatever the
+    distribution; exactly that for every multiple a of 1/200, unless exchanges tie.
     """
     rng = stream(seed, "compare", 1)
-    samples, x = (rng.permutation(rows)[:TESTED_ROWS] for rows in (samples, x))
+    samples = rng.permutation(samples)[:tested_rows]
+    x = rng.permutation(x)[:tested_rows]
     both = np.concatenate([samples, x]).astype(np.float64)
+    both -= both.mean(axis=0)
+    std = both.std(axis=0)
+    both /= np.where(std > 0.0, std, 1.0)
     distances = cdist(both, both)
     # With the weights w = 1/M on samples and -1/N on data the statistic is -w' distances w.
     weights = np.repeat([1.0 / len(samples), -1.0 / len(x)], [len(samples), len(x)])
     shuffled = rng.permuted(np.tile(weights, (PERMUTATIONS, 1)), axis=1)
     observed = -weights @ distances @ weights
-    exchanged = -np.einsum("pi,pi->p", shuffled @ distances, shuffled)
+    exchanged = -np.sum((shuffled @ distances) * shuffled, axis=1)
     return observed, (1 + np.count_nonzero(exchanged >= observed)) / (1 + PERMUTATIONS)
 
 
-def print_comparison(samples, x, mean, covariance, paired=()):
-    """Compare each of the samples with the data x and print a table.
+def print_comparison(results, names):
+    """Print a table of Comparisons with the data, name -> Comparison or None.
 
-    samples: dict name -> (M, data_dim). mean and covariance: of the data, where they are known,
-    else None. paired: the names of samples whose row i was made from row i of x; see compare.
-    Returns a dict name -> Comparison, empty where there are too few rows to compare.
+    names: of the columns of the data.
     """
-    least = 4 if paired else 2
-    if min(len(rows) for rows in [x, *samples.values()]) < least:
-        print("too few rows to compare")
-        return {}
-    results = {
-        name: compare(rows, x, mean, covariance, paired=name in paired)
-        for name, rows in samples.items()
-    }
+    if None in results.values():
+        print("\ntoo few rows to compare")
+        return
     print(f"\n{'compared with the data':<34}" + "".join(f"{name:>17}" for name in results))
     for label, name in [
         ("largest error of a mean (in std)", "mean_error"),
         ("relative error of the covariance", "covariance_error"),
-        ("energy distance", "energy_distance"),
+        ("energy distance (in std)", "energy_distance"),
         ("  p-value, same distribution", "energy_p"),
     ]:
         values = "".join(f"{getattr(result, name):17.4f}" for result in results.values())
         print(f"{label:<34}{values}")
-    print("Kolmogorov-Smirnov distance of each marginal (p-value)")
-    for j in range(x.shape[1]):
+    largest = np.max([result.ks for result in results.values()], axis=0)
+    shown = np.sort(np.argsort(-largest, kind="stable")[:SHOWN_COLUMNS])
+    left_out = f", the largest of {len(names)}" if len(shown) < len(names) else ""
+    print(f"Kolmogorov-Smirnov distance of each marginal (p-value){left_out}")
+    for j in shown:
         values = "".join(f"{r.ks[j]:9.4f} ({r.ks_p[j]:.3f})" for r in results.values())
-        print(f"  {f'x{j + 1}':<32}{values}")
-    for name in paired:
-        print(f"{name}: tested on half of its rows against the other half of the data")
-    return results
+        print(f"  {names[j]:<32.32}{values}")
+    for name, result in results.items():
+        if result.paired:
+            print(f"{name}: tested on half of its rows against the other half of the data")

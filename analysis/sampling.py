@@ -1,5 +1,7 @@
 """Data from a trained model: from its decoder alone, or through encoder and decoder."""
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
@@ -34,40 +36,41 @@ def reconstruct_batch(model, x, z_seed, x_seed, mean_only):
     return draw_x(model, z, x_seed, mean_only)
 
 
-def seeds(seed, purpose, first, last):
-    """The seeds of z and of x for blocks first to last - 1, (last - first, 2) each."""
-    return [
-        tf.constant([stateless_seed(seed, purpose, k, of_x) for k in range(first, last)])
-        for of_x in (0, 1)
-    ]
+def generated_blocks(model, n_samples, seed, mean_only=False):
+    """The rows of `generate` in blocks, so that memory stays bounded."""
+    n_batches = math.ceil(n_samples / GENERATED_BATCH)
+    for first in range(0, n_batches, BATCHES_IN_A_CALL):
+        batches = range(first, min(first + BATCHES_IN_A_CALL, n_batches))
+        z_seeds = [stateless_seed(seed, "generate", k, 0) for k in batches]
+        x_seeds = [stateless_seed(seed, "generate", k, 1) for k in batches]
+        x = generate_batches(model, tf.constant(z_seeds), tf.constant(x_seeds), mean_only)
+        rows = x.numpy().reshape(-1, model.data_dim)[: n_samples - first * GENERATED_BATCH]
+        yield model.in_data_units(rows)
 
 
 def generate(model, n_samples, seed, mean_only=False):
     """Decoder data: z from the prior N(0, I), then x from p(x|z), or its mean with `mean_only`.
 
-    Returns (n_samples, data_dim) float32; fewer samples of one seed are the first rows of more.
+    Returns (n_samples, data_dim) in units of the data: float32, or float64 where a standardization
+    is undone. Fewer samples of one seed are the first rows of more.
     """
-    n_blocks = -(-n_samples // GENERATED_BATCH)
-    x = np.empty((n_blocks, GENERATED_BATCH, model.data_dim), np.float32)
-    for first in range(0, n_blocks, BATCHES_IN_A_CALL):
-        last = min(first + BATCHES_IN_A_CALL, n_blocks)
-        x[first:last] = generate_batches(model, *seeds(seed, "generate", first, last), mean_only)
-    return model.in_data_units(x.reshape(-1, model.data_dim)[:n_samples])
+    return np.concatenate(list(generated_blocks(model, n_samples, seed, mean_only)))
 
 
-def reconstruct(model, x, seed, mean_only=False):
-    """Encoder-decoder data: z from q(z|x) of each row of x, then x from p(x|z) or its mean.
-
-    Its noise is independent of that of `generate` with the same seed. x: (N, data_dim).
-    Returns (N, data_dim) float32.
-    """
-    return np.concatenate(list(reconstructed_blocks(model, x, seed, mean_only)))
-
-
-def reconstructed_blocks(model, x, seed, mean_only=False):
-    """The rows of `reconstruct` in blocks; x can be a table that gives its rows by x[a:b]."""
-    for k, start in enumerate(range(0, len(x), GENERATED_BATCH)):
-        block = tf.constant(x[start : start + GENERATED_BATCH], tf.float32)
-        (z_seed,), (x_seed,) = seeds(seed, "reconstruct", k, k + 1)
+def reconstructed_blocks(model, u, seed, mean_only=False):
+    """The rows of `reconstruct` in blocks; u can be a table that gives its rows by u[a:b]."""
+    for k, start in enumerate(range(0, len(u), GENERATED_BATCH)):
+        block = tf.constant(u[start : start + GENERATED_BATCH], tf.float32)
+        z_seed = tf.constant(stateless_seed(seed, "reconstruct", k, 0))
+        x_seed = tf.constant(stateless_seed(seed, "reconstruct", k, 1))
         rows = reconstruct_batch(model, block, z_seed, x_seed, mean_only).numpy()
         yield model.in_data_units(rows)
+
+
+def reconstruct(model, u, seed, mean_only=False):
+    """Encoder-decoder data: z from q(z|x) of each row, then x from p(x|z) or its mean.
+
+    Its noise is independent of that of `generate` with the same seed. u: (N, data_dim) as the
+    networks see them. Returns (N, data_dim) in units of the data, as `generate` does.
+    """
+    return np.concatenate(list(reconstructed_blocks(model, u, seed, mean_only)))

@@ -24,12 +24,12 @@ def data_file(tmp_path_factory):
 @pytest.fixture(scope="session")
 def train(tmp_path_factory, data_file):
     """train(main, *flags): a small run without its pictures; returns its folder."""
-    from analysis import gaussian_report
+    from analysis import gaussian_report, run_figures
 
     def call(main, *flags, folder=None):
         folder = folder or tmp_path_factory.mktemp("run") / "out"
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(gaussian_report, "draw_figures", lambda *_: None)
+            patch.setattr(run_figures, "draw_run", lambda *_: None)
             patch.setattr(gaussian_report, "COVARIANCE_SAMPLES", 2000)
             main([*SMALL, "--data_path", data_file, "--output_dir", str(folder), *flags])
         return folder

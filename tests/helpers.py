@@ -4,6 +4,9 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
+from scipy.stats import norm
+
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = (
     "--data_dim 3 --n_dim 2 --n_width 5 --batch_size 4 --training_data_size 38 --n_epoch 3 "
@@ -51,3 +54,25 @@ def change_config(folder, **changes):
     settings = read_json(folder / "config.json") | changes
     kept = {name: value for name, value in settings.items() if value is not ...}
     (folder / "config.json").write_text(json.dumps(kept), encoding="utf-8")
+
+
+def numpy_network(folder, name, inputs):
+    """Mean and log_std of Encoder or Decoder, computed from the text weights of a ReLU network."""
+    paths = sorted(folder.glob(f"{name}_W*.dat"))
+    for path in paths:
+        bias = np.loadtxt(folder / path.name.replace("_W", "_b"), ndmin=1)
+        outputs = inputs @ np.loadtxt(path, ndmin=2) + bias
+        inputs = np.maximum(outputs, 0.0)
+    return np.split(outputs, 2, axis=-1)
+
+
+def numpy_log_px(folder, x, n_draws, seed):
+    """log p(x) of rows x (N, D) by importance sampling from q(z|x), and its standard error."""
+    mean, log_std = numpy_network(folder, "Encoder", x)
+    z = np.random.default_rng(seed).normal(mean, np.exp(log_std), (n_draws, *mean.shape))
+    x_mean, x_log_std = numpy_network(folder, "Decoder", z)
+    log_w = np.sum(norm.logpdf(x, x_mean, np.exp(x_log_std)), axis=-1)
+    log_w += np.sum(norm.logpdf(z) - norm.logpdf(z, mean, np.exp(log_std)), axis=-1)
+    largest = log_w.max(axis=0)
+    w = np.exp(log_w - largest)
+    return largest + np.log(w.mean(axis=0)), w.std(axis=0) / w.mean(axis=0) / np.sqrt(n_draws)

@@ -5,13 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import contents, rows_of
+from helpers import contents, numpy_log_px, rows_of
+from scipy.stats import multivariate_normal
 
 import beta_vae_after_training
 import vae_decoder_sample_generation
 import vae_main
+from analysis import comparison, latent_tables
+from analysis.latent import LatentUnits
 from training.saved_model import load_model
 from vae_models import make_model
+
+SCRIPTS = [vae_decoder_sample_generation, beta_vae_after_training]
 
 
 @pytest.fixture
@@ -20,25 +25,35 @@ def copy_of(tmp_path):
     return lambda folder: Path(shutil.copytree(folder, tmp_path / "copy"))
 
 
+def call(script, *argv):
+    script.main([str(arg) for arg in argv])
+
+
+def table_of(path):
+    """The numbers of a .csv file with a line of names."""
+    return np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2)
+
+
 @pytest.mark.parametrize("name", ["x.dat", "x.npy"])
-def test_decoder_samples_come_from_the_saved_weights(copy_of, tmp_path, vae_run, name, capsys):
-    folder = copy_of(vae_run)
-    argv = ["--model_dir", folder, "--n_samples", "200", "--output", tmp_path / name, "--seed", "3"]
-    vae_decoder_sample_generation.main([str(arg) for arg in argv])
-    x = np.load(tmp_path / name) if name == "x.npy" else np.loadtxt(tmp_path / name, np.float32)
+def test_decoder_samples_come_from_the_saved_weights(vae_run, tmp_path, name, capsys):
+    """The model's folder may be read-only: the picture stands beside the output."""
+    before = contents(vae_run)
+    path = tmp_path / name
+    argv = ["--model_dir", vae_run, "--n_samples", "200", "--output", path, "--seed", "3"]
+    call(vae_decoder_sample_generation, *argv)
+    x = np.load(path) if name == "x.npy" else np.loadtxt(path)
     assert x.shape == (200, 3)
-    z_std = np.exp(np.loadtxt(folder / "Decoder_b6.dat")[3:])
+    z_std = np.exp(np.loadtxt(vae_run / "Decoder_b6.dat")[3:])
     assert (x.std(axis=0) > 0.3 * z_std).all()
-    assert str(tmp_path / name) in capsys.readouterr().out
-    assert (folder / "figures" / "decoder_data.png").exists()
+    assert str(path) in capsys.readouterr().out
+    assert (tmp_path / "figures" / "x.png").exists()
+    assert contents(vae_run) == before
 
 
-def test_the_seed_repeats_decoder_samples_and_draw_chooses_their_mean(copy_of, tmp_path, vae_run):
-    folder = copy_of(vae_run)
-
+def test_the_seed_repeats_decoder_samples_and_draw_chooses_their_mean(tmp_path, vae_run):
     def samples(*flags):
-        argv = ["--model_dir", folder, "--output", tmp_path / "x.npy", "--n_samples", "50", *flags]
-        vae_decoder_sample_generation.main([str(arg) for arg in argv])
+        argv = ["--model_dir", vae_run, "--output", tmp_path / "x.npy", "--n_samples", "50", *flags]
+        call(vae_decoder_sample_generation, *argv)
         return np.load(tmp_path / "x.npy")
 
     first = samples("--seed", "3")
@@ -48,43 +63,33 @@ def test_the_seed_repeats_decoder_samples_and_draw_chooses_their_mean(copy_of, t
     assert (means.std(axis=0) < first.std(axis=0)).all()
 
 
-def test_without_an_output_the_samples_go_to_the_folder_of_the_model(copy_of, vae_run):
-    folder = copy_of(vae_run)
+def test_without_an_output_the_samples_go_to_the_folder_of_the_model(copy_of, beta_run):
+    folder = copy_of(beta_run)
     before = contents(folder)
-    vae_decoder_sample_generation.main(["--model_dir", str(folder), "--n_samples", "40"])
+    call(vae_decoder_sample_generation, "--model_dir", folder, "--n_samples", "40")
     assert np.loadtxt(folder / "decoder_data.dat").shape == (40, 3)
     after = contents(folder)
-    new = {"decoder_data.dat", str(Path("figures", "decoder_data.png"))}
+    new = {"decoder_data.dat", "figures", str(Path("figures", "decoder_data.png"))}
     assert after.keys() - before.keys() == new
     assert {name: after[name] for name in before} == before
 
 
-@pytest.mark.parametrize("script", [vae_decoder_sample_generation, beta_vae_after_training])
-def test_the_scripts_take_the_runs_of_either_main(copy_of, vae_run, beta_run, script):
-    other = vae_run if script is beta_vae_after_training else beta_run
-    folder = copy_of(other)
-    script.main(["--model_dir", str(folder), "--n_samples", "30"])
-    name = "deco" if script is beta_vae_after_training else "decoder"
-    assert np.loadtxt(folder / f"{name}_data.dat").shape == (30, 3)
-
-
-def test_after_training_writes_both_kinds_of_data_and_tables_of_the_units(
-    copy_of, beta_run, data_file, capsys
+def test_after_training_writes_both_kinds_of_data_and_tables_of_rows_and_units(
+    copy_of, vae_run, data_file, capsys
 ):
-    folder = copy_of(beta_run)
-    beta_vae_after_training.main(["--model_dir", str(folder), "--n_samples", "60"])
+    folder = copy_of(vae_run)
+    call(beta_vae_after_training, "--model_dir", folder, "--n_samples", "60")
     assert np.loadtxt(folder / "deco_data.dat").shape == (60, 3)
     assert np.loadtxt(folder / "en_deco_data.dat").shape == (50, 3)
     shown = capsys.readouterr().out
-    x = np.loadtxt(data_file, dtype=np.float32)
     model, _ = load_model(folder, make_model)
-    mean, std = (part.numpy() for part in model.encode(x))
-    std = np.exp(std)
+    u = model.standardization.apply(np.loadtxt(data_file))
+    mean, log_std = (part.numpy() for part in model.encode(u))
+    std = np.exp(log_std)
 
-    latent = rows_of(folder / "latent.csv")
-    assert list(latent[0]) == ["z1", "z2", "std1", "std2"]
-    found = [[float(text) for text in row.values()] for row in latent]
-    np.testing.assert_allclose(found, np.hstack([mean, std]), rtol=1e-4, atol=1e-5)
+    assert list(rows_of(folder / "latent.csv")[0]) == ["z1", "z2", "std1", "std2"]
+    latent = table_of(folder / "latent.csv")
+    np.testing.assert_allclose(latent, np.hstack([mean, std]), rtol=1e-4, atol=1e-5)
 
     units = rows_of(folder / "active_units.csv")
     assert [row["unit"] for row in units] == ["1", "2"]
@@ -95,36 +100,65 @@ def test_after_training_writes_both_kinds_of_data_and_tables_of_the_units(
         np.testing.assert_allclose([float(u[name]) for u in units], values, rtol=1e-3, atol=1e-6)
     assert f"active units: {expected['active'].sum()} of 2" in shown
 
-    dimensions = rows_of(folder / "active_dimensions.csv")
-    assert [list(row) for row in dimensions] == 2 * [["unit", "x1", "x2", "x3"]]
+    assert list(rows_of(folder / "active_dimensions.csv")[0]) == ["unit", "x1", "x2", "x3"]
     z = np.random.default_rng(0).normal(size=(20_000, 1)).astype(np.float32)
-    for unit, row in enumerate(dimensions):  # the variance over its prior, by Monte Carlo
-        moved = model.decoder_mean(z * np.eye(2, dtype=np.float32)[unit]).numpy().var(axis=0)
-        found = [float(row[name]) for name in ("x1", "x2", "x3")]
-        np.testing.assert_allclose(found, moved, rtol=0.1, atol=1e-6)
+    for unit, found in enumerate(table_of(folder / "active_dimensions.csv")):
+        means = model.in_data_units(model.decoder_mean(z * np.eye(2, dtype=np.float32)[unit]))
+        np.testing.assert_allclose(found[1:], means.var(axis=0), rtol=0.1, atol=1e-6)
     pictures = {path.name for path in (folder / "figures").iterdir()}
     assert pictures >= {"latent_traversal.png", "generated_data.png"}
 
 
-def test_after_training_encodes_a_given_file_into_a_given_folder(copy_of, beta_run, tmp_path):
-    folder, out = copy_of(beta_run), tmp_path / "out"
+def test_the_variances_of_a_linear_decoder_over_the_prior_are_exact(linear_gaussian):
+    found = latent_tables.variances_over_prior(linear_gaussian.model())
+    np.testing.assert_allclose(found, linear_gaussian.weights.T**2, rtol=1e-5)
+
+
+def test_every_row_is_scored_in_order(linear_gaussian, tmp_path, monkeypatch):
+    """The encoder is the posterior, so ELBO and log p(x) are the log-density, in any block."""
+    monkeypatch.setattr(latent_tables, "BLOCK_ROWS", 7)
+    x = linear_gaussian.draw(30, seed=5)
+    expected = multivariate_normal(linear_gaussian.mean, linear_gaussian.covariance).logpdf(x)
+    model = linear_gaussian.model()
+    mean, se, n_draws = latent_tables.write_log_px(tmp_path / "log_px.csv", model, x, 2, 1.0)
+    assert list(rows_of(tmp_path / "log_px.csv")[0]) == ["elbo", "log_px", "log_px_se"]
+    scores = table_of(tmp_path / "log_px.csv")
+    np.testing.assert_allclose(scores[:, :2], np.stack([expected] * 2, axis=1), atol=2e-4)
+    np.testing.assert_allclose(scores[:, 2], 0, atol=1e-5)
+    assert mean == pytest.approx(expected.mean(), abs=1e-4)
+    assert se == pytest.approx(expected.std(ddof=1) / np.sqrt(30), rel=1e-3)
+    assert n_draws == latent_tables.MOST_DRAWS
+
+
+def test_another_table_is_scored_in_the_units_of_the_model(vae_run, tmp_path, capsys):
+    """The weight files are those of a network of x as it is: numpy scores the rows with them."""
+    before = contents(vae_run)
+    out = tmp_path / "out"
     out.mkdir()
     x = 3.0 * np.random.default_rng(0).normal(size=(7, 3))
-    np.savetxt(tmp_path / "mine.csv", x, delimiter=",")
-    before = contents(folder)
-    argv = ["--model_dir", folder, "--data_path", tmp_path / "mine.csv", "--output_dir", out]
+    np.savetxt(tmp_path / "mine.csv", x, delimiter=",", header="a,b b,c", comments="")
+    argv = ["--model_dir", vae_run, "--data_path", tmp_path / "mine.csv", "--output_dir", out]
     argv += ["--format", "npy", "--draw", "mean", "--n_samples", "20"]
-    beta_vae_after_training.main([str(arg) for arg in argv])
-    assert contents(folder) == before
+    call(beta_vae_after_training, *argv)
+    assert contents(vae_run) == before
+    scores = table_of(out / "log_px.csv")
+    expected, se = numpy_log_px(vae_run, x, n_draws=20_000, seed=0)
+    assert (np.abs(scores[:, 1] - expected) < 5 * np.hypot(se, scores[:, 2]) + 1e-3).all()
+    assert (scores[:, 0] < expected + 5 * se).all()
+    shown = capsys.readouterr().out
+    assert f"mean log p(x) of the rows: {scores[:, 1].mean():.4f}" in shown
+
     assert len(rows_of(out / "latent.csv")) == 7
+    assert list(rows_of(out / "active_dimensions.csv")[0]) == ["unit", "a", "b b", "c"]
+    assert "b b" in shown
     assert np.load(out / "deco_data.npy").shape == (20, 3)
     reconstructed = np.load(out / "en_deco_data.npy")
-    model, _ = load_model(folder, make_model)
-    mean, log_std = model.encode(np.float32(x))
+    model, _ = load_model(vae_run, make_model)
+    mean, log_std = model.encode(model.standardization.apply(x))
     draws = np.random.default_rng(0).normal(size=(4000, 7, 2)) * np.exp(log_std) + mean
-    low, high = (f(model.decoder_mean(np.float32(draws)), axis=0) for f in (np.min, np.max))
-    assert (low - 0.1 <= reconstructed).all()
-    assert (reconstructed <= high + 0.1).all()
+    means = model.in_data_units(model.decoder_mean(np.float32(draws)).numpy())
+    assert (means.min(axis=0) - 0.1 <= reconstructed).all()
+    assert (reconstructed <= means.max(axis=0) + 0.1).all()
 
 
 def test_a_single_row_of_data_and_of_samples_is_enough_for_the_scripts(
@@ -132,12 +166,63 @@ def test_a_single_row_of_data_and_of_samples_is_enough_for_the_scripts(
 ):
     folder = copy_of(beta_run)
     np.savetxt(tmp_path / "one.dat", np.ones((1, 3)))
-    argv = ["--model_dir", str(folder), "--n_samples", "1"]
-    beta_vae_after_training.main([*argv, "--data_path", str(tmp_path / "one.dat")])
+    argv = ["--model_dir", folder, "--n_samples", "1"]
+    call(beta_vae_after_training, *argv, "--data_path", tmp_path / "one.dat")
     assert np.loadtxt(folder / "en_deco_data.dat").shape == (3,)
-    vae_decoder_sample_generation.main([*argv, "--output", str(tmp_path / "one.npy")])
+    call(vae_decoder_sample_generation, *argv, "--output", tmp_path / "one.npy")
     assert np.load(tmp_path / "one.npy").shape == (1, 3)
     assert not [w for w in recwarn if issubclass(w.category, RuntimeWarning)]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_an_interrupted_run_is_looked_at_as_it_stands(train, script, capsys, ends):
+    folder = train(vae_main.main, "--keep", "last", "--n_epoch", "2")
+    name = "deco_data.dat" if script is beta_vae_after_training else "decoder_data.dat"
+    argv = ["--model_dir", folder, "--n_samples", "30"]
+    call(script, *argv)
+    expected = np.loadtxt(folder / name)
+    for path in [*folder.glob("*.dat"), *folder.glob("*.csv"), folder / "report.json"]:
+        path.unlink()
+    status, lines = ends(script.main, argv)
+    assert status == 2
+    assert "--resume" in lines[0]
+    assert "--checkpoint" in lines[0]
+    call(script, *argv, "--checkpoint")
+    np.testing.assert_allclose(np.loadtxt(folder / name), expected, rtol=1e-4, atol=1e-5)
+    assert "2 epochs" in capsys.readouterr().out
+
+
+def test_more_rows_than_are_compared_are_all_written(copy_of, beta_run, monkeypatch, capsys):
+    folder = copy_of(beta_run)
+    argv = ["--model_dir", folder, "--n_samples", "60"]
+    call(beta_vae_after_training, *argv)
+    names = ["deco_data.dat", "en_deco_data.dat", "latent.csv", "log_px.csv"]
+    expected = [(folder / name).read_bytes() for name in names]
+    capsys.readouterr()
+    monkeypatch.setattr(comparison, "COMPARED_ROWS", 20)
+    call(beta_vae_after_training, *argv)
+    assert [(folder / name).read_bytes() for name in names] == expected
+    shown = capsys.readouterr().out
+    assert "all 50 rows" in shown
+    assert "20 of them, drawn at random" in shown
+    call(vae_decoder_sample_generation, *argv)
+    assert (folder / "decoder_data.dat").read_bytes() == expected[0]
+    assert "20 of them, 20 rows of data" in capsys.readouterr().out
+
+
+def test_many_units_and_columns_are_shown_in_part(capsys):
+    kl = np.random.default_rng(0).uniform(size=200)
+    kl[[7, 150]] = 2.0
+    units = LatentUnits(variance_of_mean=kl, kl=kl)
+    latent_tables.print_units(units, kl)
+    shown = latent_tables.units_to_show(units)
+    variances = np.ones((200, 90))
+    latent_tables.print_dimensions(variances, shown, [f"c{j}" for j in range(90)])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) < 50
+    assert max(map(len, lines)) < 130
+    assert {7, 150} < set(shown)
+    assert any(line.startswith("z151 ") for line in lines)
 
 
 def test_a_run_in_a_folder_with_blanks_and_any_letters_is_found_from_anywhere(
@@ -150,7 +235,7 @@ def test_a_run_in_a_folder_with_blanks_and_any_letters_is_found_from_anywhere(
     train(vae_main.main, "--n_epoch", "1", "--data_path", "Daten ä.dat", folder=Path("ein Lauf"))
     monkeypatch.chdir(tmp_path)
     argv = ["--model_dir", "Läufe von 東京/ein Lauf", "--n_samples", "40"]
-    vae_decoder_sample_generation.main([*argv, "--output", "Läufe von 東京/x 1.npy"])
+    call(vae_decoder_sample_generation, *argv, "--output", "Läufe von 東京/x 1.npy")
     assert np.load(home / "x 1.npy").shape == (40, 3)
-    beta_vae_after_training.main(argv)
+    call(beta_vae_after_training, *argv)
     assert np.loadtxt(home / "ein Lauf" / "en_deco_data.dat").shape == (50, 3)

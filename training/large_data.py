@@ -104,6 +104,29 @@ def spread(n, sizes, rng):
     return np.diff([(end * int(n) + offset) // whole for end in ends], prepend=0)
 
 
-def some_rows(x):
-    """x itself, or random rows of a large table. InputError: a value in it is not finite."""
-    return TrainingRows(x, len(x), seed=0).sample if isinstance(x, np.memmap) else x
+def some_rows(x, size):
+    """x itself, or `size` of its rows drawn at random where it has more; SAMPLE_ROWS of a large
+    table. InputError: a value of a large table is not finite.
+    """
+    if isinstance(x, np.memmap):
+        return TrainingRows(x, len(x), seed=0).sample
+    if len(x) > size:
+        return x[stream(0, "compare", 4).choice(len(x), size, replace=False)]
+    return x
+
+
+class SeenTable:
+    """A large table as the networks see it: its rows [a:b], read and standardized, are float32."""
+
+    def __init__(self, table, standardization):
+        self.table = table
+        self.standardization = standardization
+
+    def __len__(self):
+        return len(self.table)
+
+    def __getitem__(self, rows):
+        x = np.array(self.table[rows])
+        if self.standardization is None:
+            return x.astype(np.float32)
+        return self.standardization.apply(x)

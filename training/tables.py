@@ -1,6 +1,7 @@
 """Tables of numbers, one data point per row: read from files, checked, written to files."""
 
 import csv
+import io
 import itertools
 import os
 import sys
@@ -53,6 +54,23 @@ def column_names(path):
     names = [name.strip() for name in next(csv.reader([line]), [])]
     numbers = [name[:1] in set("+-.0123456789") or name.lower() in ("nan", "inf") for name in names]
     return names if names and not any(numbers) and not line.startswith("#") else None
+
+
+def names_of_columns(path, data_dim):
+    """The names of the columns of a table; x1, x2, ... where it has none or there is no table."""
+    names = None if path is None else column_names(path)
+    return names or [f"x{j + 1}" for j in range(data_dim)]
+
+
+def check_order_of_columns(path, trained_on):
+    """InputError: the table has the columns of the one that a model was trained on, but in another
+    order. Nothing is known where that table is not there any more, or one of them has no names.
+    """
+    if trained_on is None or not Path(trained_on).exists() or not Path(path).exists():
+        return
+    names, expected = column_names(path), column_names(trained_on)
+    if names and expected and names != expected and sorted(names) == sorted(expected):
+        raise InputError(f"{path}: its columns must be in the order of {trained_on}")
 
 
 def as_type(x, dtype):
@@ -127,27 +145,41 @@ def warn_of_columns(x, names):
         )
 
 
-def save_table(path, x):
-    """Write x (N, data_dim), float32, to a .dat file (text, exact) or a .npy file, atomically."""
-    save_blocks(path, [x], x.shape)
+def save_table(path, x, names=None):
+    """Write x (N, data_dim), float32 or float64, exactly: text to .dat and .csv, or .npy.
+
+    names: of the columns, the first line of a .csv file.
+    """
+    save_blocks(path, [x], x.shape, names)
 
 
-def save_blocks(path, blocks, shape):
+def save_blocks(path, blocks, shape, names=None):
     """save_table for rows that come in blocks, arrays (n, data_dim); shape: of all together."""
+    ending = Path(path).suffix
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        if Path(path).suffix == ".npy":
-            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
-        for x in blocks:
-            if Path(path).suffix == ".npy":
-                file.write(np.ascontiguousarray(x, "<f4"))
+        if names is not None:
+            file.write(line_of(names))
+        for number, x in enumerate(blocks):
+            if ending == ".npy" and number == 0:
+                header = {"descr": x.dtype.str, "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(file, header)
+            if ending == ".npy":
+                file.write(np.ascontiguousarray(x))
             else:
-                write_text(file, x)
+                write_text(file, x, b"," if ending == ".csv" else b" ")
 
 
-def write_text(file, x):
-    """np.savetxt(file, x, fmt="%.9g") in half its time: many rows at once, not one."""
-    row_format = b" ".join([b"%.9g"] * x.shape[1]) + b"\n"
+def line_of(names):
+    """The first line of a .csv file, UTF-8; a name with a comma stands in quotes."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(names)
+    return line.getvalue().encode()
+
+
+def write_text(file, x, separator=b" "):
+    """np.savetxt(file, x), exact, in half its time: many rows at once, not one."""
+    digits = b"%.9g" if x.dtype == np.float32 else b"%.17g"
+    row_format = separator.join([digits] * x.shape[1]) + b"\n"
     for start in range(0, len(x), TEXT_ROWS):
         rows = x[start : start + TEXT_ROWS]
         file.write(row_format * len(rows) % tuple(rows.ravel().tolist()))
