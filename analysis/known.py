@@ -23,17 +23,18 @@ def known_distribution(settings):
     if settings.mixture_path and gaussian:
         raise InputError("--mixture_path: give a mixture or a Gaussian, not both")
     if settings.mixture_path:
-        place = f"--mixture_path {settings.mixture_path}"
-        known = as_input(
-            place, Mixture.from_table, tables.load_table(settings.mixture_path, dtype=np.float64)
-        )
+        place = settings.mixture_path
+        table = tables.load_table(place, dtype=np.float64)
+        known = as_input(f"--mixture_path {place}", Mixture.from_table, table)
     elif gaussian or settings.data_path is None:
-        place = f"--covariance_path {settings.covariance_path or DATA_FOLDER / 'covariance.dat'}"
+        place = settings.covariance_path or "data/covariance.dat"
         known = known_gaussian(settings.covariance_path, settings.mean_path)
     else:
         return None
     if settings.data_dim not in (None, len(known.mean)):
-        raise InputError(f"--data_dim {settings.data_dim}: {place} has {len(known.mean)}")
+        raise InputError(
+            f"--data_dim {settings.data_dim}: {place} has {len(known.mean)} dimensions"
+        )
     return known
 
 

@@ -10,7 +10,7 @@ from scipy.stats import norm
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = (
     "--data_dim 3 --n_dim 2 --n_width 5 --batch_size 4 --training_data_size 38 --n_epoch 3 "
-    "--lr 0.02 --seed 7"
+    "--lr 0.02 --seed 7 --keep last"
 ).split()  # 38 rows: nine batches of 4 and one of 2
 FEW_STEPS = "--training_data_size 14 --n_epoch 1".split()  # three batches of 4 and one of 2
 PARAMETERS = [

@@ -44,8 +44,8 @@ def test_a_data_file_that_is_no_table_is_refused_with_its_place(refused, tmp_pat
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--training_data_size", "49"], "--training_data_size 49: must be between 2 and 48"),
-        (["--data_size", "20", "--training_data_size", "30"], "between 2 and 18"),
+        (["--training_data_size", "49"], "--training_data_size 49: must be between 2 and 46"),
+        (["--data_size", "20", "--training_data_size", "30"], "between 2 and 16"),
         (["--batch_size", "41"], "--batch_size 41: must be at most the 40 training rows"),
     ],
 )
@@ -67,8 +67,8 @@ COVARIANCES = {
     "not symmetric": ("1 0.5\n0.2 1\n", "symmetric"),
     "indefinite": ("1 2\n2 1\n", "positive definite"),
     "singular": ("1 1\n1 1\n", "positive definite"),
-    "a variance of zero": ("1 0\n0 0\n", "variance of 0"),
-    "a negative variance": ("1 0\n0 -2\n", "variance of -2"),
+    "a variance of zero": ("1 0\n0 0\n", "variances"),
+    "a negative variance": ("1 0\n0 -2\n", "variances"),
     "not a number": ("1 nan\nnan 1\n", "NaN"),
     "another size than --data_dim": ("2 1\n1 2\n", "--data_dim 3"),
 }

@@ -13,9 +13,11 @@ import mnist_vae_main
 import vae_decoder_sample_generation
 import vae_main
 from training import errors
+from training.settings import make_settings
 
 GAUSSIAN_FLAGS = (
     "--data_path --covariance_path --mean_path --data_size --training_data_size --data_dim "
+    "--mixture_path --keep "
     "--standardize --no-standardize --n_dim --n_width --activation --decoder_std --min_log_std "
     "--n_epoch --batch_size --lr --lr_schedule --optimizer --clip_norm --seed --output_dir "
     "--resume --tensorboard --distribute"
@@ -98,17 +100,16 @@ def test_a_mistyped_flag_is_answered_by_the_one_that_was_meant(flag, meant, caps
 
 
 def completed(n_rows, tmp_path, *flags):
-    """The flags of a run on a file of so many rows of 3 numbers, completed by its data."""
+    """The settings of a run on a file of so many rows of 3 numbers."""
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(n_rows, 3)))
     args = vae_main.parse_arguments(["--data_path", str(tmp_path / "x.npy"), *flags])
-    data_processing.get_data(args)
-    return args
+    return make_settings(args, data_processing.get_data(args))
 
 
-@pytest.mark.parametrize("n_rows", [4, 30, 100, 1700, 4000])
+@pytest.mark.parametrize("n_rows", [6, 30, 100, 1700, 4000])
 def test_few_rows_train_in_small_batches_for_about_ten_thousand_steps(tmp_path, n_rows):
     args = completed(n_rows, tmp_path)
-    n_train = min(n_rows * 8 // 10, n_rows - 2)
+    n_train = min(n_rows * 8 // 10, n_rows - 4)
     assert args.training_data_size == n_train
     assert 1 <= args.batch_size <= max(1, n_train / 10)
     assert args.batch_size <= 250
@@ -121,8 +122,10 @@ def test_few_rows_train_in_small_batches_for_about_ten_thousand_steps(tmp_path, 
 def test_the_default_data_train_in_batches_of_250_for_30_epochs_as_they_are():
     args = vae_main.parse_arguments([])
     data = data_processing.get_data(args)
-    assert (args.batch_size, args.n_epoch, args.training_data_size) == (250, 30, 80_000)
-    assert (args.data_dim, args.standardize, data.standardization) == (10, False, None)
+    settings = make_settings(args, data)
+    sizes = (settings.batch_size, settings.n_epoch, settings.training_data_size)
+    assert sizes == (250, 30, 80_000)
+    assert (settings.data_dim, settings.standardize, data.standardization) == (10, False, None)
 
 
 def test_files_are_standardized_unless_the_flag_says_no(tmp_path):
@@ -131,8 +134,11 @@ def test_files_are_standardized_unless_the_flag_says_no(tmp_path):
     assert completed(30, tmp_path, "--no-standardize").standardize is False
     drawn = vae_main.parse_arguments(["--data_size", "30", "--standardize"])
     data = data_processing.get_data(drawn)
-    np.testing.assert_allclose(data.standardization["mean"], data.x_train.mean(axis=0), rtol=1e-5)
-    np.testing.assert_allclose(data.standardization["std"], data.x_train.std(axis=0), rtol=1e-5)
+    x, _ = data_processing.get_rows(drawn)
+    x_train = data_processing.split(x, 24, seed=0)[0]
+    np.testing.assert_allclose(data.standardization.mean, x_train.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(data.standardization.std, x_train.std(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(data.in_data_units(data.x_train), x_train, rtol=1e-5)
 
 
 def test_a_script_that_is_stopped_leaves_by_its_own_status(ends):

@@ -1,3 +1,4 @@
+import argparse
 import threading
 
 import numpy as np
@@ -7,8 +8,11 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 
 import data_processing
+from analysis import known
+from analysis.information import Gaussian
 from data_processing import Batches, Data, prefetched
 from training import tables
+from training.standardization import Standardization
 from training.tables import load_table
 
 ROWS = np.arange(33, dtype=np.float32).reshape(11, 3)  # each row known by its first number
@@ -34,9 +38,10 @@ def test_streams_repeat_and_differ_by_seed_purpose_and_position():
 
 
 def test_the_known_gaussian_is_the_one_that_the_data_set_was_drawn_from():
-    mean, covariance = data_processing.known_gaussian()
+    gaussian = known.known_gaussian()
+    mean, covariance = gaussian.mean, gaussian.covariance
     np.testing.assert_array_equal(covariance, covariance.T)
-    x = load_table(data_processing.DATA_FOLDER / "input_data.dat", 10)
+    x = load_table(known.DATA_FOLDER / "input_data.dat", 10)
     assert x.shape == (100, 10)
     white = np.linalg.solve(np.linalg.cholesky(covariance), (x - mean).T)
     assert kstest(white.ravel(), "norm").pvalue > 1e-3
@@ -44,26 +49,29 @@ def test_the_known_gaussian_is_the_one_that_the_data_set_was_drawn_from():
 
 def rows(data_path, data_size, data_dim=None, seed=0):
     """get_rows with these settings, and no Gaussian given."""
-    settings = {"data_path": data_path, "data_size": data_size, "data_dim": data_dim, "seed": seed}
-    return data_processing.get_rows(settings | {"covariance_path": None, "mean_path": None})
+    flags = argparse.Namespace(
+        data_path=data_path, data_size=data_size, data_dim=data_dim, seed=seed
+    )
+    flags.covariance_path = flags.mean_path = flags.mixture_path = None
+    return data_processing.get_rows(flags)
 
 
 def test_rows_of_a_file_are_its_first_ones(tmp_path):
     np.savetxt(tmp_path / "x.dat", ROWS)
-    x, mean, covariance = rows(tmp_path / "x.dat", 4, 3)
+    x, distribution = rows(tmp_path / "x.dat", 4, 3)
     np.testing.assert_array_equal(x, ROWS[:4])
-    assert mean is covariance is None
+    assert distribution is None
     np.testing.assert_array_equal(rows(tmp_path / "x.dat", 400)[0], ROWS)
 
 
 def test_rows_without_a_file_come_from_the_known_gaussian_and_the_seed():
-    x, mean, covariance = rows(None, 7, 10)
+    x, distribution = rows(None, 7, 10)
     again, other = (rows(None, 7, 10, seed)[0] for seed in (0, 1))
     assert x.shape == (7, 10)
     np.testing.assert_array_equal(x, again)
     assert not np.isin(x, other).any()
-    np.testing.assert_array_equal(covariance, data_processing.known_gaussian()[1])
-    np.testing.assert_array_equal(mean, data_processing.known_gaussian()[0])
+    np.testing.assert_array_equal(distribution.covariance, known.known_gaussian().covariance)
+    np.testing.assert_array_equal(distribution.mean, known.known_gaussian().mean)
 
 
 def test_a_split_uses_every_row_once_and_the_seed_chooses_which():
@@ -76,27 +84,29 @@ def test_a_split_uses_every_row_once_and_the_seed_chooses_which():
 
 
 def test_four_fifths_of_the_rows_train_unless_told_otherwise():
-    assert data_processing.training_size(11, None) == 8
-    assert data_processing.training_size(11, 5) == 5
+    assert data_processing.training_size(11, None, keep_best=False) == 8
+    assert data_processing.training_size(11, None, keep_best=True) == 7
+    assert data_processing.training_size(11, 5, keep_best=True) == 5
 
 
 def test_the_reference_is_the_known_gaussian_or_that_of_the_training_rows():
-    mean, covariance = np.zeros(3), np.eye(3)
-    known = Data(ROWS, ROWS, mean, covariance).reference()
-    assert known == (mean, covariance)
-    x = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
-    mean, covariance = Data(x, ROWS).reference()
-    centred = np.float64(x) - np.float64(x).sum(axis=0) / 20
-    np.testing.assert_allclose(mean, np.float64(x).sum(axis=0) / 20)
-    np.testing.assert_allclose(covariance, centred.T @ centred / 19)
-    assert Data(x[:, :1], ROWS).reference()[1].shape == (1, 1)
+    gaussian = Gaussian(np.zeros(3), np.eye(3))
+    assert Data(ROWS, None, ROWS, gaussian).reference() is gaussian
+    u = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    units = Standardization(np.array([1e5, 0.0, -3.0]), np.array([2.0, 0.1, 1.0]))
+    for x, data in [(u, Data(u, None, ROWS)), (units.undo(u), Data(u, None, ROWS, None, units))]:
+        fitted = data.reference()
+        centred = np.float64(x) - np.float64(x).sum(axis=0) / 20
+        np.testing.assert_allclose(fitted.mean, np.float64(x).sum(axis=0) / 20)
+        np.testing.assert_allclose(fitted.covariance, centred.T @ centred / 19, rtol=1e-6)
+    assert Data(u[:, :1], None, ROWS).reference().covariance.shape == (1, 1)
 
 
 @settings(deadline=None, max_examples=100, derandomize=True)
 @given(st.integers(1, 60), st.data(), st.integers(1, 100))
 def test_every_row_is_used_once_in_an_epoch(n_rows, data, chunk_numbers):
     batch_size = data.draw(st.integers(1, n_rows))
-    batches = Batches(np.float64(numbered(n_rows)), batch_size, 2, seed=1)
+    batches = Batches(numbered(n_rows), batch_size, 2, seed=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(data_processing, "CHUNK_NUMBERS", chunk_numbers)
         chunks = list(batches.chunks(epoch=1))

@@ -1,6 +1,5 @@
 """Training runs and sweeps of the mains on Gaussian data, end to end."""
 
-import argparse
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -16,9 +15,10 @@ import beta_vae_main
 import data_processing
 import vae_decoder_sample_generation
 import vae_main
-from analysis import evaluation, gaussian_report
+from analysis import evaluation, run_figures
 from training import loop
 from training.saved_model import load_model
+from training.settings import read_config
 from vae_models import make_model
 
 SWEEP_COLUMNS = (
@@ -28,7 +28,7 @@ SWEEP_COLUMNS = (
 
 
 def data_of_run(folder):
-    return data_processing.get_data(argparse.Namespace(**read_json(folder / "config.json")))
+    return data_processing.get_data(read_config(folder, ["vae", "beta_vae"]))
 
 
 def test_config_holds_every_setting_and_version_before_the_first_step(
@@ -47,7 +47,7 @@ def test_config_holds_every_setting_and_version_before_the_first_step(
     for name in ("resume", "output_dir"):
         del args[name]
     data = {"data_path": data_file, "data_dim": 3, "training_data_size": 40, "standardize": True}
-    args |= data | {"n_epoch": 960}  # of ten batches each
+    args |= data | {"n_epoch": 960, "keep": "best"}  # of ten batches each
     assert {name: config[name] for name in args} == args
     assert config["model"] == "vae"
     for package in ("tensorflow", "keras", "numpy", "scipy"):
@@ -87,8 +87,9 @@ def test_the_report_agrees_with_itself_and_with_the_saved_weights(vae_run):
     assert report["cost_held_out"] == pytest.approx(-report["elbo"], abs=1e-6)
     data = data_of_run(vae_run)
     assert (len(data.x_train), len(data.x_held_out)) == (38, 12)
-    fitted = multivariate_normal(data.x_train.mean(axis=0), np.cov(data.x_train, rowvar=False))
-    optimum = fitted.logpdf(data.x_held_out).mean()
+    x_train, x_held_out = map(data.in_data_units, (data.x_train, data.x_held_out))
+    fitted = multivariate_normal(x_train.mean(axis=0), np.cov(x_train, rowvar=False))
+    optimum = fitted.logpdf(x_held_out).mean()
     assert report["optimum"] == pytest.approx(optimum, abs=1e-4)
     model, _ = load_model(vae_run, make_model)
     for name, x in [("elbo_train", data.x_train), ("elbo_held_out", data.x_held_out)]:
@@ -133,13 +134,14 @@ def test_one_decoder_std_reaches_the_files(uncompiled, train, decoder_std):
     if decoder_std == "0.3":
         np.testing.assert_allclose(last_b[3:], np.log(0.3), rtol=1e-6)
     model, settings = load_model(folder, make_model)
-    assert str(settings["decoder_std"]) == decoder_std
-    log_std = np.ravel(model.decode(np.eye(2, dtype=np.float32))[1])
-    np.testing.assert_allclose(log_std, last_b[3], rtol=1e-5)
+    assert str(settings.decoder_std) == decoder_std
+    log_std = model.decode(np.eye(2, dtype=np.float32))[1].numpy()
+    of_data = log_std + np.log(model.standardization.std)
+    np.testing.assert_allclose(of_data, np.full((2, 3), last_b[3]), rtol=1e-5)
 
 
 def test_a_short_run_on_the_known_gaussian_beats_independent_columns(tmp_path, monkeypatch):
-    monkeypatch.setattr(gaussian_report, "draw_figures", lambda *_: None)
+    monkeypatch.setattr(run_figures, "draw_run", lambda *_: None)
     flags = "--data_size 3000 --training_data_size 2500 --n_width 16 --lr 0.01"
     flags = [*flags.split(), "--batch_size", "50", "--n_epoch", "5"]
     folder = tmp_path / "run"
@@ -170,7 +172,8 @@ def test_a_known_gaussian_beside_a_file_makes_its_optimum_exact(
     folder = train(vae_main.main, *FEW_STEPS, *flags)
     report = read_json(folder / "report.json")
     assert report["optimum_is"] == "exact"
-    x_held_out = data_of_run(folder).x_held_out
+    data = data_of_run(folder)
+    x_held_out = data.in_data_units(data.x_held_out)
     assert report["optimum"] == pytest.approx(known.logpdf(x_held_out).mean(), abs=1e-4)
 
 
@@ -182,7 +185,7 @@ def test_rows_are_drawn_from_the_covariance_and_the_mean_of_the_files(tmp_path):
     for more, expected in [(["--mean_path", str(tmp_path / "m.dat")], mean), ([], np.zeros(3))]:
         args = vae_main.parse_arguments([*flags, *more])
         data = data_processing.get_data(args)
-        assert args.data_dim == 3
+        assert data.x_train.shape[1] == 3
         x, std = np.float64(data.x_train), np.sqrt(np.diag(covariance))
         np.testing.assert_array_less(np.abs(x.mean(axis=0) - expected), 5 * std / len(x) ** 0.5)
         error = np.abs(np.cov(x, rowvar=False) - covariance) / np.outer(std, std)

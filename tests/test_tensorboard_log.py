@@ -22,7 +22,7 @@ def test_tensorboard_gets_the_history_and_the_pictures(uncompiled, tmp_path, dat
     vae_main.main([*flags, "--data_path", data_file, "--output_dir", str(tmp_path)])
     found = events(tmp_path / "tensorboard")
     for row in rows_of(tmp_path / "history.csv"):
-        for name in ("kl", "log_px_z", "elbo", "elbo_held_out", "seconds"):
+        for name in ("kl", "log_px_z", "elbo", "elbo_validation", "seconds"):
             assert found[name, int(row["epoch"])] == pytest.approx(float(row[name]), rel=1e-6)
     pictures = {path.stem for path in (tmp_path / "figures").glob("*.png")}
     assert pictures

@@ -1,6 +1,5 @@
 """The compiled loop, a run and its folder: history, divergence, resume, checkpoints."""
 
-import argparse
 import os
 import signal
 
@@ -12,15 +11,17 @@ from helpers import contents, history, weights
 
 import vae_main
 from data_processing import Batches, Chunk
-from training import loop, run_folder
+from training import checkpoints, loop, run_folder
+from training import run as run_module
 from training.errors import InputError, Stopped
+from training.run import training_run
+from training.settings import Settings
 from vae_models import VAE
 
 
-def flags_of_a_run(folder):
-    return argparse.Namespace(
-        n_epoch=2, resume=False, tensorboard=False, data_path=None, output_dir=str(folder)
-    )
+def settings_of_a_run(folder, **more):
+    flags = {"n_epoch": 2, "resume": False, "tensorboard": False, "keep": "last", **more}
+    return Settings(output_dir=str(folder), model="vae", **flags)
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def model_and_optimizer():
 @pytest.fixture
 def run(tmp_path):
     """A Run in the folder tmp_path; no step of it needs compiled code."""
-    with loop.Run(flags_of_a_run(tmp_path), *model_and_optimizer()) as run:
+    with training_run(settings_of_a_run(tmp_path), *model_and_optimizer()) as run:
         yield run
 
 
@@ -108,7 +109,7 @@ def test_epoch_means_are_weighted_by_rows(run):
     add(run, [[1.0, -2.0], [3.0, -6.0]])
     add(run, [[9.0, -1.0]], batch_size=2)
     run.end_epoch(-5.5)
-    row = run.position.history[0]
+    row = run.history[0]
     assert row["kl"] == (4 * 1 + 4 * 3 + 2 * 9) / 10
     assert row["log_px_z"] == -(4 * 2 + 4 * 6 + 2 * 1) / 10
     assert row["elbo"] == row["log_px_z"] - row["kl"]
@@ -116,7 +117,7 @@ def test_epoch_means_are_weighted_by_rows(run):
     assert row["epoch"] == 1
     add(run, [[5.0, -7.0]])
     run.end_epoch(-5.0)
-    assert run.position.history[1]["kl"] == 5.0
+    assert run.history[1]["kl"] == 5.0
     assert list(run.epochs()) == []
 
 
@@ -161,19 +162,19 @@ def test_a_diverging_run_keeps_finite_weights_and_its_settings(
 def test_interrupted_runs_end_in_the_same_bits(uncompiled, train, monkeypatch):
     """A signal within an epoch, then a crash, then a damaged checkpoint."""
     whole = train(vae_main.main)
-    monkeypatch.setattr(loop, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    monkeypatch.setattr(loop, "SECONDS_BETWEEN_EPOCH_CHECKPOINTS", 0.0)
-    plain_add, calls = loop.Run.add, []
+    monkeypatch.setattr(run_module, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr(run_module, "SECONDS_BETWEEN_EPOCH_CHECKPOINTS", 0.0)
+    plain_add, calls = run_module.Run.add, []
 
     def interrupted_add(run, chunk, terms):
-        calls.append(run.position.epoch)
+        calls.append(run.state.epoch)
         if len(calls) == 3:  # the first of two chunks of epoch 2
             signal.raise_signal(signal.SIGTERM)
         if len(calls) == 5:  # epoch 3
             raise RuntimeError("power cut")
         plain_add(run, chunk, terms)
 
-    monkeypatch.setattr(loop.Run, "add", interrupted_add)
+    monkeypatch.setattr(run_module.Run, "add", interrupted_add)
     handler = signal.getsignal(signal.SIGTERM)
     folder = whole.parent / "interrupted"
     with pytest.raises(Stopped, match="epoch 2.*--resume") as stopped:
@@ -183,8 +184,7 @@ def test_interrupted_runs_end_in_the_same_bits(uncompiled, train, monkeypatch):
     with pytest.raises(RuntimeError, match="power cut"):
         train(vae_main.main, "--resume", folder=folder)
     assert calls == [1, 1, 2, 2, 3]
-    newest = max(folder.glob("checkpoint/ckpt-*.index"), key=lambda p: int(p.stem[5:]))
-    newest = newest.with_suffix(".data-00000-of-00001")
+    newest = checkpoints.paths(folder)[-1]
     newest.write_bytes(newest.read_bytes()[:-1000])
     train(vae_main.main, "--resume", folder=folder)
     assert calls[5:] == [3, 3]  # from the end of the last chunk of epoch 2
@@ -197,7 +197,7 @@ def test_a_signal_after_the_last_step_is_not_lost(tmp_path):
     try:
         with (
             pytest.raises(KeyboardInterrupt),
-            loop.Run(flags_of_a_run(tmp_path), *model_and_optimizer()),
+            training_run(settings_of_a_run(tmp_path), *model_and_optimizer()),
         ):
             signal.raise_signal(signal.SIGINT)
             (tmp_path / "last").touch()  # the block ends first

@@ -8,9 +8,10 @@ from scipy.integrate import quad
 from scipy.stats import multivariate_normal, norm
 
 from training import errors, saved_model
+from training.standardization import Standardization
 from vae_models import VAE, cost_function, gaussian_log_likelihood, kl_divergence
 
-UNITS = {"mean": [10.0, -0.2, 0.5], "std": [2.0, 0.3, 1.0]}
+UNITS = Standardization(np.array([10.0, -0.2, 0.5]), np.array([2.0, 0.3, 1.0]))
 
 
 def random_model(seed=0, scale=0.5, **options):
@@ -65,7 +66,7 @@ def test_cost_is_the_mean_of_beta_times_kl_less_the_log_likelihood():
 )
 def test_gradient_of_the_cost_agrees_with_finite_differences_for_every_weight(float64, options):
     model = random_model(**options)
-    x = tf.constant(model.x_mean + model.x_std * np.random.default_rng(2).normal(size=(4, 3)))
+    x = tf.constant(np.random.default_rng(2).normal(size=(4, 3)))
     epsilon = tf.constant(np.random.default_rng(3).normal(size=(4, 2)))
 
     @tf.function
@@ -174,27 +175,32 @@ def numpy_network(folder, part, numbers, inputs):
 
 @pytest.mark.parametrize("ratio", [1e2, 1e5])
 def test_weights_of_data_far_from_zero_lose_nothing_in_their_files(tmp_path, ratio):
-    """mean / std of the data is `ratio`: a float32 of the mean holds no digit of the std at 1e7."""
+    """mean / std of the data is `ratio`; the files are those of a network of x as it is."""
     std = np.array([20.0, 0.03, 1.0])
-    units = {"mean": (ratio * std * [1, -1, 0.5]).tolist(), "std": std.tolist()}
+    units = Standardization(ratio * std * [1, -1, 0.5], std)
     trained = random_model(standardization=units)
     saved_model.write_weights(trained, tmp_path)
     loaded = random_model(seed=1, standardization=units)
     saved_model.read_weights(loaded, tmp_path)
-    x = np.float32(units["mean"] + std * np.random.default_rng(0).normal(size=(7, 3)))
-    mean, log_std = (part.numpy() for part in trained.encode(x))
-    again = loaded.encode(x)[0].numpy()
-    np.testing.assert_array_less(np.abs(again - mean), 1e-4 * np.exp(log_std))
-    raw_mean, raw_log_std = numpy_network(tmp_path, "Encoder", "123", np.float64(x))
-    np.testing.assert_array_less(np.abs(raw_mean - mean), 1e-3 * np.exp(log_std))
-    np.testing.assert_allclose(raw_log_std, log_std, atol=1e-3)
+    for weight, again in zip(trained.weights, loaded.weights, strict=True):
+        np.testing.assert_allclose(again, weight, rtol=1e-5, atol=1e-5)
+    x = units.mean + std * np.random.default_rng(0).normal(size=(7, 3))
+    mean, log_std = (part.numpy() for part in trained.encode(units.apply(x)))
+    raw_mean, raw_log_std = numpy_network(tmp_path, "Encoder", "123", x)
+    np.testing.assert_allclose(raw_mean, mean, atol=1e-5)
+    np.testing.assert_allclose(raw_log_std, log_std, atol=1e-5)
     z = noise(6, 2)
-    for unit, ours, *others in zip(
-        (std, 1.0),
-        trained.decode(z),
-        loaded.decode(z),
-        numpy_network(tmp_path, "Decoder", "456", z),
-        strict=True,
-    ):
-        for other in others:  # the mean of x itself is float32
-            np.testing.assert_allclose(other / unit, ours / unit, rtol=1e-6, atol=1e-4)
+    mean, log_std = (part.numpy() for part in trained.decode(z))
+    raw_mean, raw_log_std = numpy_network(tmp_path, "Decoder", "456", z)
+    np.testing.assert_allclose((raw_mean - units.mean) / std, mean, atol=1e-5)
+    np.testing.assert_allclose(raw_log_std - np.log(std), log_std, atol=1e-5)
+
+
+def test_log_px_z_of_a_standardized_row_is_a_density_in_the_units_of_the_data(tmp_path):
+    model = random_model(standardization=UNITS)
+    saved_model.write_weights(model, tmp_path)
+    z = noise(4, 2)
+    mean, log_std = numpy_network(tmp_path, "Decoder", "456", z)
+    x = mean + np.exp(log_std) * noise(4, 3, seed=3)
+    expected = norm.logpdf(x, mean, np.exp(log_std)).sum(axis=1)
+    np.testing.assert_allclose(model.log_px_z(UNITS.apply(x), z), expected, rtol=1e-4)

@@ -69,6 +69,8 @@ class Parser(argparse.ArgumentParser):
         return f"; did you mean {near[0]}?" if near else ""
 
     def error(self, message):
+        if message.startswith("[Errno"):  # of a flag file that can't be opened
+            message = message.partition("] ")[2]
         self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
 
 

@@ -56,7 +56,9 @@ def moments(x):
     """
     if not isinstance(x, np.ndarray):
         return x.mean, x.covariance
-    from_first = np.float64(x - x[0])  # exact for whole numbers beyond the digits of float64
+    if not np.issubdtype(x.dtype, np.integer):
+        x = np.float64(x)
+    from_first = np.float64(x - x[0])  # of whole numbers exact, also beyond the 53 bits of float64
     covariance = np.atleast_2d(np.cov(from_first, rowvar=False))
     return x[0] + from_first.mean(axis=0), covariance
 

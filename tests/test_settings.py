@@ -1,0 +1,96 @@
+"""Settings through config.json and back, and what is refused there."""
+
+import json
+
+import numpy as np
+import pytest
+
+import data_processing
+import mnist_vae_main
+import vae_main
+from training import settings
+from training.errors import InputError
+
+GAUSSIAN = ["vae", "beta_vae"]
+
+
+@pytest.fixture
+def config(tmp_path):
+    """config(**changes): the config.json of a run on a standardized file, changed."""
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(20, 3)) + 5.0)
+    args = vae_main.parse_arguments(["--data_path", str(tmp_path / "x.npy"), "--n_epoch", "3"])
+    made = settings.make_settings(args, data_processing.get_data(args))
+
+    def write(**changes):
+        values = settings.as_dictionary(made) | changes
+        kept = {name: value for name, value in values.items() if value is not ...}
+        (tmp_path / "config.json").write_text(json.dumps(kept))
+        return made
+
+    return write
+
+
+def test_settings_come_back_from_config_json_as_they_were_made(config, tmp_path):
+    made = config(versions={"tensorflow": "2"})
+    read = settings.read_config(tmp_path, GAUSSIAN)
+    assert settings.as_dictionary(read) == settings.as_dictionary(made)
+    assert (read.output_dir, read.resume) == (str(tmp_path), False)
+    assert (read.beta, read.keep, read.data_dim, read.training_data_size) == (1.0, "best", 3, 16)
+
+
+def test_every_flag_of_a_main_is_a_checked_field():
+    for main, checks in [
+        (vae_main, settings.GAUSSIAN_RUN),
+        (mnist_vae_main, settings.IMAGE_RUN),
+    ]:
+        flags = vars(main.parse_arguments([])).keys() - set(settings.OWN_TO_A_PROCESS)
+        assert flags <= checks.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("n_dim", ...),
+        ("n_dim", 2.0),
+        ("n_dim", True),
+        ("n_dim", 2**30),
+        ("n_width", []),
+        ("n_width", [5, 0]),
+        ("n_width", 5),
+        ("activation", "step"),
+        ("decoder_std", "fixed"),
+        ("decoder_std", -0.1),
+        ("decoder_std", None),
+        ("seed", "0"),
+        ("standardize", 1),
+        ("standardization", {"mean": [0.0, 1.0, 2.0]}),
+        ("standardization", {"mean": [0.0, 1.0], "std": [1.0, 1.0]}),
+        ("standardization", {"mean": [0.0, 1.0, 2.0], "std": [1.0, 0.0, 1.0]}),
+        ("keep", "first"),
+        ("beta", None),
+        ("data_path", 3),
+    ],
+)
+def test_a_field_that_no_run_can_have_written_is_refused_by_name(config, tmp_path, name, value):
+    config(**{name: value})
+    with pytest.raises(InputError, match=rf"config\.json: damaged \({name}"):
+        settings.read_config(tmp_path, GAUSSIAN)
+
+
+def test_the_run_of_another_kind_is_refused(config, tmp_path):
+    config()
+    with pytest.raises(InputError, match="its model is vae, not mnist_vae"):
+        settings.read_config(tmp_path, ["mnist_vae"])
+
+
+def test_a_bug_in_drawing_the_data_is_a_bug_and_no_damaged_file(run_copy, monkeypatch):
+    import vae_decoder_sample_generation
+    from training import tables
+
+    def buggy(*_, **__):
+        raise TypeError("planted")
+
+    folder = run_copy()
+    monkeypatch.setattr(tables, "load_table", buggy)
+    with pytest.raises(TypeError, match="planted"):
+        vae_decoder_sample_generation.main(["--model_dir", str(folder), "--n_samples", "5"])

@@ -1,0 +1,58 @@
+"""Rows centred and scaled in float64 before they become float32."""
+
+import numpy as np
+
+from training.standardization import (
+    Standardization,
+    moments,
+    standardization_of,
+    weights_for_data,
+    weights_for_standardized,
+)
+
+
+def test_a_column_far_from_zero_keeps_its_digits():
+    seconds = 1.6e9 + 60.0 * np.arange(500)  # float32 has steps of 128 there
+    units = standardization_of(np.column_stack([seconds, np.zeros(500)]))
+    u = units.apply(np.column_stack([seconds, np.zeros(500)]))
+    assert u.dtype == np.float32
+    assert len(np.unique(u[:, 0])) == 500
+    np.testing.assert_allclose(units.undo(u)[:, 0], seconds, rtol=0, atol=0.01)
+    np.testing.assert_array_equal(u[:, 1], 0.0)  # a constant column has the unit 1
+
+
+def test_whole_numbers_beyond_the_digits_of_float64_do_not_merge():
+    x = 2**60 + np.arange(1500).reshape(-1, 1)
+    mean, covariance = moments(x)
+    np.testing.assert_allclose(covariance, [[np.var(np.arange(1500), ddof=1)]])
+    np.testing.assert_allclose(mean, 2**60 + 749.5)
+    assert len(np.unique(standardization_of(x).apply(x))) == 1500
+
+
+def test_mean_and_std_are_those_of_the_columns():
+    x = np.random.default_rng(0).normal(size=(7, 3)) * [1.0, 20.0, 0.3] + [0.0, 5.0, -2.0]
+    units = standardization_of(x)
+    np.testing.assert_allclose(units.mean, x.mean(axis=0))
+    np.testing.assert_allclose(units.std, x.std(axis=0))
+    np.testing.assert_allclose(units.log_scale, np.log(x.std(axis=0)).sum())
+
+
+def test_a_density_of_standardized_rows_less_the_log_scale_is_that_of_the_data():
+    from scipy.stats import norm
+
+    units = Standardization(np.array([3.0, -1e5]), np.array([0.2, 40.0]))
+    x = units.mean + units.std * np.random.default_rng(0).normal(size=(5, 2))
+    expected = norm.logpdf(x, units.mean, units.std).sum(axis=1)
+    of_standardized = norm.logpdf(units.apply(x)).sum(axis=1) - units.log_scale
+    np.testing.assert_allclose(of_standardized, expected, rtol=1e-6)
+
+
+def test_weights_for_the_data_and_back_are_the_same():
+    rng = np.random.default_rng(0)
+    shapes = {"Encoder_W1.dat": (2, 5), "Encoder_b1.dat": 5, "Decoder_W6.dat": (5, 4)}
+    values = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+    values["Decoder_b6.dat"] = rng.normal(size=4)
+    units = Standardization(np.array([3.0, -1e5]), np.array([0.2, 40.0]))
+    again = weights_for_standardized(weights_for_data(values, units), units)
+    for name, value in values.items():
+        np.testing.assert_allclose(again[name], value, rtol=1e-9, atol=1e-9)
