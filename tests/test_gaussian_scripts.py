@@ -268,7 +268,8 @@ def test_data_of_one_dimension_train_and_generate(uncompiled, train, tmp_path):
     np.savetxt(tmp_path / "x.dat", np.random.default_rng(0).normal(size=50))
     flags = ["--data_path", str(tmp_path / "x.dat"), "--data_dim", "1", "--n_dim", "1"]
     folder = train(vae_main.main, *FEW_STEPS, *flags)
-    x = data_of_run(folder).x_train
+    data = data_of_run(folder)
+    x = data.in_data_units(data.x_train)
     optimum = -0.5 * np.log(2 * np.pi * np.var(x, ddof=1)) - 0.5
     assert read_json(folder / "report.json")["cost_exact"] == pytest.approx(-optimum, abs=1e-5)
     argv = ["--model_dir", str(folder), "--n_samples", "9", "--output", str(tmp_path / "y.dat")]
