@@ -11,7 +11,7 @@ import numpy as np
 from analysis.information import Gaussian
 from analysis.known import known_distribution
 from analysis.mixture import Mixture
-from training import tables
+from training import columns, tables
 from training.errors import InputError
 from training.large_data import SAMPLE_ROWS, SeenTable, TrainingRows
 from training.random_streams import stream
@@ -60,9 +60,12 @@ class Data:
 
     def training_sample(self, size):
         """`size` of the training rows, drawn at random; fewer where there are not as many."""
-        if isinstance(self.x_train, TrainingRows):
-            return self.x_train.sample[:size]
-        return self.x_train[:size]
+        return rows_of(self.x_train, size)
+
+
+def rows_of(x, size):
+    """`size` rows of x, which are in random order; fewer where there are not as many."""
+    return x.sample[:size] if isinstance(x, TrainingRows) else x[:size]
 
 
 def get_rows(settings):
@@ -76,7 +79,7 @@ def get_rows(settings):
     if settings.data_path is None:
         return known.draw(settings.data_size, stream(settings.seed, "draw")), known
     data_dim = settings.data_dim if known is None else len(known.mean)
-    x = tables.load_table(settings.data_path, data_dim, settings.data_size, np.float64)
+    x = tables.load_table(settings.data_path, data_dim, settings.data_size)
     return x, known
 
 
@@ -93,7 +96,8 @@ def get_data(args):
     x_train, x_rest = split(x, n_train, args.seed)
     if of_file:
         names = tables.column_names(args.data_path)
-        tables.warn_of_columns(x_train[:SAMPLE_ROWS], names)
+        columns.warn_of_index(x, names)
+        columns.warn_of_columns(rows_of(x_train, SAMPLE_ROWS), names)
     standardization = standardization_of(x_train) if standardize else None
     x_train = as_seen(x_train, standardization)
     x_rest = as_seen(x_rest, standardization)
@@ -142,12 +146,16 @@ def split(x, n_train, seed):
 
 
 def as_seen(x, standardization):
-    """Rows in units of the data as the networks see them, float32."""
+    """Rows in units of the data as the networks see them, float32. InputError: too large for it."""
     if isinstance(x, TrainingRows):
         return x.standardize(standardization)
     if isinstance(x, np.memmap):
         return SeenTable(x, standardization)
-    return x.astype(np.float32) if standardization is None else standardization.apply(x)
+    with np.errstate(over="ignore"):
+        x = x.astype(np.float32) if standardization is None else standardization.apply(x)
+    if not np.isfinite(x).all():
+        raise InputError("--data_path: holds values that are too large for float32")
+    return x
 
 
 def prefetched(items):

@@ -24,7 +24,7 @@ def known_distribution(settings):
         raise InputError("--mixture_path: give a mixture or a Gaussian, not both")
     if settings.mixture_path:
         place = settings.mixture_path
-        table = tables.load_table(place, dtype=np.float64)
+        table = tables.load_table(place, may_have_names=False)
         known = as_input(f"--mixture_path {place}", Mixture.from_table, table)
     elif gaussian or settings.data_path is None:
         place = settings.covariance_path or "data/covariance.dat"
@@ -41,11 +41,11 @@ def known_distribution(settings):
 def known_gaussian(covariance_path=None, mean_path=None):
     """The Gaussian of two text files; without any that of data/."""
     path = covariance_path or DATA_FOLDER / "covariance.dat"
-    covariance = tables.load_table(path, dtype=np.float64)
+    covariance = tables.load_table(path, may_have_names=False)
     as_input(f"--covariance_path {path}", check_covariance, covariance)
     if covariance_path and not mean_path:
         return Gaussian(np.zeros(len(covariance)), covariance)
-    mean = tables.load_table(mean_path or DATA_FOLDER / "mean.dat", dtype=np.float64).ravel()
+    mean = tables.load_table(mean_path or DATA_FOLDER / "mean.dat", may_have_names=False).ravel()
     if len(mean) != len(covariance):
         raise InputError(
             f"--mean_path {mean_path}: has {len(mean)} numbers, but the covariance has "

@@ -10,7 +10,7 @@ import data_processing
 import vae_main
 import vae_models
 from analysis import sampling
-from training import loop, saved_model, tables
+from training import columns, loop, saved_model
 from training.errors import Stopped
 from vae_models import VAE
 
@@ -131,11 +131,11 @@ def test_the_whole_gradient_is_scaled_to_the_clip_norm():
 def test_columns_of_few_values_are_named_with_how_many_they_have(capsys):
     x = np.random.default_rng(0).normal(size=(50, 3))
     x[:, 0], x[:, 2] = np.arange(50) % 4, 7.0
-    tables.warn_of_columns(x, ["a", "b", "c"])
+    columns.warn_of_columns(x, ["a", "b", "c"])
     assert "values: a (4), c (1); their" in capsys.readouterr().err
-    tables.warn_of_columns(x[:9, :2], None)  # too few rows to tell
+    columns.warn_of_columns(x[:9, :2], None)  # too few rows to tell
     assert capsys.readouterr().err == ""
-    tables.warn_of_columns(np.zeros((3, 40)), None)
+    columns.warn_of_columns(np.zeros((3, 40)), None)
     shown = capsys.readouterr().err
     assert "values: x1 (1), x2 (1)," in shown and "x8 (1) and 32 more;" in shown
 

@@ -1,11 +1,13 @@
 """Data too large for memory: the training rows of a memory-mapped file, shuffled by blocks."""
 
-import itertools
+import math
+from itertools import pairwise
 
 import numpy as np
 
+from training.errors import InputError
 from training.random_streams import stream
-from training.tables import as_type, checked
+from training.tables import centered, check_finite
 
 BLOCK_BYTES = 2**18  # of float32; rows that are read together
 BUFFER_BLOCKS = 2**9  # blocks that are in memory and shuffled together: 128 MiB
@@ -27,70 +29,109 @@ class TrainingRows:
 
     mean (data_dim,), covariance (data_dim, data_dim): of all training rows, float64.
     sample, held_out: random training and held-out rows, at most SAMPLE_ROWS each, in random order.
-    InputError: a value of the table is not finite in float32.
+    All of this is in the units of the file, and exact, until `standardize` is called.
+    InputError: a value of the table is not finite.
     """
+
+    dtype = np.dtype(np.float32)
 
     def __init__(self, table, n_train, seed):
         n_rows, data_dim = table.shape
-        self.table, self.seed = table, seed
-        self.shape, self.dtype = (n_train, data_dim), np.dtype(np.float32)
-        edges = [*range(0, n_rows, max(1, BLOCK_BYTES // (4 * data_dim))), n_rows]
-        self.blocks = [slice(*pair) for pair in itertools.pairwise(edges)]
-        sizes, rng = np.diff(edges), stream(seed, "split")
-        self.n_train = sizes - spread(n_rows - n_train, sizes, rng)  # in each block
+        self.table = table
+        self.seed = seed
+        self.shape = (n_train, data_dim)
+        self.convert = np.asarray  # what becomes of rows before they are given out
+        self.largest = 0.0  # of all absolute values in the file
+        block_rows = max(1, BLOCK_BYTES // (4 * data_dim))
+        self.edges = [*range(0, n_rows, block_rows), n_rows]  # of the blocks
+        sizes = np.diff(self.edges)
+        rng = stream(seed, "split")
+        n_held_out = spread(n_rows - n_train, sizes, rng)  # in each block
+        self.n_train = sizes - n_held_out
         print(f"{table.filename}: large, all rows are read once to check them", flush=True)
-        self.survey(sizes - self.n_train, rng)
+        self.survey(n_held_out, rng)
 
     def __len__(self):
         return self.shape[0]
 
     def read(self, block):
-        """The rows of a block, float32."""
-        return as_type(self.table[self.blocks[block]], self.dtype)
+        """The rows of a block, as they are in the file."""
+        return np.array(self.table[self.edges[block] : self.edges[block + 1]])
 
     def split(self, block, x):
         """Training rows and held-out rows of the block, whose rows are x, in random order."""
         order = stream(self.seed, "split", 1 + block).permutation(len(x))
-        return np.split(x[order], [self.n_train[block]])
+        n_train = self.n_train[block]
+        return x[order[:n_train]], x[order[n_train:]]
 
     def survey(self, n_held_out, rng):
         """Read all blocks once: check them, and take moments and samples."""
-        parts = (self.n_train, n_held_out)
-        kept = [spread(min(SAMPLE_ROWS, n.sum()), n, rng) for n in parts]
-        samples, origin, total, products = ([], []), None, 0.0, 0.0
-        blocks = map(self.read, range(len(self.blocks)))
-        for block, x in enumerate(checked(self.table.filename, blocks)):
-            rows = self.split(block, x)
-            for sample, part, n in zip(samples, rows, kept, strict=True):
-                sample.append(part[: n[block]].copy())
-            origin = np.float64(x[0]) if origin is None else origin
-            with np.errstate(all="ignore"):  # values that are not finite are reported at the end
-                x = rows[0] - origin
-                total, products = total + x.sum(axis=0), products + x.T @ x
-        self.sample, self.held_out = (rng.permutation(np.concatenate(sample)) for sample in samples)
+        n_sample = spread(min(SAMPLE_ROWS, sum(self.n_train)), self.n_train, rng)
+        n_held_out_sample = spread(min(SAMPLE_ROWS, sum(n_held_out)), n_held_out, rng)
+        sample, held_out = [], []
+        origin = np.float64(self.table[0])  # near the mean: squares of distances keep their digits
+        total, products = 0.0, 0.0
+        for block, first_row in enumerate(self.edges[:-1]):
+            x = self.read(block)
+            check_finite(self.table.filename, x, first_row)
+            self.largest = max(self.largest, float(np.abs(x).max()))
+            train_rows, held_out_rows = self.split(block, x)
+            sample.append(train_rows[: n_sample[block]].copy())
+            held_out.append(held_out_rows[: n_held_out_sample[block]].copy())
+            distances = centered(train_rows, origin)
+            total = total + distances.sum(axis=0)
+            products = products + distances.T @ distances
+        self.sample = rng.permutation(np.concatenate(sample))
+        self.held_out = rng.permutation(np.concatenate(held_out))
         mean = total / len(self)
         self.mean = origin + mean
         self.covariance = (products - len(self) * np.outer(mean, mean)) / (len(self) - 1)
 
+    def standardize(self, standardization):
+        """These rows, from now on given out as float32: standardized, or (None) as they are.
+
+        InputError: a value is too large for float32.
+        """
+        if standardization is not None:
+            std = standardization.std
+            self.mean = (self.mean - standardization.mean) / std
+            self.covariance = self.covariance / np.outer(std, std)
+            self.convert = standardization.apply
+        elif self.largest > np.finfo(np.float32).max:
+            raise InputError(f"{self.table.filename}: holds values that are too large for float32")
+        else:
+            self.convert = np.float32
+        self.sample = self.convert(self.sample)
+        self.held_out = self.convert(self.held_out)
+        return self
+
     def shuffled(self, epoch, edges):
-        """Yields the rows between neighbouring edges, in the random order of this epoch."""
-        order = stream(self.seed, "shuffle", epoch).permutation(len(self.blocks))
-        buffers = np.array_split(order, -(-len(order) // BUFFER_BLOCKS))
-        starts = np.cumsum([0, *(self.n_train[blocks].sum() for blocks in buffers)])
-        places = []  # in the buffer, of its rows that are still to come
-        for start, stop in itertools.pairwise(edges):
-            parts = []
-            while start < stop:
-                if not len(places):
-                    k = np.searchsorted(starts, start, side="right") - 1
-                    x = None  # one buffer at a time is in memory
-                    x = np.concatenate([self.split(b, self.read(b))[0] for b in buffers[k]])
-                    places = stream(self.seed, "shuffle", epoch, 1 + k).permutation(len(x))
-                    places = places[start - starts[k] :]
-                now, places = np.split(places, [stop - start])
-                parts.append(x[now])
-                start += len(now)
-            yield np.concatenate(parts)
+        """Yield the rows between neighbouring edges, in the random order of this epoch."""
+        buffers = self.buffers(epoch, edges[0])
+        rows = self.sample[:0]
+        for start, stop in pairwise(edges):
+            while len(rows) < stop - start:
+                rows = np.concatenate([rows, next(buffers)])
+            yield rows[: stop - start]
+            rows = rows[stop - start :]
+
+    def buffers(self, epoch, first_row):
+        """Yield the training rows of this epoch from number first_row on, buffer by buffer."""
+        order = stream(self.seed, "shuffle", epoch).permutation(len(self.n_train))
+        n_buffers = math.ceil(len(order) / BUFFER_BLOCKS)
+        start = 0
+        for number, blocks in enumerate(np.array_split(order, n_buffers)):
+            stop = start + sum(self.n_train[blocks])
+            if stop > first_row:
+                rng = stream(self.seed, "shuffle", epoch, 1 + number)
+                yield self.buffer(blocks, rng, skipped=max(0, first_row - start))
+            start = stop
+
+    def buffer(self, blocks, rng, skipped):
+        """The training rows of some blocks in random order, without the first `skipped`."""
+        x = np.concatenate([self.split(block, self.read(block))[0] for block in blocks])
+        order = rng.permutation(len(x))
+        return self.convert(x[order[skipped:]])
 
 
 def spread(n, sizes, rng):

@@ -66,7 +66,7 @@ def load_weight(path, shape):
             f"{path}: no such file; the run in this folder is not finished: continue it with "
             "--resume, or look at it as it stands with --checkpoint"
         )
-    values = tables.load_table(path, dtype=np.float64)
+    values = tables.load_table(path, may_have_names=False)
     if values.size != np.prod(shape) or not path.read_bytes().endswith(b"\n"):
         raise InputError(
             f"{path}: is incomplete, or not of the shape {tuple(shape)} that config.json asks for"

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training.tables import centered
+
 
 @dataclass(frozen=True, eq=False)
 class Standardization:
@@ -30,14 +32,8 @@ class Standardization:
         return cls(np.array(values["mean"], np.float64), np.array(values["std"], np.float64))
 
     def apply(self, x):
-        """Rows x (N, data_dim) in units of the data -> standardized rows, float32.
-
-        Of whole numbers beyond the 53 bits of float64 the difference from the mean is exact.
-        """
-        if np.issubdtype(x.dtype, np.integer):
-            origin = np.rint(self.mean).astype(np.int64)
-            return ((x - origin - (self.mean - origin)) / self.std).astype(np.float32)
-        return ((x - self.mean) / self.std).astype(np.float32)
+        """Rows x (N, data_dim) in units of the data -> standardized rows, float32."""
+        return (centered(x, self.mean) / self.std).astype(np.float32)
 
     def undo(self, u):
         """Standardized rows -> rows in units of the data, float64."""
@@ -56,11 +52,10 @@ def moments(x):
     """
     if not isinstance(x, np.ndarray):
         return x.mean, x.covariance
-    if not np.issubdtype(x.dtype, np.integer):
-        x = np.float64(x)
-    from_first = np.float64(x - x[0])  # of whole numbers exact, also beyond the 53 bits of float64
-    covariance = np.atleast_2d(np.cov(from_first, rowvar=False))
-    return x[0] + from_first.mean(axis=0), covariance
+    origin = np.float64(x[0])
+    from_origin = centered(x, origin)
+    covariance = np.atleast_2d(np.cov(from_origin, rowvar=False))
+    return origin + from_origin.mean(axis=0), covariance
 
 
 def standardization_of(x):
