@@ -49,8 +49,10 @@ class Data:
 
     def reference(self):
         """The known distribution, or the Gaussian fitted to the training rows, in data units."""
-        if self.known is not None:
-            return self.known
+        return self.fitted() if self.known is None else self.known
+
+    def fitted(self):
+        """The Gaussian fitted to the training rows, in data units."""
         mean, covariance = moments(self.x_train)
         if self.standardization is not None:
             std = self.standardization.std

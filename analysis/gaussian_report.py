@@ -12,7 +12,6 @@ from analysis import evaluation, information, latent, linear_vae
 from analysis.comparison import relative_error
 from analysis.normality import mardia_test
 from training.random_streams import stream
-from training.standardization import moments
 
 REPORT_ROWS = 20_000  # at most so many rows are evaluated, of each kind
 REPORT_Z = 2**20  # about so many draws of z for the held-out rows
@@ -123,12 +122,13 @@ def linear_log_px(data, x, n_dim, decoder_std):
     The linear VAE of highest likelihood: factor analysis for a learned std, probabilistic PCA for a
     shared one. Nothing where the training rows have a singular covariance.
     """
-    mean, covariance = moments(data.in_data_units(data.x_train))
+    fitted = data.fitted()
     try:
-        best = linear_vae.optimum(covariance, n_dim, 1.0, decoder_std)
+        best = linear_vae.optimum(fitted.covariance, n_dim, 1.0, decoder_std)
     except ValueError:
         return {}
-    return {"linear_log_px": information.Gaussian(mean, best.model_covariance).log_density(x)}
+    gaussian = information.Gaussian(fitted.mean, best.model_covariance)
+    return {"linear_log_px": gaussian.log_density(x)}
 
 
 def covariance_metrics(model, covariance, seed):
