@@ -69,7 +69,7 @@ COVARIANCES = {
     "singular": ("1 1\n1 1\n", "positive definite"),
     "a variance of zero": ("1 0\n0 0\n", "variances"),
     "a negative variance": ("1 0\n0 -2\n", "variances"),
-    "not a number": ("1 nan\nnan 1\n", "NaN"),
+    "not a number": ("1 nan\nnan 1\n", "'nan'"),
     "another size than --data_dim": ("2 1\n1 2\n", "--data_dim 3"),
 }
 
