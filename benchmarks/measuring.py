@@ -1,13 +1,11 @@
 """Peers in processes of their own that take turns, and the tables of what they took."""
 
-import csv
-import importlib
+import contextlib
 import importlib.util
 import os
-import platform
 import re
-import statistics
 import sys
+import textwrap
 import time
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date
@@ -15,9 +13,9 @@ from importlib import metadata
 from multiprocessing import get_context
 from pathlib import Path
 
-DOCS = Path(__file__).resolve().parents[1] / "docs" / "developers"
-PAGE = DOCS / "speed.md"
-PACKAGES = ("tensorflow", "keras", "jax", "torch", "numpy")
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "developers" / "speed.md"
+PACKAGES = ("tensorflow", "keras", "jax", "torch", "numpy")  # those whose versions a table names
+PACKAGE_OF = {"jax_scan": "optax", "pytorch": "torch"}
 QUIET = 0.1  # seconds before each turn: threads of the last one may still spin
 OURS = "this project"
 subject = None  # in a peer's process: the object that it measures
@@ -25,18 +23,13 @@ subject = None  # in a peer's process: the object that it measures
 
 def make(module, name, arguments):
     global subject
-    subject = None  # free the last one first
     subject = getattr(importlib.import_module(f"benchmarks.peers.{module}"), name)(*arguments)
 
 
-def call(method, arguments):
-    return getattr(subject, method)(*arguments)
-
-
-def seconds(method, arguments):
+def timed_call(method, arguments):
     start = time.perf_counter()
-    call(method, arguments)
-    return time.perf_counter() - start
+    result = getattr(subject, method)(*arguments)
+    return time.perf_counter() - start, result
 
 
 class Peer:
@@ -50,57 +43,35 @@ class Peer:
         self.process.submit(make, self.module, self.name, arguments).result()
 
     def call(self, method, *arguments):
-        return self.process.submit(call, method, arguments).result()
+        return self.process.submit(timed_call, method, arguments).result()[1]
 
     def seconds(self, method, *arguments):
         time.sleep(QUIET)
-        return self.process.submit(seconds, method, arguments).result()
+        return self.process.submit(timed_call, method, arguments).result()[0]
 
 
-def start(peers):
-    """The Peers of those (label, module, class) whose module can be imported."""
-    installed = []
-    for label, module, name in peers:
-        package = {"jax_scan": "jax", "pytorch": "torch"}.get(module, "numpy")
+@contextlib.contextmanager
+def peers(modules, name):
+    """The Peers of a class `name`, by {label: module}, without those that are not installed."""
+    found = []
+    for label, module in modules.items():
+        package = PACKAGE_OF.get(module, "numpy")
         if importlib.util.find_spec(package):
-            installed.append(Peer(label, module, name))
+            found.append(Peer(label, module, name))
         else:
             print(f"{label} is left out: {package} is not installed", file=sys.stderr)
-    return installed
+    yield found
+    for peer in found:
+        peer.process.shutdown()
 
 
 def take_turns(turns, rounds):
-    """The seconds of each turn: {label: [seconds of round 1, ...]}; turns: {label: function}.
-
-    A function takes the number of the round and returns its seconds. Round 0 compiles and is not
-    counted.
-    """
+    """{label: function of the round} -> {label: [its result in each]}, without round 0."""
     times = {label: [] for label in turns}
-    for number in range(rounds + 1):
+    for k in range(rounds + 1):
         for label, turn in turns.items():
-            times[label].append(turn(number))
+            times[label].append(turn(k))
     return {label: values[1:] for label, values in times.items()}
-
-
-def circumstances(command):
-    """The command, the day, the machine and the versions, in Markdown."""
-    cpu = re.search(r"model name\s*: (.*)", read("/proc/cpuinfo"))
-    machine = f"{cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores"
-    versions = [f"Python {platform.python_version()}"]
-    versions += [f"{p} {metadata.version(p)}" for p in PACKAGES if importlib.util.find_spec(p)]
-    return f"`python -m benchmarks {command}`, {date.today()}; {machine}; {', '.join(versions)}."
-
-
-def read(path):
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except OSError:
-        return ""
-
-
-def middle(values):
-    """The median, lowest and highest of the rounds, as columns of a table."""
-    return {"median": statistics.median(values), "lowest": min(values), "highest": max(values)}
 
 
 def short(value):
@@ -109,27 +80,20 @@ def short(value):
 
 
 def markdown(header, rows):
-    """A table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def write_table(question, text, page=PAGE):
-    """Print the answer to a question and put it into the page, behind the mark of its name."""
+def write_table(question, rounds, table):
+    """Print the answer to a question and put it into PAGE, behind the mark of its name."""
+    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())[1]  # of Linux
+    installed = [package for package in PACKAGES if importlib.util.find_spec(package)]
+    versions = ", ".join(f"{package} {metadata.version(package)}" for package in installed)
+    command = f"`python -m benchmarks {question} --rounds {rounds}`"
+    note = f"{command}, {date.today()}; {cpu}, {os.cpu_count()} cores; {versions}."
+    text = f"{textwrap.fill(note, 100)}\n\n{table}"
     print(text)
     mark = rf"(<!-- {question} -->\n).*?(<!-- end -->)"
-    whole = re.sub(mark, lambda m: f"{m[1]}\n{text}\n{m[2]}", read(page), flags=re.DOTALL)
-    page.write_text(whole, encoding="utf-8")
-
-
-def write_csv(question, rows):
-    """Put the rows in place of those of this question in the table beside the page; return all."""
-    path = PAGE.with_suffix(".csv")
-    old = csv.DictReader(read(path).splitlines())
-    table = [row for row in old if row["question"] != question]
-    table += [{"question": question, **row} for row in rows]
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, table[0].keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(table)
-    return table
+    page = PAGE.read_text(encoding="utf-8")
+    page = re.sub(mark, lambda m: f"{m[1]}\n{text}\n{m[2]}", page, flags=re.DOTALL)
+    PAGE.write_text(page, encoding="utf-8")
