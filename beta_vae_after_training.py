@@ -58,8 +58,8 @@ def main(argv=None):
             "drawn at random, are compared and drawn",
             flush=True,
         )
-    u = data_processing.as_seen(x, model.standardization)  # all rows, as the networks see them
-    some_u = data_processing.as_seen(some, model.standardization)
+    u = large_data.as_seen(x, model.standardization)  # all rows, as the networks see them
+    some_u = large_data.as_seen(some, model.standardization)
 
     blocks = sampling.generated_blocks(model, args.n_samples, args.seed, mean_only)
     tables.save_blocks(deco_path, blocks, (args.n_samples, model.data_dim))

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,7 +12,8 @@ from analysis.known import known_distribution
 from analysis.mixture import Mixture
 from training import columns, tables
 from training.errors import InputError
-from training.large_data import SAMPLE_ROWS, SeenTable, TrainingRows
+from training.large_data import SAMPLE_ROWS, TrainingRows, as_seen
+from training.prefetch import prefetched
 from training.random_streams import stream
 from training.standardization import Standardization, moments, standardization_of
 
@@ -92,7 +92,7 @@ def get_data(args):
     """
     x, known = get_rows(args)
     of_file = args.data_path is not None
-    keep_best = args.keep == "best" or (args.keep is None and of_file)
+    keep_best = of_file if args.keep is None else args.keep == "best"
     standardize = of_file if args.standardize is None else args.standardize
     n_train = training_size(len(x), args.training_data_size, keep_best)
     x_train, x_rest = split(x, n_train, args.seed)
@@ -121,10 +121,9 @@ def training_size(n_rows, training_data_size, keep_best):
     """
     n_others = 4 if keep_best else 2
     if n_rows < 2 + n_others:
-        advice = ", or --keep last without validation rows" if keep_best and n_rows >= 4 else ""
         raise InputError(
             f"{n_rows} rows of data are too few: at least 2 for training and {n_others} others "
-            f"are needed{advice}"
+            "are needed (2 others with --keep last)"
         )
     if training_data_size is None:
         return min(n_rows * 4 // 5, n_rows - n_others)
@@ -145,33 +144,6 @@ def split(x, n_train, seed):
         return x_train, x_train.held_out
     order = stream(seed, "split").permutation(len(x))
     return x[order[:n_train]], x[order[n_train:]]
-
-
-def as_seen(x, standardization):
-    """Rows in units of the data as the networks see them, float32. InputError: too large for it."""
-    if isinstance(x, TrainingRows):
-        return x.standardize(standardization)
-    if isinstance(x, np.memmap):
-        return SeenTable(x, standardization)
-    with np.errstate(over="ignore"):
-        x = x.astype(np.float32) if standardization is None else standardization.apply(x)
-    if not np.isfinite(x).all():
-        raise InputError("--data_path: holds values that are too large for float32")
-    return x
-
-
-def prefetched(items):
-    """The items of an iterator; a thread makes the next one while the caller works on one.
-
-    An error in the thread is raised here. The thread ends with the last item, or, when the
-    caller leaves before, with the item that it is making.
-    """
-    items = iter(items)
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        coming = thread.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = thread.submit(next, items, None)
-            yield item
 
 
 class Chunk(NamedTuple):
@@ -199,6 +171,7 @@ class Batches:
     n_dim: int
     seed: int
     n_samples: int | None = None  # of z for each row; None: one, and epsilon without its axis
+    chunk_numbers: int = CHUNK_NUMBERS
 
     def __post_init__(self):
         if self.batch_size > len(self.x):
@@ -215,7 +188,7 @@ class Batches:
     def chunk_steps(self):
         """Batches in a chunk."""
         full_batches = len(self.x) // self.batch_size
-        return min(full_batches, max(1, CHUNK_NUMBERS // (self.batch_size * self.x.shape[1])))
+        return min(full_batches, max(1, self.chunk_numbers // (self.batch_size * self.x.shape[1])))
 
     @property
     def edges(self):
@@ -224,16 +197,11 @@ class Batches:
         full = n_rows - n_rows % self.batch_size
         return sorted({*range(0, full, chunk_rows), full, n_rows})
 
-    @property
-    def chunks_per_epoch(self):
-        return len(self.edges) - 1
-
     def chunks(self, epoch, first=0, last_epoch=None):
         """Chunks of `epoch` from index `first`, then of later epochs through last_epoch.
 
-        A thread makes the next one while the caller works on one, across epochs too. K is the same
-        for all chunks, so that one compiled form serves them; a smaller last batch makes a chunk
-        of its own.
+        A thread makes the next one while the caller works on one. K is the same for all chunks, so
+        that one compiled form serves them; a smaller last batch makes a chunk of its own.
         """
         return prefetched(self.make_chunks(epoch, first, last_epoch or epoch))
 

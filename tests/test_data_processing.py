@@ -10,8 +10,9 @@ from scipy.stats import kstest
 import data_processing
 from analysis import known
 from analysis.information import Gaussian
-from data_processing import Batches, Data, prefetched
+from data_processing import Batches, Data
 from training import tables
+from training.prefetch import prefetched
 from training.standardization import Standardization
 from training.tables import load_table
 
@@ -106,10 +107,8 @@ def test_the_reference_is_the_known_gaussian_or_that_of_the_training_rows():
 @given(st.integers(1, 60), st.data(), st.integers(1, 100))
 def test_every_row_is_used_once_in_an_epoch(n_rows, data, chunk_numbers):
     batch_size = data.draw(st.integers(1, n_rows))
-    batches = Batches(numbered(n_rows), batch_size, 2, seed=1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data_processing, "CHUNK_NUMBERS", chunk_numbers)
-        chunks = list(batches.chunks(epoch=1))
+    batches = Batches(numbered(n_rows), batch_size, n_dim=2, seed=1, chunk_numbers=chunk_numbers)
+    chunks = list(batches.chunks(epoch=1))
     np.testing.assert_array_equal(np.sort(used_rows(chunks)[:, 0]), batches.x[:, 0])
     assert sum(n_steps for _, _, n_steps in chunks) == batches.steps == -(-n_rows // batch_size)
     sizes = {x.shape[:2] for x, _, _ in chunks if x.shape[1] == batch_size}
@@ -120,13 +119,11 @@ def test_every_row_is_used_once_in_an_epoch(n_rows, data, chunk_numbers):
         assert (x.shape[2], epsilon.shape) == (3, (*x.shape[:2], 2))
 
 
-def test_chunks_hold_about_the_numbers_they_should(monkeypatch):
-    monkeypatch.setattr(data_processing, "CHUNK_NUMBERS", 60)
-    chunks = list(Batches(numbered(39), 4, 2, seed=0).chunks(epoch=1))
+def test_chunks_hold_about_the_numbers_they_should():
+    chunks = list(Batches(numbered(39), 4, 2, seed=0, chunk_numbers=60).chunks(epoch=1))
     assert [x.shape[:2] for x, _, _ in chunks] == [(5, 4), (5, 4), (1, 3)]
     assert [n_steps for _, _, n_steps in chunks] == [5, 4, 1]
-    monkeypatch.setattr(data_processing, "CHUNK_NUMBERS", 1)
-    assert Batches(numbered(39), 4, 2, seed=0).chunk_steps == 1
+    assert Batches(numbered(39), 4, 2, seed=0, chunk_numbers=1).chunk_steps == 1
 
 
 def test_shuffles_and_noise_differ_between_epochs_and_seeds_and_repeat():
@@ -142,18 +139,16 @@ def test_shuffles_and_noise_differ_between_epochs_and_seeds_and_repeat():
     assert (epoch(1, 0)[0] != np.arange(64) * 3).mean() > 0.8
 
 
-def test_noise_is_standard_normal_and_new_in_every_chunk(monkeypatch):
-    monkeypatch.setattr(data_processing, "CHUNK_NUMBERS", 300)
-    chunks = list(Batches(numbered(5000), 10, 2, seed=0).chunks(epoch=1))
+def test_noise_is_standard_normal_and_new_in_every_chunk():
+    chunks = list(Batches(numbered(5000), 10, 2, seed=0, chunk_numbers=300).chunks(epoch=1))
     assert len(chunks) == 50
     noise = np.concatenate([epsilon.ravel() for _, epsilon, _ in chunks])
     assert len(np.unique(noise)) > 0.99 * noise.size
     assert kstest(noise, "norm").pvalue > 1e-3
 
 
-def test_chunks_from_the_kth_on_equal_all_chunks_without_the_first_k(monkeypatch):
-    monkeypatch.setattr(data_processing, "CHUNK_NUMBERS", 30)
-    batches = Batches(numbered(39), 4, 2, seed=0)
+def test_chunks_from_the_kth_on_equal_all_chunks_without_the_first_k():
+    batches = Batches(numbered(39), 4, 2, seed=0, chunk_numbers=30)
     every = list(batches.chunks(epoch=3))
     assert len(every) == 6
     for k in range(7):

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import beta_vae_main
 import data_processing
 import vae_decoder_sample_generation
 import vae_main
-from analysis import figures, gaussian_report, report_text, sampling
+from analysis import figures, gaussian_report, report_text, run_figures, sampling
 from training import large_data, loop
 from training.errors import InputError
 from training.large_data import TrainingRows
@@ -89,11 +90,12 @@ def flags_of(path, folder):
 @pytest.fixture
 def quick(monkeypatch, uncompiled):
     """Runs without compiling and without pictures, several chunks an epoch."""
-    monkeypatch.setattr(gaussian_report, "draw_figures", lambda *_: None)
+    monkeypatch.setattr(run_figures, "draw_run", lambda *_: None)
     monkeypatch.setattr(figures, "marginals", lambda *_: None)
     monkeypatch.setattr(figures, "latent_traversal", lambda *_: None)
     monkeypatch.setattr(gaussian_report, "COVARIANCE_SAMPLES", 2000)
-    monkeypatch.setattr(data_processing, "CHUNK_NUMBERS", 30)
+    small_chunks = partial(data_processing.Batches, chunk_numbers=30)
+    monkeypatch.setattr(data_processing, "Batches", small_chunks)
 
 
 def test_a_run_from_a_large_file_is_interrupted_and_resumed_to_the_same_bits(

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2, kstest
 
-import data_processing
 from analysis import gaussian_report
 from data_processing import Batches
 from training import large_data
@@ -80,11 +79,10 @@ def test_every_training_row_is_used_once_in_an_epoch(tmp_path_factory, n_rows, d
     np.save(path, np.arange(3 * n_rows, dtype=np.float32).reshape(n_rows, 3))
     n_train = data.draw(st.integers(2, n_rows - 2))
     x_train = TrainingRows(np.load(path, mmap_mode="r"), n_train, seed=1)
-    batches = Batches(x_train, data.draw(st.integers(1, n_train)), 2, seed=1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data_processing, "CHUNK_NUMBERS", numbers)
-        chunks = list(batches.chunks(epoch=1))
-        in_memory = list(Batches(x_train.sample, batches.batch_size, 2, seed=1).chunks(epoch=1))
+    sizes = {"batch_size": data.draw(st.integers(1, n_train)), "n_dim": 2}
+    chunks = list(Batches(x_train, **sizes, seed=1, chunk_numbers=numbers).chunks(epoch=1))
+    in_memory = Batches(x_train.sample, **sizes, seed=1, chunk_numbers=numbers)
+    in_memory = list(in_memory.chunks(epoch=1))
     used = np.concatenate([x[:n].reshape(-1, 3) for x, _, n in chunks])
     np.testing.assert_array_equal(np.sort(used, axis=0), np.sort(x_train.sample, axis=0))
     for chunk, other in zip(chunks, in_memory, strict=True):  # same forms, and the same noise
@@ -135,8 +133,8 @@ def test_orders_repeat_with_the_seed_and_differ_between_seeds_and_epochs(numbere
 def test_chunks_from_the_kth_on_are_the_same_and_read_nothing_that_came_before(
     numbered, monkeypatch
 ):
-    monkeypatch.setattr(data_processing, "CHUNK_NUMBERS", 30)
-    batches = Batches(TrainingRows(numbered(101), 95, seed=0), 4, 2, seed=0)
+    x_train = TrainingRows(numbered(101), 95, seed=0)
+    batches = Batches(x_train, 4, 2, seed=0, chunk_numbers=30)
     every = list(batches.chunks(epoch=3))
     read, blocks_read = TrainingRows.read, []
     monkeypatch.setattr(

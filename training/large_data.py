@@ -171,3 +171,16 @@ class SeenTable:
         if self.standardization is None:
             return x.astype(np.float32)
         return self.standardization.apply(x)
+
+
+def as_seen(x, standardization):
+    """Rows in units of the data as the networks see them, float32. InputError: too large for it."""
+    if isinstance(x, TrainingRows):
+        return x.standardize(standardization)
+    if isinstance(x, np.memmap):
+        return SeenTable(x, standardization)
+    with np.errstate(over="ignore"):
+        x = x.astype(np.float32) if standardization is None else standardization.apply(x)
+    if not np.isfinite(x).all():
+        raise InputError("--data_path: holds values that are too large for float32")
+    return x

@@ -15,7 +15,6 @@ A main script's loop over epochs and chunks of steps reads
 import contextlib
 import dataclasses
 import json
-import signal
 import time
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from training import checkpoints, distribute, run_folder, saved_model
 from training.errors import Stopped
 from training.progress import Progress, TensorBoardLog
 from training.settings import as_dictionary
+from training.signals import Signals
 
 SECONDS_BETWEEN_CHECKPOINTS = 30.0  # within an epoch
 SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 5.0  # at the end of an epoch
@@ -74,29 +74,6 @@ def training_run(settings, model, optimizer):
             yield run
         finally:
             run.close()
-
-
-class Signals:
-    """SIGINT and SIGTERM, noted instead of obeyed while steps are under way."""
-
-    def __init__(self):
-        self.noted = None
-        self.handlers = {}
-
-    def begin(self):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self.handlers[number] = signal.signal(number, self.note)
-
-    def note(self, number, frame):
-        self.noted = number
-
-    def end(self):
-        """Obey signals again, and the one that came, if no checkpoint followed it."""
-        while self.handlers:
-            signal.signal(*self.handlers.popitem())
-        if self.noted is not None:
-            number, self.noted = self.noted, None
-            signal.raise_signal(number)
 
 
 class Run:
@@ -165,7 +142,7 @@ class Run:
         if self.chunks_ahead is None:
             last_epoch = self.settings.n_epoch
             self.chunks_ahead = batches.chunks(state.epoch, state.chunk, last_epoch)
-        for _ in range(state.chunk, batches.chunks_per_epoch):
+        for _ in range(state.chunk, len(batches.edges) - 1):
             yield next(self.chunks_ahead)
 
     def add(self, chunk, terms):

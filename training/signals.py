@@ -1,0 +1,26 @@
+"""Signals that end a run between two steps, with all work saved."""
+
+import signal
+
+
+class Signals:
+    """SIGINT and SIGTERM, noted instead of obeyed while steps are under way."""
+
+    def __init__(self):
+        self.noted = None
+        self.handlers = {}
+
+    def begin(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self.handlers[number] = signal.signal(number, self.note)
+
+    def note(self, number, frame):
+        self.noted = number
+
+    def end(self):
+        """Obey signals again, and the one that came, if no checkpoint followed it."""
+        while self.handlers:
+            signal.signal(*self.handlers.popitem())
+        if self.noted is not None:
+            number, self.noted = self.noted, None
+            signal.raise_signal(number)
