@@ -4,6 +4,8 @@ import numpy as np
 import tensorflow as tf
 
 from analysis import sampling
+from training import tables
+from training.standardization import Standardization
 from vae_models import VAE
 
 
@@ -44,13 +46,31 @@ def test_the_noise_of_x_is_not_that_of_z(linear_gaussian):
 
 
 def test_fewer_generated_samples_are_the_first_rows_of_more(linear_gaussian, monkeypatch):
-    monkeypatch.setattr(sampling, "GENERATED_BATCH", 64)
+    """In blocks of a bounded number of rows, whose last is shorter."""
+    monkeypatch.setattr(sampling, "GENERATED_BATCH", 8)
     model = linear_gaussian.model()
-    many = sampling.generate(model, 150, seed=3)
-    for n in (1, 64, 65):
+    blocks = list(sampling.generated_blocks(model, 300, seed=3))
+    assert [len(block) for block in blocks] == [128, 128, 44]
+    many = np.concatenate(blocks)
+    for n in (1, 8, 129):
         np.testing.assert_array_equal(sampling.generate(model, n, seed=3), many[:n])
-    assert len(np.unique(many, axis=0)) == 150
+    assert len(np.unique(many, axis=0)) == 300
     assert not np.isin(sampling.generate(model, 150, seed=4), many).any()
+
+
+def test_data_far_from_zero_keep_their_digits_from_the_network_to_the_file(tmp_path):
+    """A column of Unix seconds beside one of std 1e-6: mean + std * u in float64, unrounded."""
+    units = Standardization(mean=np.array([1.7e9, 0.0, -5.0]), std=np.array([40.0, 1e-6, 2.0]))
+    plain, model = (VAE(3, 2, [5], seed=1, standardization=given) for given in (None, units))
+    expected = units.mean + units.std * np.float64(sampling.generate(plain, 60, seed=2))
+    u = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    rebuilt = units.mean + units.std * np.float64(sampling.reconstruct(plain, u, seed=2))
+    np.testing.assert_array_equal(sampling.reconstruct(model, u, seed=2), rebuilt)
+    for name, read in [("x.npy", np.load), ("x.dat", np.loadtxt)]:
+        tables.save_blocks(tmp_path / name, sampling.generated_blocks(model, 60, 2), (60, 3))
+        np.testing.assert_array_equal(read(tmp_path / name), expected)
+    tables.save_blocks(tmp_path / "y.npy", sampling.generated_blocks(plain, 60, 2), (60, 3))
+    assert np.load(tmp_path / "y.npy").dtype == np.float32
 
 
 def test_reconstructions_have_the_moments_of_encoder_and_decoder(linear_gaussian):

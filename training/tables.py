@@ -61,7 +61,7 @@ def column_names(path):
 def names_of_columns(path, data_dim):
     """The names of the columns of a table; x1, x2, ... where it has none or there is no table."""
     names = None if path is None else column_names(path)
-    return names or [f"x{j + 1}" for j in range(data_dim)]
+    return [name or f"x{j}" for j, name in enumerate(names or [""] * data_dim, 1)]
 
 
 def check_order_of_columns(path, trained_on):
