@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from helpers import history, weights
+from helpers import history, rows_of, weights
 
 import beta_vae_after_training
 import beta_vae_main
@@ -151,10 +151,13 @@ def test_the_scripts_after_training_work_on_a_large_file_by_blocks(
         capsys.readouterr()
         beta_vae_after_training.main([*argv, *more])
         shown = capsys.readouterr().out
-        assert "50 rows are being written" in shown
-        assert "20 of them" in shown
+        assert "all 50 rows" in shown
+        assert "20 of them, drawn at random" in shown
+    u = model.standardization.apply(x)
     for rows in (np.load(folder / "en_deco_data.npy"), np.loadtxt(folder / "en_deco_data.dat")):
-        np.testing.assert_allclose(rows, sampling.reconstruct(model, x, 3), rtol=1e-6)
+        np.testing.assert_allclose(rows, sampling.reconstruct(model, u, 3), rtol=1e-6)
+    for name in ("latent.csv", "log_px.csv"):
+        assert len(rows_of(folder / name)) == 50
     argv += ["--output", str(tmp_path / "y.npy")]
     vae_decoder_sample_generation.main(argv)
     assert np.load(tmp_path / "y.npy").shape == (30, 3)
