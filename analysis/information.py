@@ -133,7 +133,7 @@ def common_information(covariance):
 
         min 1/2 log(det C / prod psi_j)  over Psi = diag(psi) with C - Psi positive semi-definite,
 
-    convex in psi (docs/theory.md, section 6), solved by Newton's method on the barrier
+    convex in psi (docs/theory.md, section 7), solved by Newton's method on the barrier
     log det(C - Psi) until duality_gap is data_dim * 5e-11. No best psi is ever 0, so there are no
     Heywood cases; where C is so close to singular that rounding ends the search earlier (the
     smallest eigenvalue of the correlations below about 1e-9) duality_gap says what is left.

@@ -99,7 +99,7 @@ def why_no_optimum(data_dim, n_dim, beta, decoder_std, min_log_std=None):
 def cost_bound(covariance, beta, decoder_std, min_log_std=None):
     """The cost that no model is below, whatever its networks and its number of units.
 
-    That of the best linear VAE with data_dim units (docs/theory.md, section 5). None where that has
+    That of the best linear VAE with data_dim units (docs/theory.md, section 8). None where that has
     no minimum or is not computed.
     """
     if decoder_std == "learned" and beta == 1.0 and min_log_std is None:

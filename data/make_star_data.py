@@ -4,7 +4,7 @@
 
 C = a a' + diag(1 - a^2), of unit variances: x_j = a_j z + sqrt(1 - a_j^2) noise. With
 t_j = |a_j| / sqrt(1 - a_j^2), one latent unit is the common information of x if and only if no t_j
-exceeds the sum of the others; an edge that does is dominant (docs/theory.md, section 7).
+exceeds the sum of the others; an edge that does is dominant (docs/common_information.md).
 Writes star_10.dat (no dominant edge), star_10_dominant.dat and star_3_dominant.dat beside this
 file, and pair.dat, two coordinates of correlation 0.8; their mean is zero.
 """
