@@ -68,12 +68,8 @@ def main(argv=None):
     tables.save_blocks(en_deco_path, blocks, x.shape)
     print(f"{en_deco_path}: {len(x)} rows, z from the encoder of each data row")
     latent_tables.write_latent(folder / "latent.csv", model, u)
-    log_px_path = folder / "log_px.csv"
-    log_px, se, n_draws = latent_tables.write_log_px(
-        log_px_path, model, u, args.seed, settings.beta
-    )
-    print(f"{log_px_path}: log p(x) of each row, {n_draws} draws of z for each")
-    print(f"mean log p(x) of the rows: {log_px:.4f} ± {se:.4f} nats")
+    scores = latent_tables.write_log_px(folder / "log_px.csv", model, u, args.seed, settings.beta)
+    latent_tables.print_scores(scores)
 
     mean, log_std = evaluation.encode(model, some_u)
     units = latent.latent_units(mean, log_std)

@@ -1,5 +1,7 @@
 """What a trained model says of each row and each unit: .csv files, and tables on the screen."""
 
+from typing import NamedTuple
+
 import numpy as np
 import tensorflow as tf
 
@@ -9,10 +11,22 @@ from training import tables
 BLOCK_ROWS = 2**14  # of the table, at once
 SCORE_Z = 2**21  # about so many draws of z score all rows of a table
 LEAST_DRAWS, MOST_DRAWS = 16, 1024  # of z for one row
+FEW_EFFECTIVE = 5  # effective draws: with fewer, log p(x) of a row is hardly known
 SHOWN_UNITS, SHOWN_COLUMNS = 10, 20  # on the screen
 # The normal distribution as points and weights, whose moments are exact to 1e-8.
 PRIOR_Z = np.linspace(-6.0, 6.0, 241)
 PRIOR_WEIGHTS = np.exp(-0.5 * PRIOR_Z**2) / np.sum(np.exp(-0.5 * PRIOR_Z**2))
+
+
+class Scores(NamedTuple):
+    """What log_px.csv comes to: the mean of log p(x) over the rows and its standard error in nats,
+    the draws of z for each row, and in how many rows fewer than FEW_EFFECTIVE of them count.
+    """
+
+    mean: float
+    se: float
+    n_draws: int
+    n_doubtful: int
 
 
 def write_latent(path, model, u):
@@ -24,33 +38,34 @@ def write_latent(path, model, u):
     def blocks():
         for start in range(0, len(u), BLOCK_ROWS):
             mean, log_std = evaluation.encode(model, u[start : start + BLOCK_ROWS])
-            yield np.concatenate([mean, np.exp(log_std)], axis=1)
+            yield np.float32(np.concatenate([mean, np.exp(log_std)], axis=1))
 
-    names = [f"{name}{k + 1}" for name in ("z", "std") for k in range(model.n_dim)]
+    names = [f"z{k + 1}" for k in range(model.n_dim)] + [f"std{k + 1}" for k in range(model.n_dim)]
     tables.save_blocks(path, blocks(), (len(u), len(names)), names)
 
 
 def write_log_px(path, model, u, seed, beta):
     """Write log_px.csv: ELBO, log p(x) and its standard error of each row, in order, in nats.
 
-    u: see write_latent. The standard error is that over the draws of z. Returns the mean of
-    log p(x) over the rows, its standard error, and how many draws of z each row had.
+    u: see write_latent. The standard error is that over the draws of z. Returns the Scores.
     """
     n_draws = int(np.clip(SCORE_Z // len(u), LEAST_DRAWS, MOST_DRAWS))
-    sums = []  # of log p(x), and of its square, in each block
+    sums = []  # over each block: log p(x), its square, and rows of few effective draws
 
     def blocks():
         for start in range(0, len(u), BLOCK_ROWS):
             rows = u[start : start + BLOCK_ROWS]
-            scores = evaluation.evaluate(model, rows, n_draws, (seed, "evaluate", start), beta)
-            log_px = scores.log_px_corrected
-            sums.append([np.sum(log_px), np.sum(log_px**2)])
-            yield np.float32(np.stack([scores.elbo, log_px, scores.log_px_se], axis=1))
+            found = evaluation.evaluate(model, rows, n_draws, (seed, "evaluate", start), beta)
+            log_px = found.log_px_corrected
+            few = np.sum(found.effective_samples < FEW_EFFECTIVE)
+            sums.append([np.sum(log_px), np.sum(log_px**2), few])
+            yield np.float32(np.stack([found.elbo, log_px, found.log_px_se], axis=1))
 
     tables.save_blocks(path, blocks(), (len(u), 3), ["elbo", "log_px", "log_px_se"])
-    mean, square = np.sum(sums, axis=0) / len(u)
-    variance = max(square - mean**2, 0.0) * len(u) / max(1, len(u) - 1)
-    return mean, np.sqrt(variance / len(u)), n_draws
+    total, squares, n_doubtful = np.sum(sums, axis=0)
+    mean = total / len(u)
+    variance = max(squares - len(u) * mean**2, 0.0) / max(1, len(u) - 1)
+    return Scores(mean, np.sqrt(variance / len(u)), n_draws, int(n_doubtful))
 
 
 def write_units(path, units, variance_of_std):
@@ -77,6 +92,14 @@ def write_dimensions(path, variances, names):
 def units_to_show(units):
     """The numbers, from 0, of at most SHOWN_UNITS units: those of largest KL."""
     return np.sort(np.argsort(-units.kl, kind="stable")[:SHOWN_UNITS])
+
+
+def print_scores(scores):
+    """Print the Scores of the rows."""
+    print(f"log p(x): {scores.mean:.4f} ± {scores.se:.4f} nats, mean over the rows", end="")
+    print(f" ({scores.n_draws} draws of z for each)")
+    if scores.n_doubtful > 0:
+        print(f"  in {scores.n_doubtful} rows few of the draws count: it may be too low there")
 
 
 def print_units(units, variance_of_std):

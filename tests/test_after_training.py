@@ -120,14 +120,17 @@ def test_every_row_is_scored_in_order(linear_gaussian, tmp_path, monkeypatch):
     x = linear_gaussian.draw(30, seed=5)
     expected = multivariate_normal(linear_gaussian.mean, linear_gaussian.covariance).logpdf(x)
     model = linear_gaussian.model()
-    mean, se, n_draws = latent_tables.write_log_px(tmp_path / "log_px.csv", model, x, 2, 1.0)
+    found = latent_tables.write_log_px(tmp_path / "log_px.csv", model, x, 2, 1.0)
     assert list(rows_of(tmp_path / "log_px.csv")[0]) == ["elbo", "log_px", "log_px_se"]
     scores = table_of(tmp_path / "log_px.csv")
     np.testing.assert_allclose(scores[:, :2], np.stack([expected] * 2, axis=1), atol=2e-4)
     np.testing.assert_allclose(scores[:, 2], 0, atol=1e-5)
-    assert mean == pytest.approx(expected.mean(), abs=1e-4)
-    assert se == pytest.approx(expected.std(ddof=1) / np.sqrt(30), rel=1e-3)
-    assert n_draws == latent_tables.MOST_DRAWS
+    assert found.mean == pytest.approx(expected.mean(), abs=1e-4)
+    assert found.se == pytest.approx(expected.std(ddof=1) / np.sqrt(30), rel=1e-3)
+    assert (found.n_draws, found.n_doubtful) == (1024, 0)
+    monkeypatch.setattr(latent_tables, "FEW_EFFECTIVE", 1025)
+    found = latent_tables.write_log_px(tmp_path / "log_px.csv", model, x, 2, 1.0)
+    assert found.n_doubtful == 30
 
 
 def test_another_table_is_scored_in_the_units_of_the_model(vae_run, tmp_path, capsys):
@@ -146,7 +149,7 @@ def test_another_table_is_scored_in_the_units_of_the_model(vae_run, tmp_path, ca
     assert (np.abs(scores[:, 1] - expected) < 5 * np.hypot(se, scores[:, 2]) + 1e-3).all()
     assert (scores[:, 0] < expected + 5 * se).all()
     shown = capsys.readouterr().out
-    assert f"mean log p(x) of the rows: {scores[:, 1].mean():.4f}" in shown
+    assert f"log p(x): {scores[:, 1].mean():.4f} ± " in shown
 
     assert len(rows_of(out / "latent.csv")) == 7
     assert list(rows_of(out / "active_dimensions.csv")[0]) == ["unit", "a", "b b", "c"]
