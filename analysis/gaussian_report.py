@@ -6,95 +6,130 @@ docs/report.md explains each key of report.json.
 import math
 
 import numpy as np
-import tensorflow as tf
 
 from analysis import evaluation, information, latent, linear_vae
 from analysis.comparison import relative_error
+from analysis.information import Gaussian
 from analysis.normality import mardia_test
 from training.random_streams import stream
 
 REPORT_ROWS = 20_000  # at most so many rows are evaluated, of each kind
-REPORT_Z = 2**20  # about so many draws of z for the held-out rows
-COVARIANCE_SAMPLES = 100_000
+REPORT_Z = 2**20  # draws of z for all the held-out rows
+REPORT_NUMBERS = 2**25  # numbers of x that belong to them, at most
+FOLLOWED_Z = 1024  # draws of z for the validation rows, at least
+CHECKED_Z = 2**17  # draws of z for rows of the model's own, at most
+COVARIANCE_SAMPLES = (
+    100_000  # of the prior, for the covariance of the model's x; fewer where x is wide
+)
+COVARIANCE_NUMBERS = 2**22
 OPTIMUM_ROWS = 1_000_000  # the training rows' optimum is a mean over at most so many
+DOUBTFUL = 5  # effective draws: with fewer, log p(x) of a row is hardly known
 CLEARLY_NOT_GAUSSIAN = 0.001  # a p-value of Mardia's test below this
-MAY_BE_NULL = (  # each with its standard error
-    "optimum gap gap_model cost_gap linear_log_px conditional_total_correlation decoder_mismatch "
-    "covariance_error"
-).split()
-EXACT = (  # of the best linear VAE, as fields of linear_vae.Optimum
-    "cost distortion active_units gap_model gap_encoder covariance_error "
-    "conditional_total_correlation"
-).split()
 
 
 def followed_elbo(model, data, seed, epoch):
-    """The mean ELBO of the followed rows, one draw of z each: what every epoch shows."""
-    if data.x_validation is not None:
-        epoch = 0  # the same draws in every epoch
-    return evaluation.mean_elbo(model, data.followed[:REPORT_ROWS], (seed, "epoch", epoch))
+    """The mean ELBO of the followed rows: what every epoch shows.
+
+    Validation rows have the same draws of z in every epoch, and many where the rows are few, so
+    that the epochs can be compared.
+    """
+    x = data.followed[:REPORT_ROWS]
+    if data.x_validation is None:
+        return evaluation.mean_elbo(model, x, (seed, "epoch", epoch))
+    n_draws = math.ceil(FOLLOWED_Z / len(x))
+    return evaluation.mean_elbo(model, x, (seed, "epoch", 0), n_draws)
 
 
-def make_report(model, data, settings):
+def make_report(model, data, settings, n_z=REPORT_Z):
     """The metrics of a trained model, a dictionary, and the best linear VAE or None.
 
-    data: a data_processing.Data. settings: of the run. Without a known distribution the reference
-    is the Gaussian fitted to the training rows; where their covariance is singular there is none,
-    and its metrics are None.
+    data: a data_processing.Data. settings: of the run. n_z: about as many draws of z for all the
+    held-out rows, fewer where x is wide. Without a known distribution the reference
+    is the Gaussian fitted to the training rows; where their covariance is singular there is none.
+    What does not apply, or would take too long for wide data, is None.
     """
-    x, seed, beta = data.x_held_out[:REPORT_ROWS], settings.seed, settings.beta
-    in_units = data.in_data_units(x)
-    decoder_std = settings.decoder_std
-    x_train, n_draws = data.training_sample(REPORT_ROWS), int(np.clip(REPORT_Z // len(x), 16, 1024))
+    x = data.x_held_out[:REPORT_ROWS]
+    x_train = data.training_sample(REPORT_ROWS)
+    beta, seed = settings.beta, settings.seed
+    n_z = min(n_z, REPORT_NUMBERS // model.data_dim)
+    n_draws = int(np.clip(n_z // len(x), 16, 1024))
     rows, held_out = evaluation.rows_of_report(model, x_train, x, n_draws, seed, beta)
     rows["log_px"] = held_out.log_px_corrected
     rows["gap_encoder"] = rows["log_px"] - held_out.elbo
     mean_z, log_std_z = evaluation.encode(model, x)
     knowledge = latent.latent_information(mean_z, log_std_z, (seed, "report", 3))
-    reference = data.reference()
-    mean, covariance = reference.mean, reference.covariance
-    known = reference_metrics(data, covariance)
-    best = None
-    rest = {"common_information": None, "common_information_units": None, "beta_thresholds": None}
-    if known["optimum_is"] is not None:
-        rows["optimum"] = reference.log_density(in_units)
-        rows["gap"] = rows["optimum"] - held_out.elbo
-        rows["gap_model"] = rows["optimum"] - rows["log_px"]
-        best = linear_vae.optimum(covariance, model.n_dim, beta, decoder_std, settings.min_log_std)
-        common = information.common_information(covariance)
-        thresholds = linear_vae.beta_thresholds(covariance, model.n_dim, decoder_std)
-        rest = {
-            "common_information": common.nats,
-            "common_information_units": common.units,
-            "beta_thresholds": thresholds.tolist(),
-            **latent.dependence_metrics(
-                in_units, mean, covariance, mean_z, log_std_z, held_out.log_px_z
-            ),
-            **covariance_metrics(model, covariance, seed),
-        }
-    if best is not None:
-        of_rows = linear_vae.cost_of_rows(best, beta, in_units, mean, covariance)
-        rows["cost_gap"] = rows["cost_held_out"] - of_rows
-    if settings.data_path is not None:
-        rows |= linear_log_px(data, in_units, model.n_dim, decoder_std)
 
-    report = {"beta": beta, **latent.latent_units(mean_z, log_std_z).metrics(), **known}
-    for name in MAY_BE_NULL:
-        report |= {name: None, f"{name}_se": None}
-    report |= evaluation.means(rows) | knowledge | rest
-    # The next order of the bias of log p(x), after the first has been taken out.
-    bias = float(np.mean(held_out.log_px_se**4))
-    for name in {"log_px", "gap_model", "gap_encoder"} & rows.keys():
-        report[f"{name}_se"] = math.hypot(report[f"{name}_se"], bias)
-    report["effective_samples"] = float(np.median(held_out.effective_samples))
-    report["log_px_draws"] = n_draws
-    report["rows_train"], report["rows_held_out"] = len(x_train), len(x)
+    reference, about_reference = find_reference(data)
+    gaussian = reference if isinstance(reference, Gaussian) else None
+    best = None
+    if gaussian is not None:
+        best = linear_vae.optimum(
+            gaussian.covariance, model.n_dim, beta, settings.decoder_std, settings.min_log_std
+        )
+    raw = data.in_data_units(x)
+    optimum = None if reference is None else reference.log_density(raw)
+    rows["optimum"] = optimum
+    rows["gap"] = None if optimum is None else optimum - rows["elbo_held_out"]
+    rows["gap_model"] = None if optimum is None else optimum - rows["log_px"]
+    rows["cost_gap"] = None
+    if best is not None:
+        of_rows = linear_vae.cost_of_rows(best, beta, raw, gaussian.mean, gaussian.covariance)
+        rows["cost_gap"] = rows["cost_held_out"] - of_rows
+    linear = linear_log_px(data, raw, settings)
+    rows["linear_log_px"] = linear
+    rows["gain_over_linear"] = None if linear is None else rows["log_px"] - linear
+
+    report = {
+        "beta": beta,
+        **latent.latent_units(mean_z, log_std_z).metrics(),
+        **about_reference,
+        **evaluation.means(rows),
+        **knowledge,
+        **dependence_metrics(model, data, gaussian, about_reference, knowledge, seed),
+        **covariance_metrics(model, reference, seed),
+        **gaussian_metrics(gaussian, best, settings),
+        "effective_samples": float(np.median(held_out.effective_samples)),
+        "log_px_draws": n_draws,
+        "log_px_doubtful_rows": float(np.mean(held_out.effective_samples < DOUBTFUL)),
+        "rows_train": len(x_train),
+        "rows_held_out": len(x),
+    }
+    n_checked = min(2000, CHECKED_Z // n_draws)
+    missed = evaluation.missed_share(model, n_checked, n_draws, (seed, "report", 7), beta)
+    report |= evaluation.means({"log_px_missed": missed})
+    # What the estimate lacks, and the next order of its bias after the first has been taken out.
+    bias = math.hypot(np.mean(held_out.log_px_se**4), max(0.0, report["log_px_missed"]))
+    for name in ("log_px", "gap_model", "gap_encoder", "gain_over_linear"):
+        if report[name] is not None:
+            report[f"{name}_se"] = math.hypot(report[f"{name}_se"], bias)
     report["elbo"] = report["elbo_held_out"]
-    report["cost"] = best.cost + report["cost_gap"] if best else report["cost_held_out"]
-    report["cost_se"] = report["cost_gap_se"] if best else report["cost_held_out_se"]
-    report |= {f"{name}_exact": best and getattr(best, name) for name in EXACT}
-    report["rate_exact"] = best.kl if has_rate(best, settings) else None
+    report["cost"] = report["cost_held_out"]
+    report["cost_se"] = report["cost_held_out_se"]
+    if best is not None and report["optimum_is"] == "exact":  # without the luck of the rows
+        report["cost"] = best.cost + report["cost_gap"]
+        report["cost_se"] = report["cost_gap_se"]
     return report, best
+
+
+def find_reference(data):
+    """The distribution that the rows are judged by, or None; and what the report says of it."""
+    reference = data.reference()
+    about = {"optimum_is": "exact", "gaussian_p": None, "gaussian_applies": True}
+    if data.known is not None:
+        about["gaussian_applies"] = isinstance(reference, Gaussian)
+        return reference, about
+    try:
+        information.check_covariance(reference.covariance)
+    except ValueError as error:
+        about["optimum_is"] = None
+        about["gaussian_applies"] = False
+        about["why"] = str(error)
+        return None, about
+    about["optimum_is"] = "estimate"
+    about["gaussian_p"] = mardia_test(data.training_sample(REPORT_ROWS))
+    if about["gaussian_p"] is not None:
+        about["gaussian_applies"] = about["gaussian_p"] > CLEARLY_NOT_GAUSSIAN
+    return reference, about
 
 
 def has_rate(best, settings):
@@ -102,55 +137,123 @@ def has_rate(best, settings):
     return best is not None and (best.attained or settings.min_log_std is not None)
 
 
-def reference_metrics(data, covariance):
-    """What the Gaussian reference is, and for data of unknown distribution whether it applies."""
-    if data.known is not None:
-        return {"optimum_is": "exact", "gaussian_p": None, "gaussian_applies": True}
-    try:
-        information.check_covariance(covariance)
-    except ValueError as error:
-        none = {"optimum_is": None, "gaussian_p": None, "gaussian_applies": False}
-        return none | {"why": str(error)}
-    p_value = mardia_test(data.training_sample(REPORT_ROWS))
-    applies = p_value is None or p_value > CLEARLY_NOT_GAUSSIAN
-    return {"optimum_is": "estimate", "gaussian_p": p_value, "gaussian_applies": applies}
+def linear_log_px(data, raw, settings):
+    """log p(x) of rows in data units under the linear VAE of highest likelihood, (N,), or None.
 
-
-def linear_log_px(data, x, n_dim, decoder_std):
-    """log p(x) of the rows of x under the best linear VAE for the training rows, (N,), by its name.
-
-    The linear VAE of highest likelihood: factor analysis for a learned std, probabilistic PCA for a
-    shared one. Nothing where the training rows have a singular covariance.
+    Factor analysis for a learned std, probabilistic PCA for a shared one, fitted to the training
+    rows of a file. Of drawn data it has the exact moments, and is None where they are Gaussian,
+    since it is the optimum then, or near it.
     """
-    fitted = data.fitted()
+    if settings.data_path is not None:
+        fitted = data.fitted()
+    elif isinstance(data.known, Gaussian):
+        return None
+    else:
+        fitted = data.known
     try:
-        best = linear_vae.optimum(fitted.covariance, n_dim, 1.0, decoder_std)
-    except ValueError:
-        return {}
-    gaussian = information.Gaussian(fitted.mean, best.model_covariance)
-    return {"linear_log_px": gaussian.log_density(x)}
+        best = linear_vae.optimum(fitted.covariance, settings.n_dim, 1.0, settings.decoder_std)
+    except ValueError:  # a singular covariance
+        return None
+    if best is None:
+        return None
+    return Gaussian(fitted.mean, best.model_covariance).log_density(raw)
 
 
-def covariance_metrics(model, covariance, seed):
+def gaussian_metrics(gaussian, best, settings):
+    """What is known exactly of a Gaussian reference and of its best linear VAE; None without."""
+    common = dependence = thresholds = bound = holds_for = rate = None
+    kind = settings.decoder_std, settings.min_log_std
+    if gaussian is not None:
+        dependence = information.total_correlation(gaussian.covariance)
+        common = information.common_information(gaussian.covariance)
+        thresholds = linear_vae.beta_thresholds(gaussian.covariance, settings.n_dim, *kind)
+    if best is not None:
+        bound = linear_vae.cost_bound(gaussian.covariance, settings.beta, *kind)
+        holds_for = linear_vae.bound_holds_for(best, bound)
+        if has_rate(best, settings):
+            rate = best.kl
+
+    def exact(name):
+        return None if best is None else getattr(best, name)
+
+    return {
+        "common_information": None if common is None else common.nats,
+        "common_information_units": None if common is None else common.units,
+        "total_correlation": dependence,
+        "beta_thresholds": None if thresholds is None else thresholds.tolist(),
+        "cost_bound": bound,
+        "bound_holds_for": holds_for,
+        "cost_exact": exact("cost"),
+        "rate_exact": rate,
+        "distortion_exact": exact("distortion"),
+        "active_units_exact": exact("active_units"),
+        "gap_model_exact": exact("gap_model"),
+        "gap_encoder_exact": exact("gap_encoder"),
+        "conditional_total_correlation_exact": exact("conditional_total_correlation"),
+        "covariance_error_exact": exact("covariance_error"),
+    }
+
+
+def dependence_metrics(model, data, gaussian, about_reference, knowledge, seed):
+    """latent.dependence, with rows drawn from a known Gaussian, or with the held-out rows."""
+    found = None
+    if gaussian is not None and about_reference["gaussian_applies"]:
+        n_fitted = None
+        x = data.x_held_out[:REPORT_ROWS]
+        if data.known is None:
+            n_fitted = len(data.x_train)
+        else:
+            n_rows = min(REPORT_ROWS, REPORT_NUMBERS // model.data_dim)
+            x = gaussian.draw(n_rows, stream(seed, "report", 5))
+            if data.standardization is not None:
+                x = data.standardization.apply(x)
+        found = latent.dependence(
+            model,
+            x,
+            as_seen(gaussian, data.standardization),
+            knowledge["aggregate_kl_beyond_gaussian"],
+            knowledge["aggregate_kl_beyond_gaussian_se"],
+            (seed, "report", 6),
+            n_fitted,
+        )
+    if found is None:
+        names = ("conditional_total_correlation", "decoder_mismatch")
+        return evaluation.means(dict.fromkeys(names))
+    return found
+
+
+def as_seen(gaussian, standardization):
+    """The Gaussian of rows in the units of the networks."""
+    if standardization is None:
+        return gaussian
+    mean = (gaussian.mean - standardization.mean) / standardization.std
+    scales = np.outer(standardization.std, standardization.std)
+    return Gaussian(mean, gaussian.covariance / scales)
+
+
+def covariance_metrics(model, reference, seed):
     """How far the covariance of the model's x is from the given one, relative, Frobenius norms.
 
     z is drawn from the prior, whose moments are known; E[x|z] and Var(x|z) need no draws of x.
     """
-    z = stream(seed, "report", 4).standard_normal((COVARIANCE_SAMPLES, model.n_dim))
-    blocks = np.array_split(z.astype(np.float32), math.ceil(len(z) / evaluation.Z_BATCH))
-    parts = [model.decode(tf.constant(block)) for block in blocks]
-    means, log_stds = (np.concatenate(side).astype(np.float64) for side in zip(*parts, strict=True))
+    if reference is None:
+        return evaluation.means({"covariance_error": None})
+    n_z = min(COVARIANCE_SAMPLES, max(2000, COVARIANCE_NUMBERS // model.data_dim))
+    z = stream(seed, "report", 4).standard_normal((n_z, model.n_dim))
+    mean, log_std = evaluation.in_blocks(model.decode, z)
     if model.standardization is not None:
-        means = model.standardization.undo(means)
-        log_stds += np.log(model.standardization.std)
-    variances = np.exp(2.0 * log_stds)
-    weights, residuals = latent.regress(z, means)
+        mean = mean * model.standardization.std
+        log_std = log_std + np.log(model.standardization.std)
+    variances = np.exp(2.0 * log_std)
+    weights, residuals = latent.regress(z, mean)
     of_model = weights.T @ weights + residuals.T @ residuals / len(z)
     of_model += np.diag(variances.mean(axis=0))
-    error = relative_error(of_model, covariance)
-    difference = of_model - covariance
-    slope = difference / max(np.linalg.norm(difference), 1e-300) / np.linalg.norm(covariance)
+    difference = of_model - reference.covariance
+    slope = difference / max(np.linalg.norm(difference), 1e-300)
+    slope /= np.linalg.norm(reference.covariance)
     changes = np.sum(((2.0 * z @ weights + residuals) @ slope) * residuals, axis=1)
     changes += variances @ np.diag(slope)
-    se = evaluation.standard_error(changes)
-    return {"covariance_error": float(error), "covariance_error_se": se}
+    return {
+        "covariance_error": float(relative_error(of_model, reference.covariance)),
+        "covariance_error_se": evaluation.standard_error(changes),
+    }

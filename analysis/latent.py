@@ -1,6 +1,6 @@
 """What z knows about x: units, mutual information, the dependence that z leaves; all in nats.
 
-Every function takes the q(z|x) of N rows as mean and log_std, (N, n_dim) each.
+q(z|x) of N rows is given as mean and log_std, (N, n_dim) each.
 """
 
 import math
@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp
 
-from analysis import information
-from analysis.evaluation import key_of, means, standard_error
+from analysis.evaluation import encode, in_blocks, key_of, means, standard_error
 from analysis.linear_vae import ACTIVE_UNIT_VARIANCE
 from training.random_streams import stream
 from vae_models import kl_divergence_per_dimension
 
 AGGREGATE_ROWS = 500  # rows whose z is scored under the aggregate posterior of all rows
+ROWS_PER_DIMENSION = 4  # with fewer, a regression on x leaves too little to be judged by
+CLEARLY = 2.0  # standard errors
 
 
 @dataclass(frozen=True)
@@ -144,31 +145,77 @@ def regress(inputs, outputs):
     return weights, outputs - inputs @ weights
 
 
-def dependence_metrics(x, mean, covariance, mean_z, log_std_z, log_px_z):
+def dependence(model, x, reference, beyond, beyond_se, seed, n_fitted=None):
     """What z leaves of the dependence among the coordinates, and the decoder's cost beyond it.
 
-    TC(x|z) is that of the Gaussian with the second moments of the joint of data and encoder, which
-    is the joint itself for a linear encoder on data of N(mean, covariance). decoder_mismatch is
-    -log_px_z less the sum of the conditional entropies h(x_j|z) of that Gaussian.
-    x: (N, data_dim). mean_z, log_std_z: of q(z|x), (N, n_dim). log_px_z: (N,).
-    """
-    x, mean_z, variances = np.float64(x) - mean, np.float64(mean_z), np.exp(2.0 * log_std_z)
-    weights, residuals = regress(x, mean_z)
-    noise = np.diag(variances.mean(axis=0, dtype=np.float64)) + residuals.T @ residuals / len(x)
-    cross = covariance @ weights
-    decoder = np.linalg.solve(weights.T @ cross + noise, cross.T)  # z -> E[x|z], (n_dim, data_dim)
-    left = covariance - cross @ decoder  # the covariance of x given z
-    # What each row adds to `left`, apart from what is known of x.
-    of_x, of_residuals = x - x @ weights @ decoder, residuals @ decoder
-    metric = np.diag(1.0 / np.diag(left)) - np.linalg.inv(left)
-    changes = np.sum(((of_residuals - 2.0 * of_x) @ metric) * of_residuals, axis=1)
-    changes += variances @ np.sum((decoder @ metric) * decoder, axis=1)
+    Rows x (N, data_dim) of `reference`, an information.Gaussian in the units of the networks; where
+    that was fitted to n_fitted other rows, the standard error covers their luck too. beyond, with
+    its standard error: aggregate_kl_beyond_gaussian. None where N is too small for data_dim.
 
-    squares = (of_x - of_residuals) ** 2 + variances @ decoder**2
-    code = 0.5 * np.sum(np.log(2.0 * np.pi * np.diag(left)) + squares / np.diag(left), axis=1)
+    TC(x|z) = sum_j h(x_j|z) - h(x|z) with h(x|z) = H - I(x;z). No h(x_j|z) is above the length of a
+    code of x_j given z, and of two such codes the shorter is taken, coordinate by coordinate: that
+    of the linear Gaussian decoder with the second moments of the joint of data and encoder, which
+    is h(x_j|z) itself for a linear encoder, and that of the network. The mismatch is what the
+    network's code is longer. docs/report.md, (4).
+    """
+    n_rows, data_dim = x.shape
+    if n_rows < ROWS_PER_DIMENSION * (data_dim + 1):
+        return None
+    covariance = reference.covariance
+    mean_z, log_std_z = encode(model, x)
+    x = x - reference.mean
+    variances = np.exp(2.0 * log_std_z)
+    weights, residuals = regress(x, mean_z)
+    noise = residuals.T @ residuals / (n_rows - 1 - data_dim) + np.diag(variances.mean(axis=0))
+    cross = covariance @ weights
+    of_z = weights.T @ cross + noise  # the covariance of z
+    decoder = np.linalg.solve(of_z, cross.T)  # z -> E[x|z], (n_dim, data_dim)
+    left = np.diag(covariance) - np.sum(cross.T * decoder, axis=0)  # the variances of x_j given z
+
+    # What each row adds to the estimate: its part in the noise, as far as it is not known ...
+    seen = x @ weights
+    errors = x - seen @ decoder
+    shifts = residuals @ decoder
+    values = np.sum(((shifts - 2.0 * errors) * shifts + variances @ decoder**2) / left, axis=1)
+    precision = np.linalg.inv(of_z)
+    values += np.sum(((2.0 * seen + residuals) @ precision) * residuals, axis=1)
+    values = 0.5 * (values + variances @ np.diag(precision)) - np.sum(log_std_z, axis=1)
+    # ... and the codes of the network, less those of the linear decoder.
+    z = mean_z + np.exp(log_std_z) * stream(*key_of(seed)).standard_normal(mean_z.shape)
+    longer = code_lengths(model, x + reference.mean, z)
+    centered = z - np.mean(mean_z - seen, axis=0)
+    longer -= 0.5 * (np.log(2.0 * np.pi * left) + (x - centered @ decoder) ** 2 / left)
+    better = shorter_codes(longer)
+    values += np.sum(longer[:, better], axis=1)
+
+    log_det_z = np.linalg.slogdet(of_z)[1] - np.linalg.slogdet(covariance)[1]
+    total = 0.5 * (np.sum(np.log(left)) + log_det_z) - np.mean(np.sum(log_std_z, axis=1)) - beyond
+    error = math.hypot(standard_error(values), beyond_se)
+    if n_fitted is not None:
+        of_fit = np.sum(errors**2 / left, axis=1) + np.sum((seen @ precision) * seen, axis=1)
+        of_fit -= np.sum(np.linalg.solve(covariance, x.T).T * x, axis=1)
+        error = math.hypot(error, 0.5 * standard_error(of_fit) * math.sqrt(n_rows / n_fitted))
     return {
-        "conditional_total_correlation": information.total_correlation(left),
-        "conditional_total_correlation_se": standard_error(0.5 * changes),
-        "decoder_mismatch": float(np.mean(-log_px_z - code)),
-        "decoder_mismatch_se": standard_error(-log_px_z - code),
+        "conditional_total_correlation": float(total + np.mean(np.sum(longer[:, better], axis=1))),
+        "conditional_total_correlation_se": error,
+        **means({"decoder_mismatch": np.sum(longer[:, ~better], axis=1)}),
     }
+
+
+def code_lengths(model, x, z):
+    """-log p(x_j|z) of each row and coordinate, in the units of the networks, (N, data_dim)."""
+    mean, log_std = in_blocks(model.decode, z)
+    return 0.5 * (np.log(2.0 * np.pi) + ((x - mean) * np.exp(-log_std)) ** 2) + log_std
+
+
+def shorter_codes(longer):
+    """Which columns of differences of code lengths (N, d) are clearly negative; all, if their sum.
+
+    So that no chance makes a code the shorter one, and what is left is not clearly negative.
+    """
+    errors = np.std(longer, axis=0, ddof=1) / math.sqrt(len(longer))
+    better = np.mean(longer, axis=0) < -CLEARLY * errors
+    rest = np.sum(longer[:, ~better], axis=1)
+    if np.mean(rest) < -CLEARLY * standard_error(rest):
+        better[:] = True
+    return better

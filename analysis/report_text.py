@@ -1,8 +1,14 @@
 """What the screen says of a run on Gaussian data: its numbers beside their references, in words."""
 
-import math
+import numpy as np
+from scipy.special import chdtri
 
-from analysis.evaluation import ENOUGH_EFFECTIVE
+NOTICEABLE = 0.02  # nats: a smaller rise, loss or gain is not worth a run
+MEMORIZED = 0.05  # nats lost on the followed rows while the training rows gain
+FELL = 0.5  # nats from one epoch to the next
+SURE = 3.0  # standard errors
+FEW_HELD_OUT = 50
+MANY_UNITS = 20  # so many variances stay on one line
 
 
 def print_report(report, folder):
@@ -12,10 +18,13 @@ def print_report(report, folder):
         ("ELBO, training rows", "elbo_train"),
         ("ELBO, held-out rows", "elbo_held_out"),
         (f"{reference}, same rows", "optimum"),
+        ("log p(x), held-out rows", "log_px"),
+        ("  best linear VAE", "linear_log_px"),
         (gap, "gap"),
         ("  of the model", "gap_model"),
-        ("  of the encoder", "gap_encoder"),
-        ("log p(x), held-out rows", "log_px"),
+        ("  of the encoder" if report["gap"] is not None else "ELBO below log p(x)", "gap_encoder"),
+        ("    of the family", "gap_family"),
+        ("    of amortization", "gap_amortization"),
     ]
     if report["beta"] != 1:
         lines.append((f"cost at beta {report['beta']:g}", "cost"))
@@ -26,24 +35,26 @@ def print_report(report, folder):
     exact = {**report, "mutual_information_exact": report["rate_exact"]}
     if report["gap_model_exact"] is not None:
         exact["gap_exact"] = report["gap_model_exact"] + report["gap_encoder_exact"]
-    column = {"exact": "   best linear VAE", "estimate": "   best linear VAE, if Gaussian"}
     print("\nnats per data point               mean   std. error", end="")
-    print(column.get(report["optimum_is"], ""))
+    print(column_name(report))
     for label, name in lines:
-        if report[name] is not None:
+        if report.get(name) is not None:
             best = exact.get(f"{name}_exact")
             best = "" if best is None else f"{best:z18.4f}"
             print(f"{label:<28}{report[name]:z10.4f}{report[name + '_se']:13.4f}{best}")
     variances = report["variance_of_mean"]
     n_active = f"{report['active_units']} of {len(variances)}"
+    more = " ..." if len(variances) > MANY_UNITS else ""
     print(f"active units: {n_active}, variance of E[z|x]", end=" ")
-    print(*(f"{v:.3f}" for v in variances))
+    print(*(f"{v:.3f}" for v in variances[:MANY_UNITS]), end=f"{more}\n")
     if report["common_information"] is not None:
         nats, units = report["common_information"], report["common_information_units"]
         print(f"common information: {nats:.4f} nats in {units} {'unit' if units == 1 else 'units'}")
     for remark in remarks(report):
         print(remark)
-    print(f"written to {folder}; open {folder / 'figures' / 'learning_curves.png'} first")
+    print(f"written to {folder}; open {folder / 'figures' / 'learning_curves.png'} first\n")
+    for sentence in report.get("verdict", ()):
+        print(sentence)
 
 
 def reference_names(report):
@@ -55,46 +66,198 @@ def reference_names(report):
     return "fitted Gaussian", "distance to the fit"
 
 
+def column_name(report):
+    """The heading of the last column: whether other models may beat the best linear VAE."""
+    if report["bound_holds_for"] is None:
+        return ""
+    name = "best possible" if report["bound_holds_for"] == "all" else "best linear VAE"
+    if report["optimum_is"] == "exact":
+        return f"{name:>18}"
+    return f"   {name}, if Gaussian"
+
+
 def remarks(report):
-    """What a reader of the numbers must know, a line each."""
-    if report["active_units"] == 0 and report["active_units_exact"] == 0:
-        yield "z carries no information about x; the best linear VAE collapses too, as expected"
-    elif report["active_units"] == 0:
-        yield "z carries no information about x: q(z|x) is still the prior"
+    """What a reader of the numbers must know, a list of lines."""
+    lines = []
     effective, draws = report["effective_samples"], report["log_px_draws"]
-    yield f"log p(x): {effective:.0f} of {draws} draws of z are effective (median)"
-    if effective < ENOUGH_EFFECTIVE * draws:
-        yield "  too few: log p(x) may be too low, and the model's gap too large, beyond the error"
-    parting = report["elbo_train"] - report["elbo_held_out"]
-    # By the spread of the training rows: a few held-out rows of very low density widen their own.
-    ratio = report["rows_train"] / report["rows_held_out"]
-    if parting > 3.0 * report["elbo_train_se"] * math.sqrt(1.0 + ratio):
-        yield (
-            f"the ELBO is {parting:.2f} nats lower on held-out than on training rows: the network "
-            "has begun to memorize; try fewer epochs, a smaller --n_width, or more data"
+    doubtful, missed = report["log_px_doubtful_rows"], report["log_px_missed"]
+    lines.append(f"log p(x): {effective:.0f} of {draws} draws of z are effective (median)")
+    if missed > max(SURE * report["log_px_missed_se"], 0.005):
+        lines.append(
+            f"  they miss {100 * missed:.1f} % of p(z|x), seen on data from the model itself: "
+            "log p(x) may be too low, and the model's gap too large, by more than the error"
+        )
+    elif doubtful > 0.002:
+        lines.append(
+            f"  for {100 * doubtful:.1f} % of the rows fewer than 5: log p(x) may be too low, and "
+            "the model's gap too large, by more than the error"
         )
     if report["optimum_is"] == "exact" and report["gap"] < -5.0 * report["gap_se"]:
-        yield "the ELBO exceeds the optimum: the data are not from the Gaussian that was given"
+        lines.append(
+            "the ELBO exceeds the optimum: the data are not from the distribution that was given"
+        )
     if report["optimum_is"] is None:
-        yield f"no Gaussian reference: {report['why']}"
-    elif not report["gaussian_applies"]:
+        lines.append(f"no Gaussian reference: {report['why']}")
+    elif report["optimum_is"] == "estimate" and report["gaussian_applies"]:
+        lines.append("the optimum is an estimate: the Gaussian fitted to the training rows")
+    elif report["optimum_is"] == "estimate":
         p = report["gaussian_p"]
         p = f"p = {p:.1g}" if p > 1e-15 else "p < 1e-15"
-        yield f"the data are clearly not Gaussian (Mardia's test, {p}): " + (
-            "a good model exceeds the fitted Gaussian"
+        lines.append(
+            f"the data are clearly not Gaussian (Mardia's test, {p}): a good model exceeds the "
+            "fitted Gaussian"
         )
-    elif report["optimum_is"] == "estimate":
-        yield "the optimum is an estimate: the Gaussian fitted to the training rows"
+    if report["bound_holds_for"] == "linear" and report["cost_bound"] is not None:
+        lines.append(
+            f"another model with as many units may cost less than the best linear VAE, "
+            f"{report['cost_exact']:.4f}, but none less than {report['cost_bound']:.4f}"
+        )
     if report["cost_exact"] is not None and report["rate_exact"] is None:
-        yield "the best linear VAE copies a column (a Heywood case), so its I(x;z) has no bound"
-    if report["linear_log_px"] is not None:
-        lead = report["log_px"] - report["linear_log_px"]
-        than = "above" if lead >= 0 else "below"
-        yield f"log p(x) is {abs(lead):.4f} nats {than} that of the best linear VAE " + (
-            f"with the same n_dim (beta 1), {report['linear_log_px']:.4f}"
-        )
+        lines.append("the best linear VAE copies a column (a Heywood case): no bound of its I(x;z)")
+    return lines
 
 
 def verdict(report, history, settings):
-    """What the numbers come to, a list of sentences."""
-    return []
+    """What the numbers come to, a list of sentences, and last what to change first.
+
+    report: of make_report. history: a dictionary for each epoch. settings: of the run.
+    """
+    followed = "elbo_validation" if "elbo_validation" in history[-1] else "elbo_held_out"
+    curves = {name: np.array([row[name] for row in history]) for name in history[-1]}
+    curves["followed"] = curves[followed]
+    curves["objective"] = curves["log_px_z"] - report["beta"] * curves["kl"]
+    found = [  # in the order in which they matter; each is a sentence and what to change, or None
+        of_stability(curves),
+        of_memory(curves, report, settings),
+        of_convergence(curves, report, settings),
+        of_units(report, settings),
+        of_linear_model(report, settings),
+        of_few_rows(report),
+    ]
+    sentences = [sentence for sentence, _ in found if sentence]
+    changes = [change for _, change in found if change]
+    if changes:
+        return [*sentences, f"Change first: {changes[0]}."]
+    return [*sentences, "Nothing needs to be changed first."]
+
+
+def of_stability(curves):
+    """Whether the objective on the training rows fell on its way."""
+    steps = np.diff(curves["objective"])
+    if len(steps) == 0 or -steps.min() < max(FELL, 5.0 * np.median(np.abs(steps))):
+        return None, None
+    worst = int(np.argmin(steps))
+    return (
+        f"Unstable: in epoch {worst + 2} the training rows lost {-steps[worst]:.2f} nats.",
+        "a smaller --lr, --clip_norm 1, or a higher --min_log_std",
+    )
+
+
+def of_memory(curves, report, settings):
+    """Whether the rows that are followed lost from an epoch on what the training rows gained."""
+    followed = curves["followed"]
+    n_epoch, best = len(followed), int(np.argmax(followed))
+    lost = followed[best] - followed[-1]
+    parted = lost + curves["elbo"][-1] - curves["elbo"][best]
+    rough = np.std(np.diff(followed[best:])) if n_epoch - best > 2 else 0.0
+    if lost < max(MEMORIZED, SURE * rough) or parted < 0.5 * lost:
+        return None, None
+    sentence = (
+        f"Memorizing: rows not trained on were best after epoch {best + 1} of {n_epoch}, with an "
+        f"ELBO of {followed[best]:.2f}; the rest of the training lost {lost:.2f} nats."
+    )
+    if settings.keep == "best":
+        return f"{sentence} The weights of that epoch were kept.", None
+    return sentence, f"--keep best, or --n_epoch {best + 1}"
+
+
+def of_convergence(curves, report, settings):
+    """Whether the last fifth of the epochs still gained."""
+    name, curve = "ELBO of rows not trained on", curves["followed"]
+    if report["beta"] != 1.0:
+        name, curve = "training objective, log p(x|z) - beta KL,", curves["objective"]
+    n_epoch = len(curve)
+    n_last = max(n_epoch // 5, 3)
+    if n_epoch < n_last:
+        return f"{n_epoch} of at least 3 epochs: too few to tell where training leads.", "--n_epoch"
+    epochs = np.arange(n_last) - (n_last - 1) / 2.0
+    last = curve[-n_last:]
+    slope = epochs @ last / (epochs @ epochs)
+    residuals = last - last.mean() - slope * epochs
+    slope_se = np.sqrt(residuals @ residuals / max(1, n_last - 2) / (epochs @ epochs))
+    where = f"in the last {n_last} of {n_epoch} epochs the {name}"
+    if (slope - 2.0 * slope_se) * (n_last - 1) < NOTICEABLE:
+        return f"Converged: {where} changed by {slope:z.4f} nats per epoch.", None
+    return (
+        f"Not converged: {where} still rose by {slope:.4f} nats per epoch.",
+        f"--n_epoch {2 * n_epoch}",
+    )
+
+
+def of_units(report, settings):
+    """Whether units are off, and whether theory wants that."""
+    active, n_dim = report["active_units"], settings.n_dim
+    best = report["active_units_exact"]
+    if active == n_dim:
+        return None, None
+    off = f"{n_dim - active} of {n_dim} units carry no information about x"
+    if nothing_to_find(report, settings):
+        return f"Nothing to find: {off}, and the columns are independent: collapse is right.", None
+    if best is None:
+        if active > 0:
+            return f"{off[0].upper()}{off[1:]}.", None
+        return f"Collapsed: {off}.", "a smaller --beta, or a longer training"
+    if active >= best:
+        return f"Collapse is right: {off}, as of the best linear VAE.", None
+    gain = report["cost_gap"]
+    if gain < max(NOTICEABLE, SURE * report["cost_gap_se"]):
+        return f"{off[0].upper()}{off[1:]}; {best} active ones would gain next to nothing.", None
+    sentence = (
+        f"Collapsed: {off}, where the best linear VAE has {best} active ones and costs "
+        f"{gain:.4f} nats less."
+    )
+    return sentence, f"--n_epoch {2 * settings.n_epoch}, a smaller --beta, or another --seed"
+
+
+def nothing_to_find(report, settings):
+    """Whether the reference leaves open that the columns are independent, for a learned std."""
+    dependence = report["total_correlation"]
+    if dependence is None or settings.decoder_std != "learned":
+        return False
+    if report["optimum_is"] == "exact":
+        return dependence < 1e-9
+    pairs = settings.data_dim * (settings.data_dim - 1) / 2
+    # Twice the log of a likelihood ratio, of a chi-squared distribution for independent columns.
+    return pairs == 0 or 2.0 * settings.training_data_size * dependence < chdtri(pairs, 1e-3)
+
+
+def of_linear_model(report, settings):
+    """How log p(x) stands beside that of the best linear VAE of the same rows."""
+    gain = report["gain_over_linear"]
+    if gain is None:
+        return None, None
+    than = "above" if gain >= 0 else "below"
+    sentence = (
+        f"log p(x) is {abs(gain):.4f} nats {than} that of the best linear VAE with the same n_dim "
+        f"(beta 1), {report['linear_log_px']:.4f}."
+    )
+    if gain > -max(2.0 * report["gain_over_linear_se"], NOTICEABLE) or report["beta"] != 1.0:
+        return sentence, None
+    if not settings.standardize:
+        return sentence, "--standardize, unless the columns have about mean 0 and std 1"
+    return f"{sentence} It is the better model of these rows.", "--activation linear, or more rows"
+
+
+def of_few_rows(report):
+    """Whether the held-out rows are too few to judge by, or fit worse than the training rows."""
+    parting = report["elbo_train"] - report["elbo_held_out"]
+    # By the spread of the training rows: a few held-out rows of very low density widen their own.
+    ratio = report["rows_train"] / report["rows_held_out"]
+    sentences = []
+    if parting > SURE * report["elbo_train_se"] * np.sqrt(1.0 + ratio):
+        sentences.append(f"The ELBO is {parting:.2f} nats lower on held-out than training rows.")
+    if report["rows_held_out"] < FEW_HELD_OUT:
+        sentences.append(
+            f"Few rows: with {report['rows_held_out']} held out, a single one moves every number."
+        )
+    return " ".join(sentences) or None, None

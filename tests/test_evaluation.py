@@ -76,7 +76,7 @@ def test_blocks_change_nothing_but_the_noise(linear_gaussian, monkeypatch):
     for n_samples in (1, 3, 100):  # blocks of 64, 21 and 16 rows; one and many parts of z
         result = evaluation.evaluate(linear_gaussian.model(), x, n_samples, seed=0)
         np.testing.assert_allclose(result.elbo, expected, atol=1e-4)
-        np.testing.assert_allclose(result.effective_samples, n_samples, rtol=1e-4)
+        np.testing.assert_allclose(result.effective_samples, n_samples, rtol=1e-2)
     result = evaluation.evaluate(model, x, 100, seed=0)
     np.testing.assert_array_less(np.abs(result.log_px - expected), 6 * result.log_px_se)
     error = result.elbo - (expected - gap)
