@@ -55,7 +55,7 @@ def main(argv=None):
     if len(some) < len(x):
         print(
             f"all {len(x)} rows of the data go to the files (npy is faster); {len(some)} of them, "
-            "drawn at random, are compared and drawn",
+            "chosen at random, are compared and drawn",
             flush=True,
         )
     u = large_data.as_seen(x, model.standardization)  # all rows, as the networks see them
@@ -81,7 +81,7 @@ def main(argv=None):
     latent_tables.write_dimensions(folder / "active_dimensions.csv", variances, names)
     latent_tables.print_dimensions(variances, shown, names)
 
-    samples = {  # the same rows as in the files, but at most so many
+    samples = {
         "decoder": sampling.generate(model, min(args.n_samples, most), args.seed, mean_only),
         "encoder-decoder": sampling.reconstruct(model, some_u, args.seed, mean_only),
     }

@@ -43,7 +43,7 @@ def main(argv=None):
     samples = sampling.generate(model, min(args.n_samples, most), args.seed, mean_only)
     some = large_data.some_rows(x, most)
     if len(some) < len(x) or len(samples) < args.n_samples:
-        print(f"compared and drawn: {len(samples)} of them, {len(some)} rows of data, at random")
+        print(f"compared: {len(samples)} of them with {len(some)} rows of data, chosen at random")
     result = comparison.compare(samples, some, known)
     names = tables.names_of_columns(settings.data_path, model.data_dim)
     comparison.print_comparison({"decoder": result}, names)

@@ -117,14 +117,12 @@ def print_units(units, variance_of_std):
 def print_dimensions(variances, shown, names):
     """Print what write_dimensions writes, of the units `shown`."""
     print("\nvariance of E[x|z] while one unit runs over its prior and the others stand at 0")
-    columns = range(len(names))
-    if len(names) > SHOWN_COLUMNS:
-        columns = columns[:SHOWN_COLUMNS]
-        print(f"the first {SHOWN_COLUMNS} of {len(names)} columns (all in active_dimensions.csv):")
-    width = max(5, *(len(names[j]) + 1 for j in columns))
-    print(" " * width + "".join(f"{f'z{k + 1}':>11}" for k in shown))
+    columns = range(len(names))[:SHOWN_COLUMNS]
+    if len(columns) < len(names):
+        print(f"the first {len(columns)} of {len(names)} columns (all in active_dimensions.csv):")
+    print(" " * 16 + "".join(f"{f'z{k + 1}':>11}" for k in shown))
     for j in columns:
-        print(f"{names[j]:<{width}}" + "".join(f"{variances[k, j]:11.4g}" for k in shown))
+        print(f"{names[j]:<16.15}" + "".join(f"{variances[k, j]:11.4g}" for k in shown))
 
 
 def decode_unit(model, unit, values):

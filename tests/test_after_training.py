@@ -207,10 +207,10 @@ def test_more_rows_than_are_compared_are_all_written(copy_of, beta_run, monkeypa
     assert [(folder / name).read_bytes() for name in names] == expected
     shown = capsys.readouterr().out
     assert "all 50 rows" in shown
-    assert "20 of them, drawn at random" in shown
+    assert "20 of them, chosen at random" in shown
     call(vae_decoder_sample_generation, *argv)
     assert (folder / "decoder_data.dat").read_bytes() == expected[0]
-    assert "20 of them, 20 rows of data" in capsys.readouterr().out
+    assert "20 of them with 20 rows of data, chosen at random" in capsys.readouterr().out
 
 
 def test_many_units_and_columns_are_shown_in_part(capsys):

@@ -152,7 +152,7 @@ def test_the_scripts_after_training_work_on_a_large_file_by_blocks(
         beta_vae_after_training.main([*argv, *more])
         shown = capsys.readouterr().out
         assert "all 50 rows" in shown
-        assert "20 of them, drawn at random" in shown
+        assert "20 of them, chosen at random" in shown
     u = model.standardization.apply(x)
     for rows in (np.load(folder / "en_deco_data.npy"), np.loadtxt(folder / "en_deco_data.dat")):
         np.testing.assert_allclose(rows, sampling.reconstruct(model, u, 3), rtol=1e-6)
