@@ -22,16 +22,18 @@ from training.command_line import integer, log_std, non_negative, positive
 from training.run import training_run
 from training.settings import make_image_settings
 from vae_layers import ACTIVATIONS
-from vae_models import cost_function
+from vae_models import cost_function, iwae_cost
 
-LR_SCHEDULES = ("constant", "steps", "burda2015")
+LR_SCHEDULES = ("constant", "cosine", "steps", "burda2015")
+OBJECTIVE = "what is maximized: the ELBO, or the bound of Burda et al. (2015) from n_samples draws"
+OUTPUT_BIAS = "where the logits of a bernoulli start: at those of the pixels' means, or at zero"
 
 
 def parse_arguments(argv=None):
     """The hyper-parameters and their defaults."""
     parser = command_line.Parser(__doc__)
     data = parser.group("data")
-    data("--data_path", help="an .npz file or a folder of idx files; default: Keras's own MNIST")
+    data("--data_path", help=".npz, .npy or folder of idx files; default: Keras's own MNIST")
     data(
         "--binarization",
         choices=BINARIZATIONS,
@@ -46,9 +48,12 @@ def parse_arguments(argv=None):
     model("--n_width", type=integer(1), nargs="+", default=[500], help=command_line.N_WIDTH)
     model("--activation", choices=ACTIVATIONS, default="relu", help="activation of hidden layers")
     model("--batch_norm", action="store_true", default=False, help="normalize hidden layers")
+    model("--output_bias", choices=("mean", "zero"), default="mean", help=OUTPUT_BIAS)
 
     train = parser.group("training")
+    train("--objective", choices=("elbo", "iwae"), default="elbo", help=OBJECTIVE)
     train("--n_samples", type=integer(1), default=1, help="draws of z per image and step")
+    train("--warm_up", type=integer(0), default=0, help="epochs over which beta rises from 0")
     train("--n_epoch", type=integer(1), default=60, help="number of epochs")
     train("--batch_size", type=integer(1), default=200, help="mini-batch size")
     train("--lr", type=positive, default=0.001, help="learning rate of the first epoch")
@@ -62,38 +67,56 @@ def parse_arguments(argv=None):
     args = command_line.parse_run(parser, argv)
     if args.batch_norm and args.distribute:
         parser.error("argument --batch_norm: needs whole batches; not possible with --distribute")
+    if args.objective == "iwae" and args.beta != 1:
+        parser.error("argument --objective: iwae is a bound at --beta 1 alone")
     if args.binarization is None:
         args.binarization = "dynamic" if args.likelihood == "bernoulli" else "none"
     return args
 
 
 def learning_rate(settings, steps):
-    """A rate that changes between epochs of `steps` steps, as a number or Keras schedule.
+    """The rate of a run whose epochs have `steps` steps, as a number or Keras schedule.
 
-    constant: lr. steps: times lr_factor after each lr_every epochs. burda2015: lr * 10^(-i/7) for
-    3^i epochs, i = 0 to 7, 3280 epochs in all (Burda et al., 2015, Section 5).
+    constant: lr. cosine: see loop.learning_rate. steps: times lr_factor after each lr_every epochs.
+    burda2015: lr * 10^(-i/7) for 3^i epochs, i = 0 to 7, 3280 epochs in all (Burda et al., 2015,
+    Section 5).
     """
     if settings.lr_schedule == "steps":
-        every = settings.lr_every * steps
         return keras.optimizers.schedules.ExponentialDecay(
-            settings.lr, every, settings.lr_factor, True
+            settings.lr, settings.lr_every * steps, settings.lr_factor, staircase=True
         )
     if settings.lr_schedule == "burda2015":
         last_steps = [steps * (3 ** (i + 1) - 1) // 2 - 1 for i in range(7)]
         rates = [settings.lr * 10 ** (-i / 7) for i in range(8)]
         return keras.optimizers.schedules.PiecewiseConstantDecay(last_steps, rates)
-    return settings.lr
+    return loop.learning_rate(settings.lr, settings.lr_schedule, settings.n_epoch * steps)
 
 
-def training_step(model, optimizer, x, epsilon, beta):
+def warmed_up(beta, step, warm_up_steps):
+    """The beta of this step, counted from 0: it rises linearly from 0 over the first steps.
+
+    A warm-up of the KL (Bowman et al., 2015; Sønderby et al., 2016), so that units are not given up
+    before the decoder has learned to use them.
+    """
+    if warm_up_steps == 0:
+        return beta
+    return beta * tf.minimum(1.0, tf.cast(step, tf.float32) / warm_up_steps)
+
+
+def training_step(model, optimizer, x, epsilon, beta, warm_up_steps=0, objective="elbo"):
     """One gradient step on the images x (B, data_dim) with noise epsilon (n_samples, B, n_dim).
 
     Returns the batch means of the KL and of log p(x|z), in nats.
     """
     x = tf.cast(x, tf.float32)  # binarized images come as bytes
+    beta = warmed_up(beta, optimizer.iterations, warm_up_steps)
     with tf.GradientTape() as tape:
-        kl, log_px_z = model.elbo_terms(x, epsilon, training=True)
-        cost = cost_function(kl, log_px_z, beta)
+        if objective == "iwae":
+            kl, log_px_z, log_p_over_q = model.weight_terms(x, epsilon, training=True)
+            cost = iwae_cost(log_px_z + beta * log_p_over_q)
+        else:
+            kl, log_px_z = model.elbo_terms(x, epsilon, training=True)
+            cost = cost_function(kl, log_px_z, beta)
     gradients = tape.gradient(cost, model.trainable_variables)
     optimizer.apply(gradients, model.trainable_variables)
     return tf.reduce_mean(kl), tf.reduce_mean(log_px_z)
@@ -102,10 +125,10 @@ def training_step(model, optimizer, x, epsilon, beta):
 def main(argv=None):
     args = parse_arguments(argv)
     distribute.start(args)
-    images = image_data.get_images(args.data_path, args.binarization, args.seed)
+    images = image_data.get_images(args.data_path, args.binarization, args.seed, args.keep)
     settings = make_image_settings(args, images)
     model = image_models.make_model(settings)
-    if settings.likelihood == "bernoulli":
+    if settings.likelihood == "bernoulli" and settings.output_bias == "mean":
         model.start_at_pixel_means(image_data.pixel_means(images.x_train, settings.binarization))
     dynamic = settings.binarization == "dynamic"
     make_batches = image_data.BinarizedBatches if dynamic else data_processing.Batches
@@ -120,7 +143,12 @@ def main(argv=None):
     optimizer = loop.make_optimizer(
         model, "adam", rate, settings.clip_norm, epsilon=settings.adam_epsilon
     )
-    step = partial(training_step, beta=tf.constant(settings.beta))
+    step = partial(
+        training_step,
+        beta=tf.constant(settings.beta),
+        warm_up_steps=settings.warm_up * batches.steps,
+        objective=settings.objective,
+    )
     iterate = loop.compile_steps(step, model, optimizer)
 
     print(f"nats per image; held out: the {len(images.x_test)} test images")
@@ -128,9 +156,15 @@ def main(argv=None):
         for epoch in run.epochs():
             for chunk in run.chunks(batches):
                 run.add(chunk, iterate(chunk))
-            run.end_epoch(image_report.held_out_elbo(model, images, settings.seed, epoch))
+            elbo = image_report.followed_elbo(model, images, settings.seed, epoch)
+            if settings.warm_up > 0:
+                share = min(1.0, epoch / settings.warm_up)
+                run.end_epoch(elbo, beta=settings.beta * share)  # that its last step came to
+            else:
+                run.end_epoch(elbo)
         run.write_results()
         report = image_report.make_report(model, images, settings)
+        report["verdict"] = image_report.verdict(report)
         image_report.draw_run(run.folder, settings, run.history)
         run.finish(report)
     image_report.print_report(report, run.folder)

@@ -52,6 +52,16 @@ def cost_function(kl, log_px_z, beta=1.0):
     return tf.reduce_mean(beta * kl - log_px_z)
 
 
+def iwae_cost(log_w):
+    """Minus the bound of Burda et al. (2015), Eq. (8): (n_samples, B) -> a scalar in nats.
+
+    log_w: log p(x|z) + log p(z) - log q(z|x) for each draw of z ~ q(z|x). The bound, the mean over
+    data points of log(mean w), is the ELBO for one draw, and rises to log p(x) with their number.
+    """
+    log_mean_w = tf.reduce_logsumexp(log_w, axis=0) - math.log(log_w.shape[0])
+    return -tf.reduce_mean(log_mean_w)
+
+
 class VAE(keras.Model):
     """A VAE with a diagonal Gaussian encoder and decoder, for data points of `data_dim` numbers.
 
@@ -129,6 +139,18 @@ class VAE(keras.Model):
         if log_px_z.shape.rank == 2:
             log_px_z = tf.reduce_mean(log_px_z, axis=0)
         return kl_divergence(mean, log_std), log_px_z
+
+    def weight_terms(self, x, epsilon, training=False):
+        """What iwae_cost is made of: D_KL (B,), and of each draw of z two terms of log w.
+
+        They are log p(x|z) and log p(z) - log q(z|x), both (n_samples, B), in nats.
+        x: (B, data_dim). epsilon: (n_samples, B, n_dim).
+        """
+        mean, log_std = self.encode(x, training=training)
+        z = reparameterize(mean, log_std, epsilon)
+        log_px_z = self.log_px_z(x, z, training=training)
+        log_p_over_q = tf.reduce_sum(0.5 * (tf.square(epsilon) - tf.square(z)) + log_std, axis=-1)
+        return kl_divergence(mean, log_std), log_px_z, log_p_over_q
 
     def decoder_mean(self, z):
         """E[x|z], (..., n_dim) -> (..., data_dim)."""

@@ -105,27 +105,34 @@ def _tiles(path, images, rows=(), columns=(), x_label=None, y_label=None, title=
 def latent_scatter(path, z, labels, axis_labels):
     """The plane of two latent units, each point drawn as the name of its class, in its colour.
 
-    z: (N, 2); labels: (N,) class of each point, ten colours in turn; axis_labels: two strings.
+    z: (N, 2); labels: (N,) class of each point, ten colours in turn, or None: all are dots;
+    axis_labels: two strings.
     """
     z = np.asarray(z)
     with picture(path, height=6.6, width=7.4) as figure:
         axes = figure.subplots()
-        for number, name in enumerate(np.unique(labels)):
-            look = {"color": TEN_COLORS[number % 10], "marker": f"${name}$", "linewidth": 0.4}
-            axes.scatter(*z[labels == name].T, s=32, label=f"class {name}", **look)
         axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1], aspect="equal")
+        if labels is None:
+            axes.scatter(z[:, 0], z[:, 1], s=6, color=TEN_COLORS[0])
+            return
+        for number, name in enumerate(np.unique(labels)):
+            points = z[labels == name]
+            look = {"color": TEN_COLORS[number % 10], "marker": f"${name}$", "linewidth": 0.4}
+            axes.scatter(points[:, 0], points[:, 1], s=32, label=f"class {name}", **look)
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=1.5)
 
 
-def elbo_per_epoch(path, epochs, elbo_train, elbo_test, image="image"):
-    """Training and test ELBO (E,) each, in nats per `image`, over epochs; nan: not evaluated."""
+def elbo_per_epoch(path, epochs, elbo_train, elbo_followed, image="image", followed="test"):
+    """ELBO of the training and of the `followed` images, (E,) each, in nats per `image`.
+
+    nan: not evaluated.
+    """
     with picture(path, height=3.8) as figure:
         axes = figure.subplots()
         name = "training: mean over the epoch, while the weights improve"
         plot_history(axes, epochs, elbo_train, TRAINING, label=name)
-        plot_history(
-            axes, epochs, elbo_test, HELD_OUT, label="test: after the epoch, hence ahead at first"
-        )
-        show_late_range(axes, elbo_train, elbo_test)
+        name = f"{followed}: after the epoch, hence ahead at first"
+        plot_history(axes, epochs, elbo_followed, HELD_OUT, label=name)
+        show_late_range(axes, elbo_train, elbo_followed)
         axes.set(ylabel=f"ELBO (nats per {image})")
         legend_above(figure, axes)

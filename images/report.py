@@ -1,4 +1,8 @@
-"""The final report of a run on images, in nats per image."""
+"""The numbers of a model of images, in nats per image, and what the screen says of them."""
+
+import math
+
+import numpy as np
 
 from analysis import evaluation, latent
 from images import data as image_data
@@ -7,38 +11,130 @@ from images import models as image_models
 
 REPORT_ROWS = 10_000  # at most so many training images are evaluated
 REPORT_Z = 16  # draws of z for each test image
+SCORE_BATCH = 500  # images scored between two lines on the screen
+FEW_IMAGES = 500  # of training, whose active units the code of Burda et al. (2015) counts
 
 
-def held_out_elbo(model, images, seed, epoch):
-    """The mean ELBO of the test images, one draw of z each: what every epoch shows."""
-    return evaluation.mean_elbo(model, images.x_test, (seed, "epoch", epoch))
-
-
-def draw_run(folder, settings, history):
-    """The picture of a finished run, into its folder figures/."""
-    name = "image" if settings.binarization == "none" else "binarized image"
-    image_figures.elbo_per_epoch(
-        folder / "figures" / "elbo_per_epoch.png",
-        [row["epoch"] for row in history],
-        [row["elbo"] for row in history],
-        [row["elbo_held_out"] for row in history],
-        image=name,
-    )
+def followed_elbo(model, images, seed, epoch):
+    """The mean ELBO of the validation images, else of the test images: what every epoch shows."""
+    if images.x_validation is None:
+        return evaluation.mean_elbo(model, images.x_test, (seed, "epoch", epoch))
+    return evaluation.mean_elbo(model, images.x_validation, (seed, "epoch", 0))  # always alike
 
 
 def make_report(model, images, settings):
     """The metrics of a trained model, a dictionary, each mean with its standard error `_se`."""
     seed, beta = settings.seed, settings.beta
     x_train = image_data.training_sample(images, REPORT_ROWS, settings.binarization, seed)
-    x = images.x_test
-    rows, _ = evaluation.rows_of_report(model, x_train, x, REPORT_Z, seed, beta)
+    rows, _ = evaluation.rows_of_report(model, x_train, images.x_test, REPORT_Z, seed, beta)
+    mean, log_std = evaluation.encode(model, images.x_test)
+    return {
+        "beta": beta,
+        "elbo_is": image_models.describe_bound(settings),
+        **evaluation.means(rows),
+        "elbo": float(np.mean(rows["elbo_held_out"], dtype=np.float64)),
+        **latent.latent_information(mean, log_std, (seed, "report", 3)),
+        **latent.latent_units(mean, log_std).metrics(),
+        "beta_thresholds": beta_thresholds(x_train, settings),
+    }
+
+
+def beta_thresholds(x_train, settings):
+    """The betas at which the best linear VAE of these images loses a unit, rising; None: unknown.
+
+    Known for the squared error, a Gaussian of variance 1/2: a unit that follows an eigenvector of
+    the pixels' covariance pays for its KL while its eigenvalue is above beta / 2.
+    """
+    if settings.likelihood != "squared_error":
+        return None
+    eigenvalues = np.linalg.eigvalsh(np.cov(x_train, rowvar=False, dtype=np.float64))
+    return (2.0 * eigenvalues[-settings.n_dim :]).tolist()
+
+
+def log_likelihood(model, x, n_importance, seed, beta):
+    """The evaluation.Evaluation of the images x (N, data_dim), and its error from the draws of z.
+
+    The error is that of the mean of log p(x), from the difference of two estimates with half of
+    the draws each. Shows its progress on the screen.
+    """
+    print(f"\nlog p(x) from {n_importance} draws of z for each image, nats")
+    n_first = n_importance // 2
+    n_second = n_importance - n_first
+    parts = []
+    square = 0.0
+    for start in range(0, len(x), SCORE_BATCH):
+        block = x[start : start + SCORE_BATCH]
+        first = evaluation.evaluate(model, block, n_first, (seed, "evaluate", start, 0), beta)
+        second = evaluation.evaluate(model, block, n_second, (seed, "evaluate", start, 1), beta)
+        square += np.sum((first.log_px - second.log_px) ** 2) / 4
+        parts.append(merge(first, second, n_first / n_importance))
+        log_px = np.concatenate([part.log_px for part in parts])
+        se = evaluation.standard_error(log_px)
+        print(f"{len(log_px):6d} of {len(x)} images {log_px.mean():10.3f} ± {se:.3f}", flush=True)
+    return evaluation.concatenate(parts), math.sqrt(square) / len(x)
+
+
+def merge(first, second, share):
+    """The Evaluation from all draws, of which `first` has this share and `second` the others."""
+    log_px = np.logaddexp(np.log(share) + first.log_px, np.log1p(-share) + second.log_px)
+    weight = share * np.exp(first.log_px - log_px)  # of the draws of `first`; all weights sum to 1
+    squares = weight**2 / first.effective_samples + (1 - weight) ** 2 / second.effective_samples
+    return evaluation.Evaluation(
+        kl=first.kl,
+        elbo=share * first.elbo + (1 - share) * second.elbo,
+        log_px=log_px,
+        log_px_se=np.hypot(weight * first.log_px_se, (1 - weight) * second.log_px_se),
+        effective_samples=1 / squares,
+    )
+
+
+def make_score(scores, se_of_draws, n_importance, settings):
+    """The metrics of log_likelihood.json; scores, se_of_draws: what log_likelihood returned."""
+    means = {"log_px": scores.log_px, "elbo": scores.elbo, "kl": scores.kl}
+    return {
+        "n_importance": n_importance,
+        "images": len(scores.log_px),
+        **evaluation.means(means),
+        "log_px_se_of_draws": se_of_draws,
+        "effective_samples_median": float(np.median(scores.effective_samples)),
+        "elbo_is": image_models.describe_bound(settings),
+    }
+
+
+def units_in_training(model, images, settings):
+    """How many units are active on the first training images, as the published code counts."""
+    x = image_data.training_sample(images, FEW_IMAGES, settings.binarization, settings.seed)
     mean, log_std = evaluation.encode(model, x)
-    units = latent.latent_units(mean, log_std)
-    knowledge = latent.latent_information(mean, log_std, (seed, "report", 3))
-    report = {"beta": beta, "elbo_is": image_models.describe_bound(settings)}
-    report |= evaluation.means(rows)
-    report["elbo"] = report["elbo_held_out"]
-    return report | knowledge | units.metrics()
+    return int(latent.latent_units(mean, log_std).active.sum())
+
+
+def draw_run(folder, settings, history):
+    """The picture of a finished run, into its folder figures/."""
+    followed = "elbo_validation" if settings.keep == "best" else "elbo_held_out"
+    image_figures.elbo_per_epoch(
+        folder / "figures" / "elbo_per_epoch.png",
+        [row["epoch"] for row in history],
+        [row["elbo"] for row in history],
+        [row[followed] for row in history],
+        image="image" if settings.binarization == "none" else "binarized image",
+        followed="validation" if settings.keep == "best" else "test",
+    )
+
+
+def verdict(report):
+    """What the numbers come to, a list of sentences."""
+    if report["active_units"] > 0:
+        return []
+    thresholds = report["beta_thresholds"]
+    if thresholds is None:
+        advice = "it is not known here whether it should; more epochs or --warm_up would tell"
+    elif thresholds[-1] <= report["beta"]:
+        advice = "collapse is right here, since no unit gains what its KL costs: the largest "
+        advice += f"eigenvalue of the pixels' covariance, {thresholds[-1] / 2:.3g}, is at most "
+        advice += f"beta / 2 = {report['beta'] / 2:g}"
+    else:
+        advice = f"a linear decoder does better below beta {thresholds[-1]:.3g}; train longer"
+    return [f"z carries no information about x: {advice}"]
 
 
 def print_report(report, folder):
@@ -58,8 +154,19 @@ def print_report(report, folder):
         print(f"{label:<26}{report[name]:10.3f}{report[name + '_se']:13.3f}")
     print(f"the ELBO is {report['elbo_is']}")
     print(f"active units: {report['active_units']} of {len(report['variance_of_mean'])}")
-    if report["active_units"] == 0:
-        print("z carries no information about x: q(z|x) is still the prior; train for more epochs")
     least, most = report["mutual_information_at_least"], report["mutual_information"]
     print(f"information I(x;z): between {least:.2f} and {most:.2f} nats (docs/report.md)")
+    for sentence in report["verdict"]:
+        print(sentence)
     print(f"written to {folder}; open {folder / 'figures' / 'elbo_per_epoch.png'} first")
+
+
+def print_score(score):
+    """The numbers of log_likelihood.json on the screen."""
+    for name in ("log_px", "elbo", "kl"):
+        print(f"{name:<8}{score[name]:10.3f} ± {score[f'{name}_se']:.3f}")
+    effective, n_importance = score["effective_samples_median"], score["n_importance"]
+    print(f"{effective:.1f} of {n_importance} draws of z are effective (median)", end="")
+    few = effective < evaluation.ENOUGH_EFFECTIVE * n_importance
+    print(": few, so log p(x) is a lower bound that more draws would raise" if few else "")
+    print(f"the ELBO is {score['elbo_is']}")

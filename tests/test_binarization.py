@@ -1,15 +1,13 @@
 """Black and white pixels drawn from pixel intensities: once, or anew in every epoch."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from helpers import ROOT
 
 import data_processing
 from images import data as image_data
 from images.data import binarize
 
-ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = str(ROOT / "data" / "mnist_sample.npz")
 
 
@@ -47,8 +45,9 @@ def test_dynamic_binarization_is_drawn_again_alike_by_the_same_seed_alone():
 def test_static_binarization_is_drawn_once_and_intensities_stay_as_they_are():
     raw = image_data.load_images(SAMPLE)
     static = image_data.get_images(SAMPLE, "static", 4)
-    np.testing.assert_array_equal(static.x_train, image_data.get_images(SAMPLE, "static", 4)[0])
-    assert not np.array_equal(static.x_train, image_data.get_images(SAMPLE, "static", 5)[0])
+    again, other = (image_data.get_images(SAMPLE, "static", seed).x_train for seed in (4, 5))
+    np.testing.assert_array_equal(static.x_train, again)
+    assert not np.array_equal(static.x_train, other)
     assert static.x_train.mean() == pytest.approx(raw.x_train.mean() / 255, abs=2e-3)
     for other in (static, image_data.get_images(SAMPLE, "dynamic", 4)):  # the test images: once
         np.testing.assert_array_equal(other.x_test, static.x_test)

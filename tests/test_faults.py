@@ -243,7 +243,7 @@ def test_loading_runs_no_code_from_a_file(refused, model_folder, tmp_path):
     argv = model_folder(mnist_vae_after_training)
     x = np.load(tmp_path / "x.npz")["x_train"]
     y = np.zeros(40, np.uint8)
-    np.savez(tmp_path / "z.npz", x_train=x, y_train=pickled, x_test=x, y_test=y)
+    np.savez(tmp_path / "z.npz", x_train=x, y_train=y, x_test=x, y_test=pickled)
     for name in ("x.npy", "y.npy"):
         line = refused(vae_main.main, ["--data_path", name, "--output_dir", "out"])
         assert name in line

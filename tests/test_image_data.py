@@ -12,15 +12,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from images.data import IDX_FILES, load_images
+from images.data import get_images, load_images
 from training.errors import InputError
 
 SAMPLE = Path(__file__).parents[1] / "data" / "mnist_sample.npz"
+IDX_FILES = {
+    "x_train": "train-images-idx3-ubyte",
+    "y_train": "train-labels-idx1-ubyte",
+    "x_test": "t10k-images-idx3-ubyte",
+    "y_test": "t10k-labels-idx1-ubyte",
+}
 
 
-def some_images(seed=0):
+def some_images():
     """Four train and three test images of 5 x 2, and labels, as Keras stores them."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     return {
         "x_train": rng.integers(0, 256, (4, 5, 2), dtype=np.uint8),
         "y_train": np.array([7, 0, 255, 9], np.uint8),
@@ -38,15 +44,16 @@ def idx_bytes(array):
     return struct.pack(f">{1 + array.ndim}I", 0x800 + array.ndim, *array.shape) + array.tobytes()
 
 
-def idx_folder(folder, arrays, ending="", rename=str):
-    pack = gzip.compress if ending else bytes
+def idx_folder(folder, arrays, rename=str, packed=False):
+    pack = gzip.compress if packed else bytes
     for name, file in IDX_FILES.items():
-        (folder / (rename(file) + ending)).write_bytes(pack(idx_bytes(arrays[name])))
+        (folder / rename(file)).write_bytes(pack(idx_bytes(arrays[name])))
     return folder
 
 
 def check_equal(images, arrays):
-    for name, array in arrays.items():
+    for name in ("x_train", "x_test", "y_test"):
+        array = arrays[name]
         loaded = getattr(images, name)
         assert loaded.dtype == np.uint8
         np.testing.assert_array_equal(loaded, array.reshape(len(array), -1).squeeze())
@@ -69,26 +76,127 @@ def test_an_npz_file_gives_its_images_as_rows(tmp_path, label_dtype, order):
     stored = {"unused": np.zeros(3)}
     for name, array in some_images().items():
         stored[name] = array.astype(label_dtype) if name[0] == "y" else array.copy(order)
-    np.savez(tmp_path / "x.npz", **stored)
-    check_equal(load_images(tmp_path / "x.npz"), some_images())
+    check_equal(load_images(npz_file(tmp_path, stored)), some_images())
 
 
-@pytest.mark.parametrize("ending", ["", ".gz"])
-@pytest.mark.parametrize("rename", [str, lambda name: name.replace("-idx", ".idx")])
-def test_a_folder_of_idx_files_gives_its_images_as_rows(tmp_path, ending, rename):
-    check_equal(load_images(idx_folder(tmp_path, some_images(), ending, rename)), some_images())
+@pytest.mark.parametrize(
+    "store",
+    [
+        lambda x: x.astype(np.int64),
+        lambda x: np.float32(x) / 255,
+        lambda x: np.float64(x) / 255 + 1e-9 * (x < 255),
+        lambda x: np.float16(x),
+        lambda x: x[..., np.newaxis],
+        lambda x: np.float32(x)[..., np.newaxis] / 255,
+    ],
+    ids=["int64", "float 0..1", "not rounded", "float 0..255", "channel", "float channel"],
+)
+def test_images_are_read_in_any_type_and_range(tmp_path, store):
+    arrays = some_images()
+    arrays["x_test"][0, 0, 0] = 255
+    stored = {**arrays, "x_train": store(arrays["x_train"]), "x_test": store(arrays["x_test"])}
+    check_equal(load_images(npz_file(tmp_path, stored)), arrays)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, bool, np.int64, np.float32])
+def test_images_of_zeros_and_ones_are_black_and_white(tmp_path, dtype):
+    arrays = some_images()
+    for name in ("x_train", "x_test"):
+        arrays[name] = (arrays[name] > 99).astype(dtype)
+    path = npz_file(tmp_path, arrays)
+    white = arrays["x_train"].reshape(4, -1).astype(bool)
+    np.testing.assert_array_equal(load_images(path).x_train, 255 * white)
+    for binarization in ("static", "none"):
+        np.testing.assert_array_equal(get_images(path, binarization, 0).x_train, white)
+
+
+def test_dark_images_are_pointed_out(tmp_path, capsys):
+    load_images(npz_file(tmp_path, {"images": np.full((10, 8, 8), 16.0)}))
+    assert "the brightest pixel has the value 16" in capsys.readouterr().err
+    load_images(npz_file(tmp_path, {"images": np.full((10, 8, 8), 40.0)}))
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("key", ["images", "x", "data", "arr_0", None])
+def test_one_array_of_images_is_split_by_the_seed_with_its_labels(tmp_path, key):
+    x = np.arange(50 * 6, dtype=np.float32).reshape(50, 2, 3) / 300
+    labels = np.arange(50)
+    if key is None:
+        path = tmp_path / "x.npy"
+        np.save(path, x)
+    else:
+        path = npz_file(tmp_path, {key: x, "labels": labels})
+    images = load_images(path, seed=1)
+    assert images.image_shape == (2, 3)
+    assert len(images.x_train) == 40
+    rows = np.rint(255 * x.reshape(50, 6))
+    if key is None:
+        assert images.y_test is None
+    else:
+        np.testing.assert_array_equal(images.x_test, rows[images.y_test])
+    together = np.concatenate([images.x_train, images.x_test])
+    np.testing.assert_array_equal(np.unique(together, axis=0), np.unique(rows, axis=0))
+    np.testing.assert_array_equal(images.x_test, load_images(path, seed=1).x_test)
+    assert not np.array_equal(images.x_test, load_images(path, seed=2).x_test)
+
+
+def test_labels_may_be_absent(tmp_path):
+    arrays = some_images()
+    idx_folder(tmp_path, arrays)
+    (tmp_path / IDX_FILES["y_test"]).unlink()
+    del arrays["y_test"]
+    for path in (npz_file(tmp_path, arrays), tmp_path):
+        images = load_images(path)
+        assert images.y_test is None
+        np.testing.assert_array_equal(images.x_test, arrays["x_test"].reshape(3, 10))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    "rename",
+    [str, lambda name: name.replace("-idx", ".idx"), lambda name: f"{name}.gz"],
+    ids=["plain", "a dot", "gz"],
+)
+def test_a_folder_of_idx_files_gives_its_images_as_rows(tmp_path, packed, rename):
+    check_equal(load_images(idx_folder(tmp_path, some_images(), rename, packed)), some_images())
 
 
 def test_a_plain_idx_file_is_taken_before_a_gz_file(tmp_path):
-    idx_folder(tmp_path, some_images(seed=1), ".gz")
+    others = {name: array[::-1] for name, array in some_images().items()}
+    idx_folder(tmp_path, others, lambda name: f"{name}.gz", packed=True)
     check_equal(load_images(idx_folder(tmp_path, some_images())), some_images())
+
+
+def test_the_transposed_images_of_emnist_are_turned_and_it_is_said(tmp_path, capsys):
+    stored = some_images()
+    for name in ("x_train", "x_test"):
+        stored[name] = stored[name].transpose(0, 2, 1)
+
+    def rename(name):
+        return f"emnist-letters-{name.replace('t10k', 'test')}"
+
+    check_equal(load_images(idx_folder(tmp_path, stored, rename)), some_images())
+    assert "transposed" in capsys.readouterr().out
+    idx_folder(tmp_path, stored, lambda name: f"emnist-digits-{name}")
+    assert "several sets of images" in refusal(tmp_path)
+
+
+def test_the_last_sixth_of_the_training_images_validates_where_asked_for():
+    images = get_images(SAMPLE, "none", seed=0, keep="best")
+    whole = get_images(SAMPLE, "none", seed=0, keep="last")
+    assert whole.x_validation is None
+    assert len(images.x_validation) == 250
+    together = np.concatenate([images.x_train, images.x_validation])
+    np.testing.assert_array_equal(together, whole.x_train)
+    binary = get_images(SAMPLE, "dynamic", seed=0, keep="best")
+    assert set(np.unique(binary.x_validation)) == {0, 1}
+    np.testing.assert_array_equal(binary.x_test, get_images(SAMPLE, "dynamic", seed=0).x_test)
 
 
 def test_the_sample_of_mnist_holds_as_many_of_each_digit():
     images = load_images(SAMPLE)
     assert images.x_train.shape == (1500, 784) and images.x_test.shape == (500, 784)
     assert images.image_shape == (28, 28)
-    np.testing.assert_array_equal(np.bincount(images.y_train), np.full(10, 150))
     np.testing.assert_array_equal(np.bincount(images.y_test), np.full(10, 50))
     assert 0.12 < images.x_train.mean() / 255 < 0.14  # all of MNIST: 0.1307
     assert SAMPLE.stat().st_size < 500_000
@@ -124,51 +232,64 @@ def test_without_a_path_and_a_network_the_user_is_told_what_to_get(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "array", "said"),
     [
-        ("x_train", np.zeros((4, 10), np.uint8), "x_train holds uint8 of shape (4, 10); it must"),
-        ("x_train", np.zeros((4, 5, 2)), "x_train holds float64 of shape (4, 5, 2); it must hold"),
+        ("x_train", np.zeros((4, 10), np.uint8), "x_train holds uint8 of shape (4, 10): rows of"),
+        ("x_train", np.zeros((4, 5, 2, 3)), "in colour; x[..., :3].mean(axis=-1) makes them grey"),
+        ("x_train", np.zeros((4, 2, 5, 2)), "x_train holds float64 of shape (4, 2, 5, 2); it must"),
         ("x_train", np.zeros((0, 5, 2), np.uint8), "x_train holds uint8 of shape (0, 5, 2)"),
-        ("x_test", np.zeros((3, 2, 5), np.uint8), "of one size for training and test"),
-        ("y_train", np.zeros(3, np.uint8), "y_train holds uint8 of shape (3,); it must hold 4"),
-        ("y_test", np.zeros((3, 10), np.uint8), "y_test holds uint8 of shape (3, 10)"),
+        ("x_train", np.zeros((2, 300, 300), bool), "more than 65536 pixels"),
+        ("x_train", np.full((4, 5, 2), "a"), "x_train holds <U1"),
+        ("x_train", np.full((4, 5, 2), -1.0), "values from -1 to -1; they must be in 0..1 or"),
+        ("x_train", np.full((4, 5, 2), np.nan), "values from nan to nan"),
+        ("x_test", np.full((3, 5, 2), 256), "x_test holds values from 256 to 256"),
+        (
+            "x_test",
+            np.zeros((3, 2, 5), np.uint8),
+            "x_train and x_test must hold images of one size",
+        ),
+        (
+            "y_test",
+            np.zeros((3, 10), np.uint8),
+            "y_test holds uint8 of shape (3, 10); it must hold 3",
+        ),
         ("y_test", np.zeros(3), "y_test holds float64 of shape (3,)"),
         ("y_test", np.array([0, 256, 1]), "integers in 0..255"),
-        ("y_train", np.array([1, None, 2, 3]), "Object arrays cannot be loaded"),
+        ("y_test", np.array([1, None, 2]), "Object arrays cannot be loaded"),
     ],
 )
 def test_an_npz_file_with_a_wrong_array_is_refused(tmp_path, name, array, said):
     assert said in refusal(npz_file(tmp_path, some_images() | {name: array}))
 
 
-def test_an_npz_file_without_an_array_is_refused(tmp_path):
-    arrays = some_images()
-    del arrays["y_test"]
-    assert "y_test is not a file in the archive" in refusal(npz_file(tmp_path, arrays))
+def test_an_npz_file_without_images_is_refused_with_what_it_holds_and_what_fits(tmp_path):
+    message = refusal(npz_file(tmp_path, {"pixels": np.zeros(3), "x_train": np.zeros(2)}))
+    assert message.startswith(": holds pixels, x_train; give an .npz file with x_train and x_test")
 
 
 def test_idx_files_that_are_swapped_missing_or_of_another_type_are_refused(tmp_path):
     idx_folder(tmp_path, some_images())
-    images, labels = tmp_path / IDX_FILES["x_train"], tmp_path / IDX_FILES["y_train"]
+    images, labels = tmp_path / IDX_FILES["x_train"], tmp_path / IDX_FILES["y_test"]
     content = images.read_bytes()
     images.write_bytes(labels.read_bytes())
-    assert "x_train holds uint8 of shape (4,)" in refusal(tmp_path)
+    assert "x_train holds uint8 of shape (3,)" in refusal(tmp_path)
     images.write_bytes(content)
     labels.write_bytes(content)
-    assert "y_train holds uint8 of shape (4, 5, 2)" in refusal(tmp_path)
+    assert "y_test holds uint8 of shape (4, 5, 2)" in refusal(tmp_path)
     for content in (b"\0\0\x0d\1" + bytes(8), b""):
         labels.write_bytes(content)
-        assert "train-labels-idx1-ubyte: not an idx file of images or labels" in refusal(tmp_path)
+        assert "t10k-labels-idx1-ubyte: not an idx file of images or labels" in refusal(tmp_path)
     labels.unlink()
-    assert "no train-labels-idx1-ubyte or train-labels-idx1-ubyte.gz" in refusal(tmp_path)
     labels.mkdir()
-    assert "train-labels-idx1-ubyte" in refusal(tmp_path)
+    assert "t10k-labels-idx1-ubyte" in refusal(tmp_path)
+    images.unlink()
+    assert "no train-images-idx3-ubyte or .gz of it" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("ending", ["", ".gz"])
-def test_every_shortened_or_lengthened_idx_file_is_refused(tmp_path, ending):
-    idx_folder(tmp_path, some_images(), ending)
-    pack = gzip.compress if ending else bytes
+@pytest.mark.parametrize("packed", [False, True])
+def test_every_shortened_or_lengthened_idx_file_is_refused(tmp_path, packed):
+    idx_folder(tmp_path, some_images(), packed=packed)
+    pack = gzip.compress if packed else bytes
     for name in ("x_train", "y_test"):
-        path = tmp_path / (IDX_FILES[name] + ending)
+        path = tmp_path / IDX_FILES[name]
         content, whole = idx_bytes(some_images()[name]), path.read_bytes()
         for length in range(len(content)):
             path.write_bytes(pack(content[:length]))
@@ -185,12 +306,12 @@ def test_every_shortened_or_lengthened_idx_file_is_refused(tmp_path, ending):
 @settings(deadline=None, max_examples=60, derandomize=True)
 @given(st.sampled_from(["x.npz", *IDX_FILES.values()]), st.booleans(), st.data())
 def test_any_damage_of_a_file_ends_in_images_or_in_one_line(tmp_path_factory, name, packed, data):
-    folder, ending = tmp_path_factory.mktemp("images"), ".gz" if packed else ""
+    folder = tmp_path_factory.mktemp("images")
     if name == "x.npz":
         damaged = source = npz_file(folder, some_images())
     else:
-        source = idx_folder(folder, some_images(), ending)
-        damaged = folder / (name + ending)
+        source = idx_folder(folder, some_images(), packed=packed)
+        damaged = folder / name
     content = bytearray(damaged.read_bytes())
     for _ in range(data.draw(st.integers(1, 3))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
@@ -200,18 +321,15 @@ def test_any_damage_of_a_file_ends_in_images_or_in_one_line(tmp_path_factory, na
     except InputError as error:
         assert len(str(error).splitlines()) == 1
     else:
-        assert all(array.dtype == np.uint8 for array in images[:4])
-        for x, y in (images[:2], images[2:4]):
-            assert x.shape == (len(y), np.prod(images.image_shape))
+        for x in (images.x_train, images.x_test):
+            assert x.dtype == np.uint8
+            assert x.shape == (len(x), np.prod(images.image_shape))
 
 
 def test_paths_that_lead_to_no_images_are_refused(tmp_path):
-    assert "give an .npz file or a folder of idx files" in refusal(tmp_path / "none")
+    assert "no file of images; give an .npz file" in refusal(tmp_path / "none")
     assert "No such file" in refusal(tmp_path / "none.npz")
     (tmp_path / "x.dat").write_text("1 2")
-    assert "give an .npz file or a folder of idx files" in refusal(tmp_path / "x.dat")
+    assert "no file of images; give an .npz file" in refusal(tmp_path / "x.dat")
     (tmp_path / "x.npz").write_bytes(b"1 2")
-    assert refusal(tmp_path / "x.npz")
-    with (tmp_path / "x.npz").open("wb") as file:
-        np.save(file, np.zeros((4, 5, 2), np.uint8))
     assert refusal(tmp_path / "x.npz")

@@ -1,3 +1,5 @@
+"""p(x|z) of images: Bernoulli, Gaussian, squared error; and the bound from several draws."""
+
 import math
 
 import numpy as np
@@ -9,6 +11,7 @@ import vae_models
 from analysis import evaluation
 from images import data as image_data
 from images import models as image_models
+from training.settings import Settings
 
 SETTINGS = {
     "data_dim": 6,
@@ -22,8 +25,12 @@ SETTINGS = {
 BATCH, N_SAMPLES = 4, 3
 
 
+def settings_of(likelihood, **changes):
+    return Settings(**{**SETTINGS, "likelihood": likelihood, **changes})
+
+
 def make(likelihood, **changes):
-    return image_models.make_model({**SETTINGS, "likelihood": likelihood, **changes})
+    return image_models.make_model(settings_of(likelihood, **changes))
 
 
 def make_with_wide_posterior(likelihood, **changes):
@@ -83,7 +90,7 @@ def test_the_squared_error_is_a_gaussian_of_variance_one_half_but_for_its_consta
     log_px_z = model.log_px_z(x, tf.constant(z)).numpy()
     np.testing.assert_allclose(log_px_z, -((x_rec - x) ** 2).sum(axis=1), rtol=1e-5)
     np.testing.assert_allclose(log_px_z - density, 6 / 2 * math.log(math.pi), rtol=1e-5)
-    assert "3.43 nats" in image_models.describe_bound({**SETTINGS, "likelihood": "squared_error"})
+    assert "3.43 nats" in image_models.describe_bound(settings_of("squared_error"))
 
 
 @pytest.mark.parametrize("likelihood", image_models.MODELS)
@@ -95,13 +102,24 @@ def test_several_draws_of_z_give_the_mean_of_their_terms(likelihood):
     np.testing.assert_allclose(log_px_z, np.mean([s[1] for s in single], axis=0), rtol=1e-5)
 
 
+def elbo_cost(model, x, epsilon):
+    kl, log_px_z = model.elbo_terms(x, epsilon, training=True)
+    return vae_models.cost_function(kl, log_px_z, beta=1.5)
+
+
+def iwae_cost(model, x, epsilon):
+    _, log_px_z, log_p_over_q = model.weight_terms(x, epsilon, training=True)
+    return vae_models.iwae_cost(log_px_z + log_p_over_q)
+
+
+@pytest.mark.parametrize("cost_of", [elbo_cost, iwae_cost])
 @pytest.mark.parametrize("likelihood", image_models.MODELS)
-def test_gradients_agree_with_finite_differences(likelihood, float64):
+def test_gradients_agree_with_finite_differences(likelihood, cost_of, float64):
     model = make(likelihood)
     x, epsilon = np.float64(bits(BATCH, 6)), np.float64(noise(N_SAMPLES, BATCH, 2))
 
     def cost():
-        return vae_models.cost_function(*model.elbo_terms(x, epsilon, training=True), beta=1.5)
+        return cost_of(model, x, epsilon)
 
     with tf.GradientTape() as tape:
         value = cost()
@@ -117,6 +135,21 @@ def test_gradients_agree_with_finite_differences(likelihood, float64):
         slope = (above - cost()) / 2e-6
         weight.assign(start)
         assert float(slope) == pytest.approx(np.sum(gradient * direction), rel=1e-5, abs=1e-7)
+
+
+def test_the_bound_from_several_draws_is_that_of_densities_multiplied_out(float64):
+    model = make("gaussian")
+    x, epsilon = np.float64(bits(BATCH, 6)), np.float64(noise(N_SAMPLES, BATCH, 2))
+    mean, log_std = (np.float64(part) for part in model.encode(x))
+    z = mean + np.exp(log_std) * epsilon
+    x_mean, x_log_std = (np.float64(part) for part in model.decode(z))
+    w = stats.norm.pdf(x, x_mean, np.exp(x_log_std)).prod(axis=-1)
+    w *= stats.norm.pdf(z).prod(axis=-1) / stats.norm.pdf(z, mean, np.exp(log_std)).prod(axis=-1)
+    assert float(iwae_cost(model, x, epsilon)) == pytest.approx(-np.log(w.mean(axis=0)).mean())
+    kl, log_px_z, log_p_over_q = model.weight_terms(x, epsilon[:1])
+    single = np.log(w[0]).mean()  # the ELBO with both of its terms estimated from one draw
+    assert float(vae_models.iwae_cost(log_px_z + log_p_over_q)) == pytest.approx(-single)
+    np.testing.assert_allclose(kl, model.elbo_terms(x, epsilon)[0])
 
 
 @pytest.mark.parametrize("likelihood", image_models.MODELS)
@@ -151,8 +184,7 @@ def test_importance_sampling_agrees_with_quadrature_over_one_latent_unit(likelih
 
 def test_only_a_bernoulli_of_binarized_images_is_called_a_log_likelihood():
     def sentence(likelihood, binarization):
-        settings = {**SETTINGS, "likelihood": likelihood, "binarization": binarization}
-        return image_models.describe_bound(settings)
+        return image_models.describe_bound(settings_of(likelihood, binarization=binarization))
 
     assert sentence("bernoulli", "none").startswith(
         "not a bound on a log-likelihood: pixel intensities"

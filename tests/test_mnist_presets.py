@@ -1,5 +1,6 @@
 """The preset files of mnist_vae_main.py and its learning rates."""
 
+import numpy as np
 import pytest
 from helpers import ROOT
 
@@ -39,10 +40,27 @@ def test_the_burda_preset_has_the_schedule_of_the_paper():
 
 def test_the_other_presets_say_what_their_names_say():
     assert preset("mnist_2d").n_dim == 2
-    assert preset("mnist_report").n_epoch == 30
-    names = {preset(path.stem).output_dir for path in (ROOT / "presets").glob("mnist_*.args")}
-    assert len(names) == 4
+    args = preset("mnist_report")
+    assert args.n_epoch == 30
+    assert mnist_vae_main.learning_rate(args, 7) == 0.0001
 
 
-def test_the_default_rate_is_a_constant():
-    assert mnist_vae_main.learning_rate(preset("mnist_report"), 7) == 0.0001
+def test_presets_hold_the_documents_own_settings_whatever_the_defaults_are():
+    presets = [preset(path.stem) for path in (ROOT / "presets").glob("mnist_*.args")]
+    assert len({args.output_dir for args in presets}) == len(presets) == 4
+    for args in presets:
+        assert (args.objective, args.output_bias, args.warm_up, args.beta) == ("elbo", "mean", 0, 1)
+
+
+def test_the_rate_falls_as_half_a_cosine_over_all_epochs():
+    args = preset("mnist_report", "--lr_schedule", "cosine", "--lr", "0.5", "--n_epoch", "6")
+    rate = mnist_vae_main.learning_rate(args, steps=7)
+    steps = np.array([0, 14, 21, 42])
+    expected = 0.25 * (1 + np.cos(np.pi * steps / 42))
+    np.testing.assert_allclose([float(rate(k)) for k in steps], expected, atol=1e-7)
+
+
+def test_beta_rises_linearly_over_the_steps_of_the_warm_up():
+    beta = [float(mnist_vae_main.warmed_up(2.0, k, 20)) for k in (0, 5, 20, 33)]
+    assert beta == [0.0, 0.5, 2.0, 2.0]
+    assert mnist_vae_main.warmed_up(2.0, 5, 0) == 2.0

@@ -6,22 +6,25 @@ import matplotlib.image
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import ROOT, change_config, read_json, rows_of, weights
+from helpers import ROOT, change_config, contents, history, read_json, rows_of, weights
 
 import mnist_vae_after_training
 import mnist_vae_main
 from analysis import evaluation
 from data_processing import Chunk
 from images import data as image_data
+from images import look
 from images import models as image_models
+from images import report as image_report
 from training import loop, saved_model
+from training.settings import Settings
 
 SAMPLE = str(ROOT / "data" / "mnist_sample.npz")
 SMALL = ["--data_path", SAMPLE, "--n_width", "9", "7", "--n_epoch", "2", "--batch_size", "60"]
 RUNS = {
-    "bernoulli": ["--n_dim", "2", "--activation", "tanh"],
-    "gaussian": ["--likelihood", "gaussian", "--n_dim", "3", "--batch_norm", "--beta", "0.5"],
-    "squared_error": ["--likelihood", "squared_error", "--n_dim", "1", "--n_samples", "2"],
+    "bernoulli": "--n_dim 2 --activation tanh --objective iwae --n_samples 3 --output_bias zero",
+    "gaussian": "--likelihood gaussian --n_dim 3 --batch_norm --beta 0.5 --warm_up 2",
+    "squared_error": "--likelihood squared_error --n_dim 1 --n_samples 2 --keep best",
 }
 
 
@@ -33,7 +36,7 @@ def run_folder(tmp_path_factory):
     def folder_of(likelihood):
         if likelihood not in folders:
             folders[likelihood] = tmp_path_factory.mktemp(likelihood) / "run"
-            flags = [*SMALL, *RUNS[likelihood], "--output_dir", str(folders[likelihood])]
+            flags = [*SMALL, *RUNS[likelihood].split(), "--output_dir", str(folders[likelihood])]
             mnist_vae_main.main(flags)
         return folders[likelihood]
 
@@ -67,18 +70,20 @@ def load_model(folder):
 @pytest.mark.parametrize("likelihood", RUNS)
 def test_a_run_leaves_its_files_and_its_elbo_rises(run_folder, likelihood):
     folder = run_folder(likelihood)
-    history = read_csv(folder / "history.csv")
-    assert history[1]["elbo"] > history[0]["elbo"]
-    assert history[1]["elbo_held_out"] > history[0]["elbo_held_out"]
+    epochs = read_csv(folder / "history.csv")
+    assert epochs[1]["elbo"] > epochs[0]["elbo"]
+    followed = "elbo_validation" if likelihood == "squared_error" else "elbo_held_out"
+    assert epochs[1][followed] > epochs[0][followed]
     report = read_json(folder / "report.json")
     assert report["elbo_held_out"] == pytest.approx(report["log_px_z"] - report["rate"], abs=1e-3)
     assert report["cost_held_out"] == pytest.approx(
         report["beta"] * report["rate"] - report["log_px_z"], abs=1e-3
     )
-    assert {"elbo_train", "active_units", "seconds"} <= set(report)
+    assert {"elbo_train", "mutual_information", "aggregate_kl", "seconds"} <= set(report)
+    assert report["kept_epoch"] == 2
     assert report["active_units"] == sum(v > 0.01 for v in report["variance_of_mean"])
     np.testing.assert_array_equal(
-        np.loadtxt(folder / "cost_function_vae.dat"), [[r["kl"], r["log_px_z"]] for r in history]
+        np.loadtxt(folder / "cost_function_vae.dat"), [[r["kl"], r["log_px_z"]] for r in epochs]
     )
     assert (folder / "checkpoint").is_dir() and (folder / "config.json").is_file()
 
@@ -89,18 +94,20 @@ def test_the_model_that_is_loaded_gives_the_report_of_the_one_that_was_trained(
 ):
     folder = run_folder(likelihood)
     model, settings = load_model(folder)
-    images = image_data.get_images(SAMPLE, settings["binarization"], settings["seed"])
+    images = image_data.get_images(SAMPLE, settings.binarization, settings.seed)
     report = read_json(folder / "report.json")
-    seed, beta = (settings["seed"], "report", 2), settings["beta"]
+    seed, beta = (settings.seed, "report", 2), settings.beta
     elbo = evaluation.evaluate(model, images.x_test, 16, seed, beta).elbo.mean()
     assert elbo == pytest.approx(report["elbo_held_out"], rel=1e-6)
 
 
 def test_a_run_that_goes_on_after_one_epoch_ends_as_one_that_never_stopped(run_folder, tmp_path):
-    flags = [*SMALL, *RUNS["gaussian"], "--output_dir", str(tmp_path / "run")]
+    flags = [*SMALL, *RUNS["gaussian"].split(), "--output_dir", str(tmp_path / "run")]
     mnist_vae_main.main([*flags, "--n_epoch", "1"])
     mnist_vae_main.main([*flags, "--resume"])
     assert weights(tmp_path / "run") == weights(run_folder("gaussian"))
+    assert history(tmp_path / "run") == history(run_folder("gaussian"))
+    assert [row["beta"] for row in history(tmp_path / "run")] == ["0.25", "0.5"]
 
 
 def test_batch_normalization_keeps_its_moving_statistics(run_folder):
@@ -121,19 +128,29 @@ def test_batch_normalization_keeps_its_moving_statistics(run_folder):
     assert not np.allclose(model.encode(rows, training=True)[0][:1], alone, rtol=1e-2)
 
 
-def test_bytes_in_compiled_steps_train_like_floats_in_plain_ones():
+@pytest.mark.parametrize("objective", ["elbo", "iwae"])
+def test_bytes_in_compiled_steps_train_like_floats_in_plain_ones(objective):
     x = np.random.default_rng(0).integers(0, 2, (2, 4, 6), dtype=np.uint8)
     epsilon = np.random.default_rng(1).standard_normal((2, 3, 4, 2)).astype(np.float32)
-    settings = {"data_dim": 6, "n_dim": 2, "n_width": [5], "likelihood": "bernoulli", "seed": 0}
-    settings |= {"activation": "relu", "batch_norm": True, "min_log_std": -3.0}
+    settings = Settings(
+        data_dim=6,
+        n_dim=2,
+        n_width=[5],
+        likelihood="bernoulli",
+        seed=0,
+        activation="relu",
+        batch_norm=True,
+        min_log_std=None,
+    )
 
     def step(model, optimizer, x, epsilon):
-        return mnist_vae_main.training_step(model, optimizer, x, epsilon, tf.constant(2.0))
+        beta = tf.constant(2.0)
+        return mnist_vae_main.training_step(model, optimizer, x, epsilon, beta, 5, objective)
 
     terms = []
     for compiled in (True, False):
         model = image_models.make_model(settings)
-        optimizer = loop.make_optimizer(model, "adam", 0.1)
+        optimizer = loop.make_optimizer(model, "sgd", 0.1)
         if compiled:
             terms.append(loop.compile_steps(step, model, optimizer)(Chunk(x, epsilon, 2)))
         else:
@@ -142,22 +159,34 @@ def test_bytes_in_compiled_steps_train_like_floats_in_plain_ones():
     np.testing.assert_allclose(terms[0], terms[1], rtol=1e-4)
 
 
+def test_the_first_step_of_a_warm_up_does_not_feel_the_kl(run_folder):
+    gradients = []
+    for beta, warm_up_steps in [(0.0, 0), (3.0, 7)]:
+        model, _ = load_model(run_folder("gaussian"))
+        optimizer = loop.make_optimizer(model, "sgd", 1.0)
+        x, epsilon = np.ones((4, 784), np.float32), np.ones((1, 4, 3), np.float32)
+        beta = tf.constant(beta)
+        mnist_vae_main.training_step(model, optimizer, x, epsilon, beta, warm_up_steps)
+        gradients.append([weight.numpy() for weight in model.trainable_variables])
+    np.testing.assert_equal(gradients[0], gradients[1])
+
+
 def test_interpolation_ends_at_the_reconstructions_of_its_two_images(run_folder):
     model, _ = load_model(run_folder("bernoulli"))
     x = image_data.get_images(SAMPLE, "static", 0).x_test
-    images = mnist_vae_after_training.interpolate(model, x[:4], x[4:8])
+    images = look.interpolate(model, x[:4], x[4:8])
     for end, rows in [(0, x[:4]), (-1, x[4:8])]:
         mean, _ = model.encode(tf.constant(rows, tf.float32))
         np.testing.assert_allclose(images[:, end], model.decoder_mean(mean), atol=1e-6)
-    assert images.shape == (4, mnist_vae_after_training.STEPS, 784)
+    assert images.shape == (4, look.STEPS, 784)
     assert not np.allclose(images[:, 5], images[:, 0], atol=1e-4)
 
 
 def test_traversal_moves_one_unit_and_leaves_the_others(run_folder):
     model, _ = load_model(run_folder("gaussian"))
     z = np.float32([0.3, -0.8, 1.1])
-    images = mnist_vae_after_training.traverse(model, z, [2, 0])
-    values = mnist_vae_after_training.UNIT_VALUES
+    images = look.traverse(model, z, [2, 0])
+    values = look.UNIT_VALUES
     expected = model.decoder_mean(tf.constant([[values[4], -0.8, 1.1]], tf.float32))
     np.testing.assert_allclose(images[1, 4], expected[0], atol=1e-6)
 
@@ -166,7 +195,7 @@ def test_the_plane_of_many_units_holds_most_of_their_variance():
     rng = np.random.default_rng(0)
     plane = rng.standard_normal((500, 2)) * [3.0, 2.0]
     mean = plane @ np.linalg.qr(rng.standard_normal((5, 2)))[0].T
-    found, names = mnist_vae_after_training.plane_of_means(mean, 0 * mean)
+    found, names = look.plane_of_means(mean, 0 * mean)
     np.testing.assert_allclose(
         np.cov(found.T), np.diag(np.linalg.eigvalsh(np.cov(plane.T))[::-1]), atol=1e-9
     )
@@ -227,6 +256,66 @@ def test_other_images_of_the_models_size_can_be_scored(refused, run_folder, tmp_
     assert read_json(tmp_path / "run" / "log_likelihood.json")["images"] == 40
 
 
+def test_an_interrupted_run_on_ones_own_images_is_looked_at_as_it_stands(refused, tmp_path):
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "mine.npy", rng.random((60, 6, 5)))
+    flags = "--n_width 7 --n_dim 3 --n_epoch 1 --batch_size 9 --keep best".split()
+    mnist_vae_main.main([*flags, "--data_path", "mine.npy", "--output_dir", "run"])
+    for path in (tmp_path / "run").glob("*coder_*.dat"):
+        path.unlink()
+    flags = ["--model_dir", "run", "--n_importance", "3", "--output_dir", "new"]
+    assert "--checkpoint" in refused(mnist_vae_after_training.main, flags)
+    before = contents(tmp_path / "run")
+    mnist_vae_after_training.main([*flags, "--checkpoint", "--part", "validation"])
+    assert contents(tmp_path / "run") == before
+    assert read_json(tmp_path / "new" / "log_likelihood.json")["images"] == 8  # of 48, the last
+    assert list(read_csv(tmp_path / "new" / "latent_means.csv")[0]) == ["z1", "z2", "z3"]
+
+
+def test_validation_images_are_only_those_of_a_run_that_had_them(refused, run_folder):
+    flags = ["--model_dir", run_folder("gaussian"), "--part", "validation"]
+    assert "only runs with --keep best" in refused(mnist_vae_after_training.main, flags)
+
+
+def test_collapse_is_called_right_where_no_unit_pays_for_its_kl():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((400, 3)) * [3.0, 2.0, 0.5]
+    settings = Settings(likelihood="squared_error", n_dim=2)
+    thresholds = image_report.beta_thresholds(x, settings)
+    np.testing.assert_allclose(thresholds, 2 * np.linalg.eigvalsh(np.cov(x.T))[1:])
+    report = {"active_units": 0, "beta": 1.01 * thresholds[1], "beta_thresholds": thresholds}
+    assert "collapse is right here" in image_report.verdict(report)[0]
+    report["beta"] = 0.99 * thresholds[1]
+    assert "a linear decoder does better below" in image_report.verdict(report)[0]
+    report["beta_thresholds"] = image_report.beta_thresholds(x, Settings(likelihood="bernoulli"))
+    assert "it is not known here" in image_report.verdict(report)[0]
+    assert image_report.verdict({"active_units": 1}) == []
+
+
+def test_the_error_from_the_draws_is_the_spread_over_other_draws(run_folder):
+    model, _ = load_model(run_folder("bernoulli"))
+    x = image_data.get_images(SAMPLE, "static", 0).x_test[:40]
+    means, errors = [], []
+    for seed in range(40):
+        scores, error = image_report.log_likelihood(model, x, 16, seed, beta=1.0)
+        means.append(scores.log_px.mean())
+        errors.append(error)
+    assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(np.std(means), rel=0.3)
+
+
+def test_estimates_from_two_parts_of_the_draws_become_that_from_all(run_folder):
+    model, _ = load_model(run_folder("bernoulli"))
+    x = image_data.get_images(SAMPLE, "static", 0).x_test[:5]
+    first, second = (evaluation.evaluate(model, x, n, (0, "evaluate", n)) for n in (3, 9))
+    merged = image_report.merge(first, second, share=0.25)
+    w_first, w_second = 3.0, 9.0 * np.exp(second.log_px - first.log_px)  # sums, in units of one
+    sum_w = w_first + w_second
+    np.testing.assert_allclose(merged.log_px - first.log_px, np.log(sum_w / 12), rtol=1e-6)
+    squares = w_first**2 / first.effective_samples + w_second**2 / second.effective_samples
+    np.testing.assert_allclose(merged.effective_samples, sum_w**2 / squares, rtol=1e-6)
+    np.testing.assert_allclose(merged.elbo, (3 * first.elbo + 9 * second.elbo) / 12)
+
+
 def test_grey_values_under_a_bernoulli_are_not_called_a_log_likelihood(
     uncompiled, tmp_path, capsys
 ):
@@ -246,6 +335,7 @@ def test_grey_values_under_a_bernoulli_are_not_called_a_log_likelihood(
         (["--likelihood", "poisson"], "--likelihood"),
         (["--lr_factor", "0"], "--lr_factor"),
         (["--adam_epsilon", "inf"], "--adam_epsilon"),
+        (["--objective", "iwae", "--beta", "2"], "--objective: iwae"),
     ],
 )
 def test_bad_flags_are_refused_and_nothing_is_written(refused, flags, words):
@@ -254,7 +344,7 @@ def test_bad_flags_are_refused_and_nothing_is_written(refused, flags, words):
 
 def test_a_folder_with_results_is_refused(refused, run_folder, tmp_path):
     shutil.copytree(run_folder("bernoulli"), tmp_path / "run")
-    flags = [*SMALL, *RUNS["bernoulli"], "--output_dir", "run"]
+    flags = [*SMALL, *RUNS["bernoulli"].split(), "--output_dir", "run"]
     assert "already holds results" in refused(mnist_vae_main.main, flags)
     assert "--n_dim" in refused(mnist_vae_main.main, [*flags, "--resume", "--n_dim", "5"])
 

@@ -1,0 +1,173 @@
+"""What is shown of a trained model of images: arrays, pictures of them, and tables.
+
+Digits from the prior, reconstructions, interpolation, single units, and the latent space.
+"""
+
+import numpy as np
+import tensorflow as tf
+from scipy.special import ndtri
+
+from analysis import evaluation, sampling
+from images import figures
+from training import run_folder
+from training.random_streams import stateless_seed, stream
+
+GENERATED = 25
+UNIFORM_RANGE = 3.0  # z of the comparison is uniform in -3..3, where 99.7 % of each unit's prior is
+RECONSTRUCTED = 30
+PAIRS, STEPS = 6, 11  # of the interpolation
+QUANTILES = ndtri(np.linspace(0.02, 0.98, 20)).astype(np.float32)  # of the manifold's axes
+UNITS, UNIT_VALUES = 10, np.linspace(-3, 3, 11)  # traversed: the units of largest KL
+SCATTER_ROWS = 3000
+
+
+def arrays_to_show(model, x, labels, z_mean, traversed, seed):
+    """The arrays of images.npz by name, (..., data_dim) each.
+
+    x: (N, data_dim) images. labels: (N,) or None. z_mean: (N, n_dim) of q(z|x). traversed: which
+    units run, one after the other.
+    """
+    rng = stream(seed, "show")
+    shown = rng.permutation(len(x))[:RECONSTRUCTED]
+    first, second = pairs_of_images(len(x), labels, rng)
+    uniform_z = tf.random.stateless_uniform(
+        (GENERATED, model.n_dim), stateless_seed(seed, "show"), -UNIFORM_RANGE, UNIFORM_RANGE
+    )
+    arrays = {
+        "generated_means": sampling.generate(model, GENERATED, seed, mean_only=True),
+        "generated_samples": sampling.generate(model, GENERATED, seed),
+        "generated_uniform_z": model.decoder_mean(uniform_z).numpy(),
+        "originals": np.float32(x[shown]),
+        "reconstructions": sampling.reconstruct(model, x[shown], seed, mean_only=True),
+        "interpolation": interpolate(model, x[first], x[second]),
+        "interpolation_ends": np.float32(np.stack([x[first], x[second]], axis=1)),
+        "traversal": traverse(model, z_mean[shown[0]], traversed),
+    }
+    if model.n_dim == 2:
+        arrays["manifold"] = decode_plane(model)
+    return arrays
+
+
+def pairs_of_images(n_images, labels, rng):
+    """Numbers of the first and the second images of PAIRS pairs, of different labels if possible.
+
+    labels: (n_images,), or None where there are none.
+    """
+    first = rng.permutation(n_images)[:PAIRS]
+    second = []
+    for i in first:
+        others = np.arange(n_images)
+        if labels is not None and np.any(labels != labels[i]):
+            others = np.flatnonzero(labels != labels[i])
+        second.append(rng.choice(others))
+    return first, np.array(second)
+
+
+def interpolate(model, x_from, x_to):
+    """E[x|z] on the lines from E[z|x_from] to E[z|x_to], (N, STEPS, data_dim).
+
+    The first and the last of each line are the reconstructions of its two images.
+    """
+    z_from, _ = evaluation.encode(model, x_from)
+    z_to, _ = evaluation.encode(model, x_to)
+    weight = np.linspace(0, 1, STEPS, dtype=np.float32)[:, np.newaxis]
+    z = (1 - weight) * z_from[:, np.newaxis] + weight * z_to[:, np.newaxis]
+    return model.decoder_mean(tf.constant(z)).numpy()
+
+
+def traverse(model, z, units):
+    """E[x|z] while one unit of z (n_dim,) takes UNIT_VALUES: (units, values, data_dim)."""
+    points = np.tile(z, (len(units), len(UNIT_VALUES), 1))
+    for row, unit in enumerate(units):
+        points[row, :, unit] = UNIT_VALUES
+    return model.decoder_mean(tf.constant(points)).numpy()
+
+
+def decode_plane(model):
+    """E[x|z] on a grid of normal quantiles, z2 falling by row, z1 rising by column."""
+    z = np.stack(np.meshgrid(QUANTILES, QUANTILES[::-1]), axis=-1)
+    return model.decoder_mean(tf.constant(z)).numpy()
+
+
+def plane_of_means(mean, log_std):
+    """The latent means (N, n_dim) in a plane, (N, 2), and the names of its axes.
+
+    Of one unit the mean beside its log_std, two units as they are, the first two principal
+    components of more.
+    """
+    if mean.shape[1] == 1:
+        return np.concatenate([mean, log_std], axis=1), ["E[z1|x]", "log std of q(z1|x)"]
+    if mean.shape[1] == 2:
+        return mean, ["E[z1|x]", "E[z2|x]"]
+    centred = mean - mean.mean(axis=0, dtype=np.float64)
+    squares, axes = np.linalg.eigh(centred.T @ centred)  # rising
+    total = max(np.sum(squares), 1e-30)
+    names = []
+    for k in (1, 2):
+        share = 100 * squares[-k] / total
+        names.append(f"component {k} of E[z|x], {share:.0f} % of its variance")
+    return centred @ axes[:, [-1, -2]], names
+
+
+def write_arrays(path, arrays):
+    """Write a dictionary of arrays as .npz."""
+    with run_folder.atomic_write(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def write_columns(path, columns):
+    """Write a dictionary of columns of equal length as .csv."""
+    with run_folder.atomic_write(path) as temporary:
+        table = np.column_stack(list(columns.values()))
+        np.savetxt(temporary, table, "%.9g", delimiter=",", header=",".join(columns), comments="")
+
+
+def write_tables(folder, labels, mean, units):
+    """Write latent_means.csv, a row for each image, and active_units.csv, a row for each unit.
+
+    labels: (N,) or None. mean: (N, n_dim) of q(z|x). units: the analysis.latent.LatentUnits.
+    """
+    columns = {} if labels is None else {"label": labels}
+    for k, means_of_unit in enumerate(mean.T, start=1):
+        columns[f"z{k}"] = means_of_unit
+    write_columns(folder / "latent_means.csv", columns)
+    columns = {
+        "unit": np.arange(1, len(units.kl) + 1),
+        "variance_of_mean": units.variance_of_mean,
+        "kl": units.kl,
+        "active": units.active,
+    }
+    write_columns(folder / "active_units.csv", columns)
+
+
+def draw_arrays(pictures, arrays, traversed):
+    """A picture of each of the arrays (..., H, W), into the folder `pictures`."""
+    shown = {name: np.clip(array, 0, 1) for name, array in arrays.items()}  # a Gaussian may leave
+    for name, title in [
+        ("generated_means", "E[x|z], z from the prior"),
+        ("generated_samples", "samples of p(x|z), the same z"),
+        ("generated_uniform_z", f"E[x|z], z uniform in ±{UNIFORM_RANGE:g}"),
+    ]:
+        figures.image_grid(pictures / f"{name}.png", shown[name], title)
+    figures.image_pairs(
+        pictures / "reconstructions.png", shown["originals"], shown["reconstructions"]
+    )
+    figures.interpolation(
+        pictures / "interpolation.png", shown["interpolation"], shown["interpolation_ends"]
+    )
+    figures.image_traversal(pictures / "traversal.png", shown["traversal"], UNIT_VALUES, traversed)
+    if "manifold" in shown:
+        figures.manifold(
+            pictures / "manifold.png",
+            shown["manifold"],
+            z_rows=QUANTILES[::-1],
+            z_columns=QUANTILES,
+        )
+
+
+def draw_latent_space(pictures, mean, log_std, labels):
+    """A picture of the first SCATTER_ROWS latent means, by label where there are labels."""
+    plane, names = plane_of_means(mean, log_std)
+    if labels is not None:
+        labels = labels[:SCATTER_ROWS]
+    figures.latent_scatter(pictures / "latent_space.png", plane[:SCATTER_ROWS], labels, names)
