@@ -12,12 +12,7 @@ from analysis.information import (
     pair_relaxed_common_information,
     total_correlation,
 )
-from analysis.linear_vae import (
-    beta_thresholds,
-    fixed_std_optimum,
-    linear_optimum,
-    shared_std_optimum,
-)
+from analysis.linear_vae import beta_thresholds, linear_optimum, optimum
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -123,14 +118,14 @@ def test_the_default_data_have_the_common_information_of_their_two_factors():
 def test_one_unit_explains_a_star_unless_an_edge_dominates():
     rng = np.random.default_rng(5)
     kinds = []
-    for _ in range(200):
+    for _ in range(60):
         data_dim = rng.integers(3, 9)
         edges = rng.uniform(0.1, 0.95, size=data_dim) * rng.choice([-1.0, 1.0], size=data_dim)
         if rng.uniform() < 0.5:
             edges[0] = rng.uniform(0.95, 0.999)
         t = np.abs(edges) / np.sqrt(1.0 - edges**2)
         excess = 2.0 * t.max() - t.sum()
-        if abs(excess) < 1e-2:
+        if abs(excess) < 1e-3:
             continue
         common = common_information(star(edges))
         naive = 0.5 * np.log1p(np.sum(t**2))  # of z itself, the star's centre
@@ -141,7 +136,7 @@ def test_one_unit_explains_a_star_unless_an_edge_dominates():
         else:
             assert common.units == 1
             assert common.nats == pytest.approx(naive, abs=1e-8)
-    assert 40 < sum(kinds) < len(kinds) - 40
+    assert 10 < sum(kinds) < len(kinds) - 10
 
 
 @pytest.mark.parametrize(
@@ -177,21 +172,41 @@ def live_units(best):
     return int(np.sum(np.diag(best.posterior_covariance) < 1.0 - 1e-7))
 
 
+@pytest.mark.parametrize("min_log_std", [None, -0.9, 0.2])
 @pytest.mark.parametrize("n_dim", [1, 2, 4, 6])
-def test_units_go_at_the_thresholds_and_nowhere_else(n_dim):
+def test_units_go_at_the_thresholds_and_nowhere_else(n_dim, min_log_std):
     rows = np.random.default_rng(6).normal(size=(7, 4)) @ np.diag([1.0, 2.0, 0.3, 5.0])
     covariance = np.cov(rows, rowvar=False) + 0.02 * np.eye(4)
-    for kind, optimum_of in [
-        ("learned", linear_optimum),
-        ("shared", shared_std_optimum),
-        (0.9, lambda *model: fixed_std_optimum(*model, 0.9)),
-    ]:
-        thresholds = beta_thresholds(covariance, n_dim, kind)
+    for kind in ["learned", "shared", 0.9]:
+        bound = None if kind == 0.9 else min_log_std
+        thresholds = beta_thresholds(covariance, n_dim, kind, bound)
         assert np.all(np.diff(thresholds) >= 0.0)
+        if bound is not None or kind == 0.9:
+            assert len(thresholds) == min(n_dim, 4)
         for beta in np.concatenate([thresholds * (1 - 1e-4), thresholds * (1 + 1e-4)]):
-            if kind == "learned" and beta < 1.0 or kind == "shared" and n_dim >= 4 and beta < 1.0:
-                continue
-            assert live_units(optimum_of(covariance, n_dim, beta)) == np.sum(thresholds > beta)
+            best = optimum(covariance, n_dim, beta, kind, bound)
+            if best is not None:
+                assert live_units(best) == np.sum(thresholds > beta)
+
+
+def test_the_number_of_units_only_falls_as_beta_grows():
+    # A conjecture, on which the thresholds rest (docs/theory.md, section 4).
+    for seed in range(8):
+        covariance = random_covariance(30 + seed, 3 + seed % 3)
+        betas = 1.0 + np.geomspace(1e-3, 4.0, 25)
+        units = [live_units(linear_optimum(covariance, 5, beta)) for beta in betas]
+        thresholds = beta_thresholds(covariance, 5, "learned")
+        assert units == [np.sum(thresholds > beta) for beta in betas]
+
+
+@pytest.mark.parametrize("kind", ["learned", "shared", 0.7])
+def test_data_without_any_dependence_have_no_threshold_above_one_but_that_of_the_std(kind):
+    one_column, independent = np.array([[2.0]]), np.diag([1.0, 3.0])
+    expected = [2.0 / 0.49] if kind == 0.7 else []
+    np.testing.assert_allclose(beta_thresholds(one_column, 2, kind), expected)
+    if kind == "learned":
+        assert len(beta_thresholds(independent, 2, kind)) == 0
+        np.testing.assert_allclose(beta_thresholds(independent, 2, kind, 0.2), [1 / np.exp(0.4), 1])
 
 
 def test_the_thresholds_of_the_default_data():
@@ -199,8 +214,9 @@ def test_the_thresholds_of_the_default_data():
     for n_dim in [2, 10]:
         thresholds = beta_thresholds(covariance, n_dim, "learned")
         np.testing.assert_allclose(thresholds, [3.6910, 5.5790], atol=5e-5)
-    np.testing.assert_allclose(beta_thresholds(covariance, 1, "learned"), [5.5790], atol=5e-5)
+    np.testing.assert_allclose(
+        beta_thresholds(covariance, 2, "learned", min_log_std=0.3), [2.1729, 3.9255], atol=5e-5
+    )
     eigenvalues = np.sort(np.linalg.eigvalsh(covariance))
     fixed = beta_thresholds(covariance, 3, 0.5)
     np.testing.assert_allclose(fixed, 4.0 * eigenvalues[-3:], rtol=1e-12)
-    assert len(beta_thresholds(np.eye(3), 3, "learned")) == 0
