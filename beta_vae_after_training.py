@@ -12,7 +12,15 @@ from pathlib import Path
 import numpy as np
 
 import data_processing
-from analysis import comparison, evaluation, figures, latent, latent_tables, sampling
+from analysis import (
+    comparison,
+    evaluation,
+    latent,
+    latent_tables,
+    run_figures,
+    sample_figures,
+    sampling,
+)
 from training import command_line, large_data, saved_model, tables
 from training.command_line import integer, seed
 from vae_models import make_model
@@ -93,8 +101,12 @@ def main(argv=None):
     pictures = folder / "figures"
     means = np.array([latent_tables.decode_unit(model, unit, TRAVERSAL) for unit in shown])
     moments = some.mean(axis=0), some.std(axis=0)
-    figures.latent_traversal(pictures / "latent_traversal.png", TRAVERSAL, means, *moments)
-    figures.marginals(pictures / "generated_data.png", {"data": some, **samples})
+    run_figures.latent_traversal(
+        pictures / "latent_traversal.png", TRAVERSAL, means, *moments, names
+    )
+    sample_figures.marginals(
+        pictures / "generated_data.png", {"data": some, **samples}, names=names
+    )
     print(f"\nopen {pictures / 'latent_traversal.png'} first: what each unit does to the data")
 
 

@@ -9,7 +9,7 @@ import quiet_tensorflow
 from pathlib import Path
 
 import data_processing
-from analysis import comparison, figures, sampling
+from analysis import comparison, sample_figures, sampling
 from training import command_line, large_data, saved_model, tables
 from training.command_line import integer, seed
 from vae_models import make_model
@@ -49,7 +49,7 @@ def main(argv=None):
     comparison.print_comparison({"decoder": result}, names)
     if result is not None:
         picture = output.parent / "figures" / f"{output.stem}.png"
-        figures.marginals(picture, {"data": some, "decoder": samples}, result.ks)
+        sample_figures.marginals(picture, {"data": some, "decoder": samples}, result.ks, names)
         print(f"open {picture} first: each marginal beside that of the data")
 
 

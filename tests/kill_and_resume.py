@@ -28,7 +28,7 @@ from pathlib import Path
 import beta_sweep
 import mnist_vae_main
 import vae_main
-from analysis import figure_style, figures, gaussian_report
+from analysis import figure_style, gaussian_report, sample_figures
 from data_processing import DATA_FOLDER
 from training import command_line, loop, run_folder
 
@@ -58,7 +58,7 @@ def make_small():
     """A checkpoint after every chunk and epoch, a rough report, and the two quickest pictures."""
     loop.SECONDS_BETWEEN_CHECKPOINTS = loop.SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 0.0
     gaussian_report.REPORT_Z, gaussian_report.COVARIANCE_SAMPLES = 2**12, 2000
-    figures.covariances = figures.pairwise_marginals = lambda *_: None
+    sample_figures.covariances = sample_figures.pairwise_marginals = lambda *_: None
 
 
 def report_stages(pipe):

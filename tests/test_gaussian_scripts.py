@@ -15,15 +15,15 @@ import beta_vae_main
 import data_processing
 import vae_decoder_sample_generation
 import vae_main
-from analysis import evaluation, run_figures
+from analysis import evaluation, run_figures, sweep_figures
 from training import loop
 from training.saved_model import load_model
 from training.settings import read_config
 from vae_models import make_model
 
 SWEEP_COLUMNS = (
-    "beta cost cost_se cost_exact rate rate_exact distortion distortion_exact elbo active_units "
-    "active_units_exact covariance_error"
+    "beta cost cost_se cost_exact cost_bound rate rate_exact distortion distortion_exact elbo "
+    "active_units active_units_exact covariance_error"
 ).split()
 
 
@@ -192,13 +192,13 @@ def test_rows_are_drawn_from_the_covariance_and_the_mean_of_the_files(tmp_path):
         assert error.max() < 5 * (2 / len(x)) ** 0.5
 
 
-def sweep(train, *flags, folder=None):
-    flags = ["--beta", "4", "0.5", *FEW_STEPS, "--lr_schedule", "constant", *flags]
+def sweep(train, betas, *flags, folder=None):
+    flags = ["--beta", *betas.split(), *FEW_STEPS, "--lr_schedule", "constant", *flags]
     return train(beta_sweep.main, *flags, folder=folder)
 
 
 def test_a_sweep_makes_a_folder_for_each_beta_and_a_table(uncompiled, train, tmp_path):
-    folder = sweep(train, folder=tmp_path / "sweep")
+    folder = sweep(train, "4 0.5", folder=tmp_path / "sweep")
     assert {p.name for p in folder.iterdir() if p.is_dir()} == {"beta_4", "beta_0.5", "figures"}
     assert (folder / "figures" / "beta_sweep.png").stat().st_size > 0
     table = rows_of(folder / "sweep.csv")
@@ -209,15 +209,12 @@ def test_a_sweep_makes_a_folder_for_each_beta_and_a_table(uncompiled, train, tmp
         assert {*PARAMETERS, "cost_function_beta_vae.dat"} < {p.name for p in run.iterdir()}
         assert read_json(run / "config.json")["beta"] == float(row["beta"])
         report = read_json(run / "report.json")
-        report["cost_se"] = report.get("cost_se")
         for name, text in row.items():
-            if report[name] is None:
-                assert text == "nan"
-            else:
-                assert float(text) == report[name]
+            value = report.get(name)
+            assert text == "nan" if value is None else float(text) == value
     without = {name for name, text in table[0].items() if text == "nan"}
     assert without >= {"cost_exact", "rate_exact", "distortion_exact", "active_units_exact"}
-    assert not [name for name, text in table[1].items() if text == "nan" and "_se" not in name]
+    assert not [name for name, text in table[1].items() if text == "nan"]
     single = train(beta_vae_main.main, "--beta", "4", *FEW_STEPS, "--lr_schedule", "constant")
     assert weights(single) == weights(folder / "beta_4")
 
@@ -226,27 +223,33 @@ def test_a_resumed_sweep_trains_what_is_missing_and_more_epochs(
     uncompiled, train, monkeypatch, tmp_path
 ):
     folder = tmp_path / "sweep"
-    train_one, failing = beta_sweep.train, [4]
-
-    def second_fails(beta, *rest):
-        if beta in failing:
-            raise RuntimeError("power cut")
-        return train_one(beta, *rest)
-
-    monkeypatch.setattr(beta_sweep, "train", second_fails)
-    monkeypatch.setattr(beta_sweep, "draw", lambda *_: None)
-    with pytest.raises(RuntimeError, match="power cut"):
-        sweep(train, folder=folder)
-    first = weights(folder / "beta_0.5")
-    failing.clear()
+    first_of_two = weights(sweep(train, "0.5", folder=folder) / "beta_0.5")
+    monkeypatch.setattr(sweep_figures, "draw_sweep", lambda *_: None)
     (folder / ".12.sweep.csv").write_text("beta,")  # what a sweep leaves that is killed in writing
-    sweep(train, "--resume", folder=folder)
+    sweep(train, "4 0.5", "--resume", folder=folder)
     assert not (folder / ".12.sweep.csv").exists()
-    assert weights(folder / "beta_0.5") == first
+    assert weights(folder / "beta_0.5") == first_of_two
     assert len(rows_of(folder / "sweep.csv")) == 2
-    sweep(train, "--n_epoch", "2", "--resume", folder=folder)
+    sweep(train, "4 0.5", "--n_epoch", "2", "--resume", folder=folder)
     assert [len(history(folder / name)) for name in ("beta_4", "beta_0.5")] == [2, 2]
-    assert weights(folder / "beta_0.5") != first
+    assert weights(folder / "beta_0.5") != first_of_two
+
+
+def test_a_sweep_of_one_column_or_of_independent_ones_has_no_threshold_and_is_drawn(
+    uncompiled, train, tmp_path
+):
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    np.savetxt(tmp_path / "one.dat", x[:, 0])
+    np.savetxt(tmp_path / "identity.dat", np.eye(3))
+    np.save(tmp_path / "x.npy", x)
+    one = ["--data_path", str(tmp_path / "one.dat"), "--data_dim", "1", "--n_dim", "1"]
+    independent = ["--data_path", str(tmp_path / "x.npy")]
+    independent += ["--covariance_path", str(tmp_path / "identity.dat")]
+    for flags in (one, independent):
+        folder = sweep(train, "1 2", *flags)
+        assert read_json(folder / "beta_2" / "report.json")["beta_thresholds"] == []
+        pictures = {path.stem for path in (folder / "figures").iterdir()}
+        assert pictures == {"beta_sweep", "latent_planes"}  # no dependence, no common information
 
 
 @pytest.mark.parametrize(

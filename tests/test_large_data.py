@@ -14,7 +14,7 @@ import beta_vae_main
 import data_processing
 import vae_decoder_sample_generation
 import vae_main
-from analysis import figures, gaussian_report, report_text, run_figures, sampling
+from analysis import gaussian_report, report_text, run_figures, sample_figures, sampling
 from training import large_data, loop
 from training.errors import InputError
 from training.large_data import TrainingRows
@@ -91,8 +91,8 @@ def flags_of(path, folder):
 def quick(monkeypatch, uncompiled):
     """Runs without compiling and without pictures, several chunks an epoch."""
     monkeypatch.setattr(run_figures, "draw_run", lambda *_: None)
-    monkeypatch.setattr(figures, "marginals", lambda *_: None)
-    monkeypatch.setattr(figures, "latent_traversal", lambda *_: None)
+    monkeypatch.setattr(sample_figures, "marginals", lambda *_: None)
+    monkeypatch.setattr(run_figures, "latent_traversal", lambda *_: None)
     monkeypatch.setattr(gaussian_report, "COVARIANCE_SAMPLES", 2000)
     small_chunks = partial(data_processing.Batches, chunk_numbers=30)
     monkeypatch.setattr(data_processing, "Batches", small_chunks)
