@@ -12,9 +12,9 @@ import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import imsave
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
-from PIL import Image
 
 from training.run_folder import atomic_write
 
@@ -71,14 +71,15 @@ def picture(path, height, width=WIDTH):
             axes.spines[:].set_in_layout(False)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
-        pixels = without_margins(np.asarray(canvas.buffer_rgba())[..., :3])
+        pixels = without_margins(np.asarray(canvas.buffer_rgba()))
         path.parent.mkdir(exist_ok=True)
         with atomic_write(path) as temporary:
-            save_png(temporary, pixels, figure.dpi)
+            quickly = {"compress_level": 3}  # half the time for 3 % more bytes
+            imsave(temporary, pixels, format="png", dpi=figure.dpi, pil_kwargs=quickly)
 
 
 def without_margins(pixels, margin=9):
-    """The pixels (height, width, 3) cropped to what is not white, and a margin of so many.
+    """The pixels (height, width, 4) cropped to what is not white, and a margin of so many.
 
     Square panels stand in wide white margins. savefig's bbox_inches="tight" would lay out and draw
     the figure a second time to find them.
@@ -88,12 +89,6 @@ def without_margins(pixels, margin=9):
     columns = np.flatnonzero(np.any(inked, axis=0))
     top, left = max(0, rows[0] - margin), max(0, columns[0] - margin)
     return pixels[top : rows[-1] + 1 + margin, left : columns[-1] + 1 + margin]
-
-
-def save_png(path, pixels, dpi):
-    """Write pixels (height, width, 3) of 0 to 255; level 3 takes half the time of the default."""
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    image.save(path, format="png", dpi=(dpi, dpi), compress_level=3)
 
 
 def panels(figure, count, columns, **options):

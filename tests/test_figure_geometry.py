@@ -26,7 +26,7 @@ def drawn(monkeypatch, tmp_path):
     monkeypatch.setattr(
         figure_style, "FigureCanvasAgg", lambda figure: kept.append(figure) or canvas(figure)
     )
-    monkeypatch.setattr(figure_style, "save_png", lambda *_: None)
+    monkeypatch.setattr(figure_style, "imsave", lambda *_, **__: None)
     monkeypatch.setattr(figure_style, "atomic_write", nullcontext)
 
     def call(function, *arguments, **options):

@@ -196,11 +196,11 @@ def test_an_error_on_the_way_leaves_the_old_picture_and_no_other_file(tmp_path, 
     path.write_bytes(b"old")
     before = matplotlib.rcParams.copy()
 
-    def full_disk(beside, *_):
+    def full_disk(beside, *_, **__):
         beside.write_bytes(b"half")
         raise OSError("no space left")
 
-    monkeypatch.setattr(figure_style, "save_png", full_disk)
+    monkeypatch.setattr(figure_style, "imsave", full_disk)
     with pytest.raises(OSError, match="no space left"):
         run_figures.learning_curves(path, history(0))
     assert path.read_bytes() == b"old"
