@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import random_covariance
-from scipy.optimize import minimize
 
 from analysis.information import (
     common_information,
@@ -43,29 +42,6 @@ def test_a_pair_has_wyners_closed_form(rho):
     assert common.nats == pytest.approx(expected, abs=1e-8)
     assert common.units == (rho != 0.0)
     assert pair_relaxed_common_information(rho, 0.0) == pytest.approx(expected)
-
-
-def dual_bound(covariance):
-    """The best lower bound on the common information, from any M = L L', by BFGS."""
-    data_dim = len(covariance)
-
-    def minus_bound(entries):
-        root = entries.reshape(data_dim, data_dim)
-        diagonal = np.sum(root**2, axis=1)
-        value = np.sum(root * (covariance @ root)) - np.sum(np.log(diagonal)) - data_dim
-        return 0.5 * value, (covariance @ root - root / diagonal[:, None]).ravel()
-
-    start = np.random.default_rng(1).normal(size=data_dim**2)
-    options = {"gtol": 1e-9, "maxiter": 5000}
-    found = minimize(minus_bound, start, jac=True, method="BFGS", options=options)
-    return 0.5 * np.linalg.slogdet(covariance)[1] - found.fun
-
-
-@pytest.mark.parametrize(("seed", "data_dim"), [(0, 3), (1, 5), (2, 6), (3, 8)])
-def test_an_independent_solution_of_the_dual_agrees(seed, data_dim):
-    covariance = random_covariance(seed, data_dim)
-    common = common_information(covariance)
-    assert common.nats == pytest.approx(dual_bound(covariance), abs=1e-7)
 
 
 @pytest.mark.parametrize("data_dim", [1, 4, 30])
