@@ -17,7 +17,7 @@ from images import data as image_data
 from images import look
 from images import models as image_models
 from images import report as image_report
-from training import command_line, run_folder, saved_model
+from training import command_line, run_folder, saved_model, tables
 from training.command_line import integer, seed
 from training.errors import InputError, input_error
 
@@ -97,7 +97,8 @@ def main(argv=None):
     scores, se_of_draws = image_report.log_likelihood(
         model, x[: args.n_images], args.n_importance, args.seed, settings.beta
     )
-    look.write_columns(folder / "log_likelihood.csv", vars(scores))
+    columns = np.float32(np.column_stack(list(vars(scores).values())))
+    tables.save_table(folder / "log_likelihood.csv", columns, list(vars(scores)))
     score = image_report.make_score(scores, se_of_draws, args.n_importance, settings)
     image_report.print_score(score)
     score["active_units_in_training"] = in_training

@@ -164,7 +164,7 @@ def main(argv=None):
                 run.end_epoch(elbo)
         run.write_results()
         report = image_report.make_report(model, images, settings)
-        report["verdict"] = image_report.verdict(report)
+        report["verdict"] = image_report.verdict(report, run.history, settings)
         image_report.draw_run(run.folder, settings, run.history)
         run.finish(report)
     image_report.print_report(report, run.folder)

@@ -122,18 +122,32 @@ def verdict(report, history, settings):
 
     report: of make_report. history: a dictionary for each epoch. settings: of the run.
     """
-    followed = "elbo_validation" if "elbo_validation" in history[-1] else "elbo_held_out"
+    curves = curves_of(history, report["beta"])
+    return in_sentences(
+        [  # in the order in which they matter
+            of_stability(curves),
+            of_memory(curves, report, settings),
+            of_convergence(curves, report, settings),
+            of_units(report, settings),
+            of_linear_model(report, settings),
+            of_few_rows(report),
+        ]
+    )
+
+
+def curves_of(history, beta):
+    """The columns of the history by name, and two more: `followed`, the ELBO of the rows that are
+    not trained on, and `objective`, what the training raises.
+    """
     curves = {name: np.array([row[name] for row in history]) for name in history[-1]}
+    followed = "elbo_validation" if "elbo_validation" in curves else "elbo_held_out"
     curves["followed"] = curves[followed]
-    curves["objective"] = curves["log_px_z"] - report["beta"] * curves["kl"]
-    found = [  # in the order in which they matter; each is a sentence and what to change, or None
-        of_stability(curves),
-        of_memory(curves, report, settings),
-        of_convergence(curves, report, settings),
-        of_units(report, settings),
-        of_linear_model(report, settings),
-        of_few_rows(report),
-    ]
+    curves["objective"] = curves["log_px_z"] - beta * curves["kl"]
+    return curves
+
+
+def in_sentences(found):
+    """The sentences of a verdict; found: pairs of a sentence and what to change, or None."""
     sentences = [sentence for sentence, _ in found if sentence]
     changes = [change for _, change in found if change]
     if changes:

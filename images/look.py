@@ -9,7 +9,7 @@ from scipy.special import ndtri
 
 from analysis import evaluation, sampling
 from images import figures
-from training import run_folder
+from training import run_folder, tables
 from training.random_streams import stateless_seed, stream
 
 GENERATED = 25
@@ -115,29 +115,21 @@ def write_arrays(path, arrays):
         np.savez_compressed(file, **arrays)
 
 
-def write_columns(path, columns):
-    """Write a dictionary of columns of equal length as .csv."""
-    with run_folder.atomic_write(path) as temporary:
-        table = np.column_stack(list(columns.values()))
-        np.savetxt(temporary, table, "%.9g", delimiter=",", header=",".join(columns), comments="")
-
-
 def write_tables(folder, labels, mean, units):
     """Write latent_means.csv, a row for each image, and active_units.csv, a row for each unit.
 
     labels: (N,) or None. mean: (N, n_dim) of q(z|x). units: the analysis.latent.LatentUnits.
     """
-    columns = {} if labels is None else {"label": labels}
-    for k, means_of_unit in enumerate(mean.T, start=1):
-        columns[f"z{k}"] = means_of_unit
-    write_columns(folder / "latent_means.csv", columns)
-    columns = {
-        "unit": np.arange(1, len(units.kl) + 1),
-        "variance_of_mean": units.variance_of_mean,
-        "kl": units.kl,
-        "active": units.active,
-    }
-    write_columns(folder / "active_units.csv", columns)
+    names = [f"z{k + 1}" for k in range(mean.shape[1])]
+    if labels is None:
+        tables.save_table(folder / "latent_means.csv", mean, names)
+    else:
+        with_labels = np.column_stack([np.float32(labels), mean])
+        tables.save_table(folder / "latent_means.csv", with_labels, ["label", *names])
+    numbers = np.arange(1, len(units.kl) + 1)
+    columns = np.column_stack([numbers, units.variance_of_mean, units.kl, units.active])
+    names = ["unit", "variance_of_mean", "kl", "active"]
+    tables.save_table(folder / "active_units.csv", np.float32(columns), names)
 
 
 def draw_arrays(pictures, arrays, traversed):

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from analysis import evaluation, latent
+from analysis import evaluation, latent, report_text
 from images import data as image_data
 from images import figures as image_figures
 from images import models as image_models
@@ -121,20 +121,35 @@ def draw_run(folder, settings, history):
     )
 
 
-def verdict(report):
-    """What the numbers come to, a list of sentences."""
+def verdict(report, history, settings):
+    """What the numbers come to, a list of sentences, and last what to change first."""
+    curves = report_text.curves_of(history, report["beta"])
+    return report_text.in_sentences(
+        [
+            of_collapse(report),
+            report_text.of_memory(curves, report, settings),
+            report_text.of_convergence(curves, report, settings),
+        ]
+    )
+
+
+def of_collapse(report):
+    """Whether all units are off, and whether that is right; and what to change."""
     if report["active_units"] > 0:
-        return []
+        return None, None
     thresholds = report["beta_thresholds"]
     if thresholds is None:
-        advice = "it is not known here whether it should; more epochs or --warm_up would tell"
-    elif thresholds[-1] <= report["beta"]:
-        advice = "collapse is right here, since no unit gains what its KL costs: the largest "
-        advice += f"eigenvalue of the pixels' covariance, {thresholds[-1] / 2:.3g}, is at most "
-        advice += f"beta / 2 = {report['beta'] / 2:g}"
-    else:
-        advice = f"a linear decoder does better below beta {thresholds[-1]:.3g}; train longer"
-    return [f"z carries no information about x: {advice}"]
+        sentence = "Collapsed: z carries no information about x; whether it should is not known."
+        return sentence, "--warm_up, more epochs, or a smaller --beta"
+    eigenvalue = f"the largest eigenvalue of the pixels' covariance is {thresholds[-1] / 2:.3g}"
+    half = f"beta / 2 = {report['beta'] / 2:g}"
+    if thresholds[-1] <= report["beta"]:
+        sentence = (
+            f"Collapse is right here: {eigenvalue}, at most {half}, so no unit is worth its KL."
+        )
+        return sentence, None
+    sentence = f"Collapsed: z carries no information about x, but {eigenvalue}, above {half}."
+    return sentence, "--n_epoch"
 
 
 def print_report(report, folder):

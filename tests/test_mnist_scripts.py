@@ -81,6 +81,7 @@ def test_a_run_leaves_its_files_and_its_elbo_rises(run_folder, likelihood):
     )
     assert {"elbo_train", "mutual_information", "aggregate_kl", "seconds"} <= set(report)
     assert report["kept_epoch"] == 2
+    assert report["verdict"][-1].startswith("Change first: ")
     assert report["active_units"] == sum(v > 0.01 for v in report["variance_of_mean"])
     np.testing.assert_array_equal(
         np.loadtxt(folder / "cost_function_vae.dat"), [[r["kl"], r["log_px_z"]] for r in epochs]
@@ -284,12 +285,14 @@ def test_collapse_is_called_right_where_no_unit_pays_for_its_kl():
     thresholds = image_report.beta_thresholds(x, settings)
     np.testing.assert_allclose(thresholds, 2 * np.linalg.eigvalsh(np.cov(x.T))[1:])
     report = {"active_units": 0, "beta": 1.01 * thresholds[1], "beta_thresholds": thresholds}
-    assert "collapse is right here" in image_report.verdict(report)[0]
+    sentence, change = image_report.of_collapse(report)
+    assert sentence.startswith("Collapse is right here") and change is None
     report["beta"] = 0.99 * thresholds[1]
-    assert "a linear decoder does better below" in image_report.verdict(report)[0]
+    sentence, change = image_report.of_collapse(report)
+    assert sentence.startswith("Collapsed") and change == "--n_epoch"
     report["beta_thresholds"] = image_report.beta_thresholds(x, Settings(likelihood="bernoulli"))
-    assert "it is not known here" in image_report.verdict(report)[0]
-    assert image_report.verdict({"active_units": 1}) == []
+    assert "is not known" in image_report.of_collapse(report)[0]
+    assert image_report.of_collapse({"active_units": 1}) == (None, None)
 
 
 def test_the_error_from_the_draws_is_the_spread_over_other_draws(run_folder):
