@@ -1,7 +1,5 @@
 """Data of any scale, with a constant column, with heavy tails; and the flags that help."""
 
-import argparse
-
 import numpy as np
 import pytest
 from helpers import history, read_json
@@ -12,10 +10,11 @@ import vae_models
 from analysis import sampling
 from training import columns, loop, saved_model
 from training.errors import Stopped
+from training.settings import read_config
+from training.standardization import Standardization
 from vae_models import VAE
 
 MEAN, STD = np.array([1e6, -2e-6, 0.5]), np.array([2e6, 3e-6, 1.0])
-UNITS = {"mean": MEAN.tolist(), "std": STD.tolist()}
 
 
 def save(folder, x):
@@ -48,13 +47,14 @@ def test_standardized_training_is_the_same_in_any_units(uncompiled, train, rows,
     np.testing.assert_allclose(generated / STD, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_config_tells_what_standardization_took_away(vae_run):
-    settings = read_json(vae_run / "config.json")
-    mean, std = (np.array(settings["standardization"][name]) for name in ("mean", "std"))
-    x_train = data_processing.get_data(argparse.Namespace(**settings)).x_train
-    assert len(x_train) == 38
-    np.testing.assert_allclose(mean, np.mean(x_train, axis=0), rtol=1e-6)
-    np.testing.assert_allclose(std, np.std(x_train, axis=0), rtol=1e-6)
+def test_config_tells_what_standardization_took_away(vae_run, rows):
+    data = data_processing.get_data(read_config(vae_run, ("vae",)))
+    units = read_json(vae_run / "config.json")["standardization"]
+    np.testing.assert_allclose(data.x_train.mean(axis=0), np.zeros(3), atol=1e-6)
+    np.testing.assert_allclose(data.x_train.std(axis=0), np.ones(3), rtol=1e-6)
+    x_train = np.array(units["mean"]) + np.array(units["std"]) * data.x_train
+    distance = np.abs(x_train[:, np.newaxis] - rows).max(axis=-1).min(axis=-1)
+    assert len(x_train) == 38 and distance.max() < 1e-6
 
 
 @pytest.mark.parametrize(
@@ -65,22 +65,22 @@ def test_the_weight_files_do_for_data_what_the_standardized_model_does(
     tmp_path, decoder_std, min_log_std
 ):
     options = {"decoder_std": decoder_std, "min_log_std": min_log_std}
-    model = VAE(3, 2, (7, 5), seed=1, standardization=UNITS, **options)
+    model = VAE(3, 2, (7, 5), seed=1, standardization=Standardization(MEAN, STD), **options)
     saved_model.write_weights(model, tmp_path)
     plain = VAE(3, 2, (7, 5), seed=2, **options)
     saved_model.read_weights(plain, tmp_path)
     rng = np.random.default_rng(0)
-    x = np.float32(MEAN + STD * rng.normal(size=(4, 3)))
+    u = np.float32(rng.normal(size=(4, 3)))
     z = rng.normal(size=(6, 2)).astype(np.float32)
-    for ours, read in zip(model.encode(x), plain.encode(x), strict=True):
+    for ours, read in zip(model.encode(u), plain.encode(MEAN + STD * u), strict=True):
         np.testing.assert_allclose(read, ours, rtol=1e-3, atol=1e-4)
-    for unit, ours, read in zip((STD, 1.0), model.decode(z), plain.decode(z), strict=True):
-        np.testing.assert_allclose(read / unit, ours / unit, rtol=1e-3, atol=1e-4)
-    log_std = plain.decode(z)[1]
+    (mean, log_std), (plain_mean, plain_log_std) = model.decode(z), plain.decode(z)
+    np.testing.assert_allclose((plain_mean - MEAN) / STD, mean, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(plain_log_std, log_std + np.log(STD), rtol=1e-3, atol=1e-4)
     if decoder_std == 0.25:
-        np.testing.assert_allclose(log_std, np.full((6, 3), np.log(decoder_std)), atol=1e-5)
+        np.testing.assert_allclose(plain_log_std, np.full((6, 3), np.log(decoder_std)), atol=1e-5)
     if min_log_std:
-        assert np.min(log_std) >= min_log_std
+        assert np.min(plain_log_std) >= min_log_std
 
 
 @pytest.mark.slow
@@ -128,16 +128,48 @@ def test_the_whole_gradient_is_scaled_to_the_clip_norm():
     np.testing.assert_allclose(changes[1], changes[0] * 0.25 / norm, rtol=1e-3, atol=1e-6)
 
 
+def remarks(capsys, x, names=None):
+    """What is said of the columns of a table before it is trained on."""
+    columns.warn_of_index(x, names)
+    columns.warn_of_columns(x, names)
+    return capsys.readouterr().err
+
+
 def test_columns_of_few_values_are_named_with_how_many_they_have(capsys):
     x = np.random.default_rng(0).normal(size=(50, 3))
     x[:, 0], x[:, 2] = np.arange(50) % 4, 7.0
-    columns.warn_of_columns(x, ["a", "b", "c"])
-    assert "values: a (4), c (1); their" in capsys.readouterr().err
-    columns.warn_of_columns(x[:9, :2], None)  # too few rows to tell
-    assert capsys.readouterr().err == ""
-    columns.warn_of_columns(np.zeros((3, 40)), None)
-    shown = capsys.readouterr().err
+    assert "values: a (4), c (1); their" in remarks(capsys, x, ["a", "b", "c"])
+    assert remarks(capsys, x[:9, :2]) == ""  # too few rows to tell
+    shown = remarks(capsys, np.zeros((3, 40)))
     assert "values: x1 (1), x2 (1)," in shown and "x8 (1) and 32 more;" in shown
+
+
+def test_a_column_that_counts_the_rows_is_named(capsys):
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    x[:, 1] = np.arange(7, 57)
+    assert "count the rows: x2; leave" in remarks(capsys, x)
+    assert "count the rows: column 2 (no name); leave" in remarks(capsys, x, ["a", "", "c"])
+    assert remarks(capsys, x[::-1]) == ""
+
+
+def test_columns_that_are_copies_or_sums_of_others_are_named_with_these(capsys):
+    a, b, c = np.random.default_rng(0).normal(size=(3, 60)) + 1e3
+    names = ["a", "sum", "b", "c", "ten", "constant", "mean"]
+    x = np.column_stack([a, a + 60 * b, b, c, 10 * c, np.full(60, 5.1), (a + b + c - 3) / 3])
+    found = "b (of a, sum), ten (of c), mean (of a, sum, c); their density is unbounded"
+    assert f"copies or sums of others: {found}" in remarks(capsys, x, names)
+    assert columns.dependent_columns(x[:, :4], names) == ["b (of a, sum)"]
+    assert columns.dependent_columns(x[:, :4] + 1e-3 * x[::-1, :4] ** 2, names) == []
+    assert columns.dependent_columns(x[:4, :4], names) == []  # too few rows to tell
+    whole = 2**60 + np.random.default_rng(1).integers(0, 900, (60, 2))
+    assert columns.dependent_columns(np.column_stack([whole, whole[:, 1]])) == ["x3 (of x2)"]
+
+
+def test_sums_are_found_among_many_columns_with_bounded_work():
+    x = np.random.default_rng(0).normal(size=(1200, 1100))
+    x[:, 5], x[:, 1050] = x[:, 7:12].sum(axis=1), x[:, 2]  # the second is beyond MAX_COLUMNS
+    (found,) = columns.dependent_columns(x)
+    assert found.endswith("(of 5 columns)")
 
 
 def test_a_bound_beside_a_fixed_std_is_refused(refused):

@@ -14,8 +14,9 @@ import beta_vae_main
 import data_processing
 import vae_decoder_sample_generation
 import vae_main
-from analysis import gaussian_report, report_text, run_figures, sample_figures, sampling
-from training import large_data, loop
+from analysis import gaussian_report, run_figures, sample_figures, sampling
+from training import large_data
+from training import run as run_module
 from training.errors import InputError
 from training.large_data import TrainingRows
 from training.saved_model import load_model
@@ -35,7 +36,7 @@ def gaussian_file(tmp_path_factory):
 
 def get_data(path, data_size, training_data_size, standardize=False):
     """The data of a run with these flags."""
-    argv = ["--data_path", str(path), "--data_size", str(data_size), "--batch_size", "2"]
+    argv = ["--data_path", str(path), "--data_size", str(data_size), "--keep", "last"]
     args = vae_main.parse_arguments([*argv, "--standardize" if standardize else "--no-standardize"])
     args.training_data_size = training_data_size
     return data_processing.get_data(args)
@@ -55,29 +56,43 @@ def test_rows_of_every_number_type_are_given_out_as_float32(tmp_path, dtype, ord
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_values_that_are_not_finite_are_counted_and_the_first_row_is_named(tmp_path, order):
+def test_the_first_value_that_is_not_finite_is_named_by_its_row(tmp_path, order):
     x = np.ones((23, 3), order=order)
-    x[9, 2], x[17, 0], x[17, 1] = 1e39, np.nan, -np.inf
+    x[9, 2], x[17, 0], x[17, 1] = -np.inf, np.nan, 1e200
     np.save(tmp_path / "x.npy", x)
-    with pytest.raises(
-        InputError, match="x.npy: values .* float32: 3, the first in row 10, column 3"
-    ):
+    with pytest.raises(InputError, match="x.npy, row 10, column 3: NaN, infinite or too large"):
         get_data(tmp_path / "x.npy", 23, None)
     get_data(tmp_path / "x.npy", 9, None)  # of the rows that are used all are finite
 
 
-def test_mean_and_covariance_are_those_of_the_training_rows(tmp_path):
-    x = np.float32(np.random.default_rng(0).normal(size=(90, 3)) + [1e4, 0, 5])
+@pytest.mark.parametrize("offset", [1e39, 2**60])
+def test_rows_are_standardized_before_they_become_float32(tmp_path, offset):
+    x = np.random.default_rng(0).integers(0, 1500, (90, 3)) * (1 if offset == 2**60 else 1e37)
+    np.save(tmp_path / "x.npy", x + offset)
+    data = get_data(tmp_path / "x.npy", 90, 70, standardize=True)
+    rows = next(data.x_train.shuffled(1, [0, 70]))
+    np.testing.assert_allclose(rows.std(axis=0), np.ones(3), rtol=1e-6)
+    np.testing.assert_array_equal(np.sort(data.training_sample(70), axis=0), np.sort(rows, axis=0))
+    u = np.sort(np.concatenate([rows, data.x_held_out]), axis=0)
+    assert u.dtype == np.float32
+    for column, expected in zip(u.T, np.sort(x, axis=0).T, strict=True):
+        assert np.corrcoef(column, expected)[0, 1] > 1 - 1e-9
+    if offset == 1e39:
+        with pytest.raises(InputError, match="too large for float32"):
+            get_data(tmp_path / "x.npy", 90, 70)
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+def test_mean_and_covariance_are_those_of_the_training_rows(tmp_path, standardize):
+    x = np.random.default_rng(0).normal(size=(90, 3)) + [1e4, 0, 5]
     x[:, 2] = 5.1
     np.save(tmp_path / "x.npy", x)
-    data = get_data(tmp_path / "x.npy", 90, 70, standardize=True)
-    rows = np.float64(next(data.x_train.shuffled(1, [0, 70])))
-    mean, covariance = data.reference()
-    np.testing.assert_allclose(mean, rows.mean(axis=0), rtol=1e-12)
-    np.testing.assert_allclose(covariance, np.cov(rows, rowvar=False), rtol=1e-9, atol=1e-12)
-    assert (covariance[2] == 0).all()  # a constant column, exactly
-    assert data.standardization["mean"] == pytest.approx(rows.mean(axis=0))
-    assert data.standardization["std"] == pytest.approx([*rows.std(axis=0)[:2], 1.0])
+    data = get_data(tmp_path / "x.npy", 90, 70, standardize)
+    rows = data.in_data_units(next(data.x_train.shuffled(1, [0, 70])))
+    fitted = data.reference()
+    np.testing.assert_allclose(fitted.mean, rows.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(fitted.covariance, np.cov(rows, rowvar=False), rtol=1e-3, atol=1e-12)
+    assert (fitted.covariance[2] == 0).all()  # a constant column, exactly
 
 
 def flags_of(path, folder):
@@ -101,18 +116,16 @@ def quick(monkeypatch, uncompiled):
 def test_a_run_from_a_large_file_is_interrupted_and_resumed_to_the_same_bits(
     quick, gaussian_file, tmp_path, monkeypatch, ends
 ):
-    monkeypatch.setattr(gaussian_report, "finish", lambda run, *_, **__: run.write_results("c.dat"))
-    monkeypatch.setattr(report_text, "print_report", lambda *_: None)
     vae_main.main(flags_of(gaussian_file, tmp_path / "whole"))
-    add = loop.Run.add
+    add = run_module.Run.add
 
     def interrupted_add(run, *args, **kwargs):
-        if (run.position.epoch, run.position.chunk) == (2, 3):
+        if (run.state.epoch, run.state.chunk) == (2, 3):
             os.kill(os.getpid(), signal.SIGINT)
         add(run, *args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Run, "add", interrupted_add)
+        patch.setattr(run_module.Run, "add", interrupted_add)
         status, lines = ends(vae_main.main, flags_of(gaussian_file, tmp_path / "out"))
     assert status == 130
     assert len(lines) == 1
