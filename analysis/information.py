@@ -108,21 +108,15 @@ def total_correlation(covariance):
 class CommonInformation:
     """Wyner's common information of N(m, C) and the proof that it is that.
 
-    nats: 1/2 log(det C / prod psi), what z tells about x. It lies at most duality_gap above
-        the common information, since psi is feasible for the problem and M for its dual.
-    units: the rank of C - Psi, the number of latent units that the solution takes. A unit whose
-        mean has a variance below about 1e-5 is taken for none.
-    noise_variances: psi, the diagonal of Psi, (data_dim,); C - Psi is positive definite, barely.
-    dual: M, (data_dim, data_dim), positive definite; at the exact solution M (C - Psi) = 0 and
-        M_jj = 1 / psi_j (the KKT conditions).
-    duality_gap: 1/2 [tr M C - data_dim - sum log(psi_j M_jj)] >= 0, with an allowance for rounding.
+    Psi is feasible for the problem and M for its dual, so nats lies at most duality_gap above the
+    common information. At the exact solution M (C - Psi) = 0 and M_jj = 1 / psi_j (KKT).
     """
 
-    nats: float
-    units: int
-    noise_variances: np.ndarray
-    dual: np.ndarray
-    duality_gap: float
+    nats: float  # 1/2 log(det C / prod psi), what z tells about x
+    units: int  # rank of C - Psi: latent units, apart from those of a variance below about 1e-5
+    noise_variances: np.ndarray  # psi, (data_dim,); C - Psi is positive definite, barely
+    dual: np.ndarray  # M, (data_dim, data_dim), positive definite
+    duality_gap: float  # 1/2 [tr M C - data_dim - sum log(psi_j M_jj)], rounding included
 
 
 def common_information(covariance):

@@ -18,48 +18,28 @@ ACTIVE_UNIT_VARIANCE = 0.01  # of E[z|x]; Burda et al. (2015), Section 5.2
 class Optimum:
     """The best linear model, with encoder q(z|x) = N(A (x - mean), V), decoder N(W z + mean, Psi).
 
-    Terms are expectations over N(mean, C) and over z drawn from q(z|x), in nats per data point:
-
-    cost: beta * kl - log_px_z, the minimum.
-    kl: KL of q(z|x) from N(0, I), the rate; equal to the mutual information I(x; z) of the encoder,
-        because the aggregate of q(z|x) over the data is N(0, I).
-    log_px_z: log-likelihood of x under the decoder.
-    elbo: log_px_z - kl, whatever beta is.
-    gap_model: KL of N(mean, C) from the model's distribution of x, N(mean, S).
-    gap_encoder: mean KL of q(z|x) from the decoder's posterior p(z|x). The two gaps add up to the
-        distance of elbo from the negative entropy.
-    conditional_total_correlation: TC(x|z), the dependence among the coordinates that z leaves.
-    decoder_mismatch: KL of prod_j q(x_j|z) from p(x|z); 0 where every variance is free. With it,
-        cost = entropy + (beta - 1) kl + conditional_total_correlation + decoder_mismatch.
-    distortion: E|x - mean_x(z)|^2, summed over dimensions (not in nats).
-    covariance_error: |S - C| / |C|, Frobenius norms.
-    active_units: number of units whose mean E[z_i|x] has a variance above ACTIVE_UNIT_VARIANCE,
-        which at an optimum is a KL above 0.005 nats.
-    attained: whether a model has this cost. False where a variance lies on its lower bound: the
-        cost is then that of the bound, which a network comes near to but never has.
-    model_covariance: S = W W' + Psi, (data_dim, data_dim).
-    weights: W, (data_dim, n_dim); columns by falling KL, zero for an unused unit. Determined up to
-        the signs of its columns if their KL are distinct, and up to a rotation of equal ones.
-    noise_variances: the diagonal of Psi, (data_dim,).
-    posterior_covariance: V, (n_dim, n_dim), diagonal. The encoder is A = V W' Psi^-1 / beta.
+    Terms are expectations over N(mean, C) and over z drawn from q(z|x), in nats per data point.
+    cost = entropy + (beta - 1) kl + conditional_total_correlation + decoder_mismatch, and
+    entropy + elbo + gap_model + gap_encoder = 0.
     """
 
-    cost: float
-    kl: float
-    log_px_z: float
-    elbo: float
-    gap_model: float
-    gap_encoder: float
-    conditional_total_correlation: float
-    decoder_mismatch: float
-    distortion: float
-    covariance_error: float
-    active_units: int
-    attained: bool
-    model_covariance: np.ndarray
-    weights: np.ndarray
-    noise_variances: np.ndarray
-    posterior_covariance: np.ndarray
+    cost: float  # beta * kl - log_px_z, the minimum
+    kl: float  # of q(z|x) from N(0, I): the rate, and I(x; z), as the aggregate of q is N(0, I)
+    log_px_z: float  # log-likelihood of x under the decoder
+    elbo: float  # log_px_z - kl, whatever beta is
+    gap_model: float  # KL of N(mean, C) from the model's distribution of x, N(mean, S)
+    gap_encoder: float  # mean KL of q(z|x) from the decoder's posterior p(z|x)
+    conditional_total_correlation: float  # TC(x|z), the dependence among coordinates that z leaves
+    decoder_mismatch: float  # KL of prod_j q(x_j|z) from p(x|z); 0 where every variance is free
+    distortion: float  # E|x - mean_x(z)|^2, summed over dimensions (not in nats)
+    covariance_error: float  # |S - C| / |C|, Frobenius norms
+    active_units: int  # E[z_i|x] has a variance above ACTIVE_UNIT_VARIANCE: a KL above 0.005 nats
+    attained: bool  # False where a variance lies on its lower bound, which no network has
+    model_covariance: np.ndarray  # S = W W' + Psi, (data_dim, data_dim)
+    weights: np.ndarray  # W, (data_dim, n_dim): columns by falling KL, zero for an unused unit;
+    # determined up to signs where their KL are distinct, up to a rotation of equal ones
+    noise_variances: np.ndarray  # the diagonal of Psi, (data_dim,)
+    posterior_covariance: np.ndarray  # V, (n_dim, n_dim), diagonal; A = V W' Psi^-1 / beta
 
 
 def optimum(covariance, n_dim, beta, decoder_std, min_log_std=None):
