@@ -12,15 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import data_processing
-from analysis import (
-    comparison,
-    evaluation,
-    latent,
-    latent_tables,
-    run_figures,
-    sample_figures,
-    sampling,
-)
+from analysis import comparison, latent_tables, run_figures, sample_figures, sampling
 from training import command_line, large_data, saved_model, tables
 from training.command_line import integer, seed
 from vae_models import make_model
@@ -79,15 +71,9 @@ def main(argv=None):
     scores = latent_tables.write_log_px(folder / "log_px.csv", model, u, args.seed, settings.beta)
     latent_tables.print_scores(scores)
 
-    mean, log_std = evaluation.encode(model, some_u)
-    units = latent.latent_units(mean, log_std)
-    variance_of_std = np.exp(log_std).var(axis=0, dtype=np.float64)
-    variances = latent_tables.variances_over_prior(model)
-    shown = latent_tables.units_to_show(units)
-    latent_tables.write_units(folder / "active_units.csv", units, variance_of_std)
-    latent_tables.print_units(units, variance_of_std)
-    latent_tables.write_dimensions(folder / "active_dimensions.csv", variances, names)
-    latent_tables.print_dimensions(variances, shown, names)
+    units = latent_tables.look_at_units(model, some_u)
+    latent_tables.write_units(folder, units, names)
+    latent_tables.print_units(units, names)
 
     samples = {
         "decoder": sampling.generate(model, min(args.n_samples, most), args.seed, mean_only),
@@ -98,11 +84,16 @@ def main(argv=None):
         "encoder-decoder": comparison.compare(samples["encoder-decoder"], some, known, paired=True),
     }
     comparison.print_comparison(compared, names)
+
     pictures = folder / "figures"
-    means = np.array([latent_tables.decode_unit(model, unit, TRAVERSAL) for unit in shown])
-    moments = some.mean(axis=0), some.std(axis=0)
     run_figures.latent_traversal(
-        pictures / "latent_traversal.png", TRAVERSAL, means, *moments, names
+        pictures / "latent_traversal.png",
+        values=TRAVERSAL,
+        means=np.array([latent_tables.decode_unit(model, k, TRAVERSAL) for k in units.shown]),
+        mean=some.mean(axis=0),
+        std=some.std(axis=0),
+        names=names,
+        units=units.shown,
     )
     sample_figures.marginals(
         pictures / "generated_data.png", {"data": some, **samples}, names=names

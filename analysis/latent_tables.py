@@ -1,11 +1,12 @@
 """What a trained model says of each row and each unit: .csv files, and tables on the screen."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
 from analysis import evaluation
+from analysis.latent import LatentUnits, latent_units
 from training import tables
 
 BLOCK_ROWS = 2**14  # of the table, at once
@@ -18,7 +19,8 @@ PRIOR_Z = np.linspace(-6.0, 6.0, 241)
 PRIOR_WEIGHTS = np.exp(-0.5 * PRIOR_Z**2) / np.sum(np.exp(-0.5 * PRIOR_Z**2))
 
 
-class Scores(NamedTuple):
+@dataclass(frozen=True)
+class Scores:
     """What log_px.csv comes to: the mean of log p(x) over the rows and its standard error in nats,
     the draws of z for each row, and in how many rows fewer than FEW_EFFECTIVE of them count.
     """
@@ -68,30 +70,49 @@ def write_log_px(path, model, u, seed, beta):
     return Scores(mean, np.sqrt(variance / len(u)), n_draws, int(n_doubtful))
 
 
-def write_units(path, units, variance_of_std):
-    """Write active_units.csv: of each unit the variances of mean and std of q(z|x), and its KL.
-
-    units: latent.LatentUnits; variance_of_std: (n_dim,).
+@dataclass(frozen=True)
+class Units(LatentUnits):
+    """What each unit does: besides its use, the variance of std over the rows (n_dim,), and that of
+    E[x|z] while the unit runs over its prior (n_dim, data_dim), see variances_over_prior.
     """
+
+    variance_of_std: np.ndarray
+    variance_of_x: np.ndarray
+
+    @property
+    def shown(self):
+        """The numbers, from 0, of at most SHOWN_UNITS units: those of largest KL."""
+        return np.sort(np.argsort(-self.kl, kind="stable")[:SHOWN_UNITS])
+
+
+def look_at_units(model, u):
+    """The Units of a model over the rows u (N, data_dim), as the networks see them."""
+    mean, log_std = evaluation.encode(model, u)
+    used = latent_units(mean, log_std)
+    return Units(
+        variance_of_mean=used.variance_of_mean,
+        kl=used.kl,
+        variance_of_std=np.exp(log_std).var(axis=0, dtype=np.float64),
+        variance_of_x=variances_over_prior(model),
+    )
+
+
+def write_units(folder, units, names):
+    """Write active_units.csv and active_dimensions.csv, a row per unit; names: of the data's
+    columns.
+    """
+    numbers = np.arange(1, len(units.kl) + 1)
     columns = {
-        "unit": np.arange(1, len(units.kl) + 1),
+        "unit": numbers,
         "variance_of_mean": units.variance_of_mean,
-        "variance_of_std": variance_of_std,
+        "variance_of_std": units.variance_of_std,
         "kl": units.kl,
         "active": units.active,
     }
-    tables.save_table(path, np.float32(np.column_stack(list(columns.values()))), list(columns))
-
-
-def write_dimensions(path, variances, names):
-    """Write active_dimensions.csv: variances_over_prior, a row per unit; names: of the columns."""
-    numbers = np.arange(1, len(variances) + 1)
-    tables.save_table(path, np.column_stack([numbers, variances]), ["unit", *names])
-
-
-def units_to_show(units):
-    """The numbers, from 0, of at most SHOWN_UNITS units: those of largest KL."""
-    return np.sort(np.argsort(-units.kl, kind="stable")[:SHOWN_UNITS])
+    table = np.float32(np.column_stack(list(columns.values())))
+    tables.save_table(folder / "active_units.csv", table, list(columns))
+    table = np.column_stack([numbers, units.variance_of_x])
+    tables.save_table(folder / "active_dimensions.csv", table, ["unit", *names])
 
 
 def print_scores(scores):
@@ -102,27 +123,25 @@ def print_scores(scores):
         print(f"  in {scores.n_doubtful} rows few of the draws count: it may be too low there")
 
 
-def print_units(units, variance_of_std):
-    """Print what write_units writes, of units_to_show."""
-    shown = units_to_show(units)
-    print(f"\nactive units: {units.active.sum()} of {len(units.kl)}, variance of E[z|x] above 0.01")
-    if len(shown) < len(units.kl):
-        print(f"the {len(shown)} of largest KL (all are in active_units.csv):")
+def print_units(units, names):
+    """Print what write_units writes, in part where there are many units or columns."""
+    n_dim, data_dim = units.variance_of_x.shape
+    print(f"\nactive units: {units.active.sum()} of {n_dim}, variance of E[z|x] above 0.01")
+    if len(units.shown) < n_dim:
+        print(f"the {len(units.shown)} of largest KL (all are in active_units.csv):")
     print("unit  variance of E[z|x]  variance of std  KL (nats)  active")
-    for k in shown:
-        numbers = f"{units.variance_of_mean[k]:18.4f}{variance_of_std[k]:17.4f}{units.kl[k]:11.4f}"
-        print(f"z{k + 1:<4d}{numbers}  {'yes' if units.active[k] else 'no'}")
+    for k in units.shown:
+        of_q = f"{units.variance_of_mean[k]:18.4f}{units.variance_of_std[k]:17.4f}"
+        print(f"z{k + 1:<4d}{of_q}{units.kl[k]:11.4f}  {'yes' if units.active[k] else 'no'}")
 
-
-def print_dimensions(variances, shown, names):
-    """Print what write_dimensions writes, of the units `shown`."""
     print("\nvariance of E[x|z] while one unit runs over its prior and the others stand at 0")
-    columns = range(len(names))[:SHOWN_COLUMNS]
-    if len(columns) < len(names):
-        print(f"the first {len(columns)} of {len(names)} columns (all in active_dimensions.csv):")
-    print(" " * 16 + "".join(f"{f'z{k + 1}':>11}" for k in shown))
+    columns = range(data_dim)[:SHOWN_COLUMNS]
+    if len(columns) < data_dim:
+        print(f"the first {len(columns)} of {data_dim} columns (all in active_dimensions.csv):")
+    print(" " * 16 + "".join(f"{f'z{k + 1}':>11}" for k in units.shown))
     for j in columns:
-        print(f"{names[j]:<16.15}" + "".join(f"{variances[k, j]:11.4g}" for k in shown))
+        values = "".join(f"{units.variance_of_x[k, j]:11.4g}" for k in units.shown)
+        print(f"{names[j]:<16.15}{values}")
 
 
 def decode_unit(model, unit, values):

@@ -266,27 +266,28 @@ def _latent_line(axes, mean, std, reach):
     axes.plot(z, normal_density(z), label="prior", **style.EXACT)
 
 
-def latent_traversal(path, values, means, mean, std, names=None):
+def latent_traversal(path, values, means, mean, std, names=None, units=None):
     """How the decoder's mean of each data dimension moves while one latent unit runs.
 
-    values: (T,) of the moving unit; means: (n_dim, T, D), of each unit.
+    values: (T,) of the moving unit; means: (K, T, D), of each of K units.
     mean, std: (D,) of the data: x is shown as its distance from the mean in std.
-    names: of the columns.
+    names: of the columns. units: the numbers of the K units, from 0; None: the first.
     The dimensions that move most, at most seven, have a colour and a marker; the others are grey.
     """
     means = (means - mean) / np.where(std > 0, std, 1.0)
     move = np.ptp(means, axis=1).max(axis=0)
     leaders = np.sort(np.argsort(-move, kind="stable")[: len(style.LINES)])
     labels = style.names_in_pictures(names, means.shape[2])
+    units = range(len(means)) if units is None else units
     with style.picture(path, height=1.0 + 3.0 * math.ceil(len(means) / 2)) as figure:
         axes = style.panels(figure, len(means), 2, sharey=True)
-        for unit, (ax, moved) in enumerate(zip(axes, means, strict=True), 1):
+        for ax, moved, unit in zip(axes, means, units, strict=True):
             for dim, line in zip(leaders, style.LINES, strict=False):
                 every = (dim % 3, max(1, len(values) // 6))  # not all markers above each other
                 ax.plot(values, moved[:, dim], label=labels[dim], markevery=every, **line)
             rest = np.delete(moved, leaders, axis=1)
             ax.plot(values, rest, color="#BDBDBD", linewidth=0.9, zorder=1)
-            ax.set(title=f"only z{unit} moves", xlabel=f"z{unit} (prior std)")
+            ax.set(title=f"only z{unit + 1} moves", xlabel=f"z{unit + 1} (prior std)")
             ax.set_xlim(values[0], values[-1])
         for ax in axes[::2]:
             ax.set_ylabel("mean of p(x|z) (standardized)")

@@ -12,7 +12,6 @@ import beta_vae_after_training
 import vae_decoder_sample_generation
 import vae_main
 from analysis import comparison, latent_tables
-from analysis.latent import LatentUnits
 from training.saved_model import load_model
 from vae_models import make_model
 
@@ -216,15 +215,12 @@ def test_more_rows_than_are_compared_are_all_written(copy_of, beta_run, monkeypa
 def test_many_units_and_columns_are_shown_in_part(capsys):
     kl = np.random.default_rng(0).uniform(size=200)
     kl[[7, 150]] = 2.0
-    units = LatentUnits(variance_of_mean=kl, kl=kl)
-    latent_tables.print_units(units, kl)
-    shown = latent_tables.units_to_show(units)
-    variances = np.ones((200, 90))
-    latent_tables.print_dimensions(variances, shown, [f"c{j}" for j in range(90)])
+    units = latent_tables.Units(kl, kl, variance_of_std=kl, variance_of_x=np.ones((200, 90)))
+    latent_tables.print_units(units, [f"c{j}" for j in range(90)])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) < 50
     assert max(map(len, lines)) < 130
-    assert {7, 150} < set(shown)
+    assert {7, 150} < set(units.shown)
     assert any(line.startswith("z151 ") for line in lines)
 
 

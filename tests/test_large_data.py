@@ -107,7 +107,7 @@ def quick(monkeypatch, uncompiled):
     """Runs without compiling and without pictures, several chunks an epoch."""
     monkeypatch.setattr(run_figures, "draw_run", lambda *_: None)
     monkeypatch.setattr(sample_figures, "marginals", lambda *_: None)
-    monkeypatch.setattr(run_figures, "latent_traversal", lambda *_: None)
+    monkeypatch.setattr(run_figures, "latent_traversal", lambda *_, **__: None)
     monkeypatch.setattr(gaussian_report, "COVARIANCE_SAMPLES", 2000)
     small_chunks = partial(data_processing.Batches, chunk_numbers=30)
     monkeypatch.setattr(data_processing, "Batches", small_chunks)
