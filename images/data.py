@@ -111,12 +111,12 @@ def load_images(path=None, seed=0):
     else:
         arrays = read_folder(path) if Path(path).is_dir() else read_file(path)
         place = path
-    for name in arrays.keys() & {"images", "x_train", "x_test"}:
-        arrays[name] = without_channel(arrays[name])
-        check_images(f"{place}: {name}", arrays[name])
-    for name in arrays.keys() & {"labels", "y_test"}:
-        n_images = len(arrays["images" if name == "labels" else "x_test"])
-        check_labels(f"{place}: {name}", arrays[name], n_images)
+    for name, array in arrays.items():
+        if name in ("labels", "y_test"):
+            n_images = len(arrays["images" if name == "labels" else "x_test"])
+            check_labels(f"{place}: {name}", array, n_images)
+        else:
+            arrays[name] = as_grey(f"{place}: {name}", array)
     if "images" in arrays:
         arrays = split(arrays["images"], arrays.get("labels"), seed)
     image_shape = arrays["x_train"].shape[1:]
@@ -219,14 +219,14 @@ def read_idx_file(path):
         raise input_error(path, error) from error
 
 
-def without_channel(x):
-    """Images (N, h, w, 1) as (N, h, w); others as they are."""
-    return x[..., 0] if x.ndim == 4 and x.shape[-1] == 1 else x
+def as_grey(place, x):
+    """Images x as (N, h, w), from that or from (N, h, w, 1).
 
-
-def check_images(place, x):
-    """InputError: x does not hold images (N, h, w) of values in 0..1 or 0..255."""
+    InputError: x does not hold images of values in 0..1 or 0..255.
+    """
     found = f"{place} holds {x.dtype} of shape {x.shape}"
+    if x.ndim == 4 and x.shape[-1] == 1:
+        x = x[..., 0]
     if x.ndim == 4 and x.shape[-1] in (3, 4):
         raise InputError(f"{found}: in colour; x[..., :3].mean(axis=-1) makes them grey")
     if x.ndim == 2:
@@ -241,6 +241,7 @@ def check_images(place, x):
             f"{place} holds values from {low:g} to {high:g}; they must be in 0..1 or 0..255 "
             "((x + 1) / 2 takes -1..1 to 0..1)"
         )
+    return x
 
 
 def check_labels(place, y, n_images):
