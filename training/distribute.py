@@ -168,7 +168,13 @@ def signal_of_any(number):
 
 
 class GradientNote:
-    """Stands for the optimizer in a replica's training step: notes the gradients it is given."""
+    """Stands for the optimizer in a replica's training step: notes the gradients it is given.
+
+    iterations: of the optimizer, how many steps it has taken.
+    """
+
+    def __init__(self, iterations):
+        self.iterations = iterations
 
     def apply(self, gradients, variables):
         self.gradients, self.variables = gradients, variables
@@ -180,7 +186,7 @@ def compile_steps(training_step, model, optimizer):
     The terms are the means over the whole batches; so are the gradients that the optimizer clips
     and applies, once in each process. XLA, untried with collectives, is not used.
     """
-    note = GradientNote()
+    note = GradientNote(optimizer.iterations)
 
     def replica_step(x, epsilon):
         """Terms and gradients, summed over the replicas: one vector, as each message has a cost."""
