@@ -1,6 +1,6 @@
 """Run what the documents report, and put tables and pictures into them: python docs/make_results.py
 
-Parts: default, seeds, sweeps, mnist, common_information (all of them: about an hour on 2 cores).
+Parts: default, seeds, sweeps, common_information, mnist (all of them: about an hour on 2 cores).
 A run that results/docs holds already is not repeated. Tables stand between the marks
 <!-- NAME --> and <!-- end --> of results.md and common_information.md; pictures go to results/.
 """
@@ -12,58 +12,74 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
 RUNS = DOCS.parent / "results" / "docs"
+PICTURES = "learning_curves latent_plane covariances pairwise_marginals".split()
+DIGITS = "elbo_per_epoch generated_means reconstructions interpolation latent_space".split()
+DEFAULT = {
+    "the default run": "vae_main.py",
+    "the guideline's settings": "vae_main.py @presets/vae_guideline.args",
+    "the beta-VAE code's settings": "beta_vae_main.py @presets/beta_vae_guideline.args",
+}
+SWEEPS = {
+    "beta_sweep": "--beta 0.25 0.5 1 2 4 8",
+    "beta_sweep_fixed_std": "--decoder_std 0.5 --beta 0.25 0.5 1 2 4 8 20 32",
+    "beta_sweep_readme": "--beta 1 1.5 2 3 4 5 6",
+}
 STARS = {
     "pair": "a pair of correlation 0.8",
     "star_10": "star, no dominant edge",
     "star_10_dominant": "star, dominant edge",
     "covariance": "the default data",
 }
-SIZES = {"pair": " --n_dim 1", "covariance": " --n_dim 2"}
+SIZES = {"pair": "--n_dim 1", "covariance": "--n_dim 2"}  # the stars: nine units, more epochs
 BETAS, FEWER_BETAS = "1.003 1.02 1.1 1.25 1.5", "1.003 1.02 1.25"
 
 
-def run(script, flags, name, more=()):
-    """Run `script flags` into the folder `name`, unless it is there; `more`: flags of no interest.
+def run(command, folder, more=()):
+    """Run a script with flags into a folder of RUNS, or on the model in it, unless that is done.
 
-    Returns the folder, the command as a reader types it, and its minutes.
+    more: flags that a reader does not type. Returns the command for a table, and its minutes.
     """
-    folder = RUNS / name
-    after = "after_training" in script
-    log = RUNS / f"{name}{'_after' if after else ''}.json"
-    command = [script, *flags.split()]
+    of_model = "after_training" in command
+    log = RUNS / f"{folder}{'_after' if of_model else ''}.json"
     if not log.exists():
-        where = ["--model_dir" if after else "--output_dir", str(folder)]
-        print("python", *command, flush=True)
+        print("python", command, flush=True)
+        where = ["--model_dir" if of_model else "--output_dir", str(RUNS / folder)]
         begin = time.monotonic()
-        subprocess.run([sys.executable, *command, *where, *more], cwd=DOCS.parent, check=True)
+        argv = [sys.executable, *command.split(), *where, *more]
+        subprocess.run(argv, cwd=DOCS.parent, check=True)
         log.write_text(json.dumps({"minutes": (time.monotonic() - begin) / 60}))
-    return folder, f"`python {' '.join(command)}`", f"{read_json(log)['minutes']:.1f}"
+    return f"`python {command}`", f"{read_json(log)['minutes']:.1f}"
 
 
 def read_json(path):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def copy(folder, **pictures):
-    """Copy pictures of a run into docs/results, as new_name=old_name."""
-    (DOCS / "results").mkdir(exist_ok=True)
-    for new, old in pictures.items():
-        shutil.copyfile(folder / "figures" / f"{old}.png", DOCS / "results" / f"{new}.png")
+def reports_of_sweep(folder):
+    """The reports of a sweep, by rising beta."""
+    paths = (RUNS / folder).glob("beta_*/report.json")
+    return sorted(map(read_json, paths), key=lambda report: report["beta"])
 
 
-def fill(document, name, header, rows):
-    """Put a table in the place of the one at the mark `name` of a document."""
+def copy(folder, picture, name):
+    """Copy a picture of a run into docs/results, under a new name."""
+    shutil.copyfile(RUNS / folder / "figures" / f"{picture}.png", DOCS / f"results/{name}.png")
+
+
+def fill(document, mark, header, rows):
+    """Put a table in the place of the one at a mark of a document."""
     lines = [header, ["---"] * len(header), *rows]
-    table = "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+    table = "".join("| " + " | ".join(map(str, line)) + " |\n" for line in lines)
     path = DOCS / document
-    before, mark, rest = path.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")
-    assert mark, name
-    end = "<!-- end -->" + rest.partition("<!-- end -->")[2]
-    path.write_text(f"{before}{mark}{table}\n{end}", encoding="utf-8")
+    before, found, rest = path.read_text(encoding="utf-8").partition(f"<!-- {mark} -->\n")
+    assert found, mark
+    _, end, after = rest.partition("<!-- end -->")
+    path.write_text(before + found + table + end + after, encoding="utf-8")
 
 
 def plus_minus(report, name, digits=4):
@@ -71,111 +87,96 @@ def plus_minus(report, name, digits=4):
 
 
 def number(value):
-    return "none" if value is None else value if isinstance(value, int) else f"{value:.4f}"
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return "none" if value is None else str(value)
 
 
 def default():
-    header = ["what", "command", "held-out ELBO", "gap to the optimum", "minutes"]
     rows = []
-    for what, flags, name in [
-        ("the default run", "", "vae"),
-        ("the guideline's settings", "@presets/vae_guideline.args", "guideline"),
-        ("the beta-VAE code's settings", "@presets/beta_vae_guideline.args", "beta_guideline"),
-    ]:
-        script = "beta_vae_main.py" if name == "beta_guideline" else "vae_main.py"
-        folder, command, minutes = run(script, flags, name)
-        report = read_json(folder / "report.json")
-        results = (plus_minus(report, key) for key in ("elbo_held_out", "gap"))
-        rows.append([what, command, *results, minutes])
+    for index, (what, command) in enumerate(DEFAULT.items()):
+        shown, minutes = run(command, f"default_{index}")
+        report = read_json(RUNS / f"default_{index}" / "report.json")
+        elbo, gap = plus_minus(report, "elbo_held_out"), plus_minus(report, "gap")
+        rows.append([what, shown, elbo, gap, minutes])
+    header = ["what", "command", "held-out ELBO", "gap to the optimum", "minutes"]
     fill("results.md", "default", header, rows)
-    pictures = "learning_curves latent_plane covariances pairwise_marginals".split()
-    copy(RUNS / "vae", **{f"vae_{name}": name for name in pictures})
+    for picture in PICTURES:
+        copy("default_0", picture, f"vae_{picture}")
 
 
 def seeds():
-    """The default run from 20 seeds."""
-    folders = [run("vae_main.py", f"--seed {seed}", f"vae_seed_{seed}")[0] for seed in range(20)]
-    reports = [read_json(folder / "report.json") for folder in folders]
+    reports = []
+    for seed in range(20):
+        run(f"vae_main.py --seed {seed}", f"vae_seed_{seed}")
+        reports.append(read_json(RUNS / f"vae_seed_{seed}" / "report.json"))
     gaps = [report["gap"] for report in reports]
     units = sorted({report["active_units"] for report in reports})
-    row = [len(gaps), *(f"{f(gaps):.4f}" for f in (min, statistics.median, max)), *units]
+    row = [len(gaps), *(number(f(gaps)) for f in (min, statistics.median, max)), *units]
     fill("results.md", "seeds", ["seeds", "least gap", "median", "largest", "active units"], [row])
 
 
-def beta_of(path):
-    """The beta of a run of a sweep, from the name of its folder."""
-    return float(path.parent.name.removeprefix("beta_"))
-
-
 def sweeps():
-    for name, flags in [
-        ("beta_sweep", "--beta 0.25 0.5 1 2 4 8"),
-        ("beta_sweep_fixed_std", "--decoder_std 0.5 --beta 0.25 0.5 1 2 4 8 20 32"),
-    ]:
-        folder, _, _ = run("beta_sweep.py", flags, name)
+    keys = "cost rate distortion gap_model active_units covariance_error".split()
+    for name, flags in SWEEPS.items():
+        run(f"beta_sweep.py {flags}", name)
+    for name in ("beta_sweep", "beta_sweep_fixed_std"):
         rows = []
-        for path in sorted(folder.glob("beta_*/report.json"), key=beta_of):
-            report = read_json(path)
-            keys = ("cost", "rate", "distortion", "gap_model", "active_units", "covariance_error")
-            pairs = (f"{number(report[k])} ({number(report[k + '_exact'])})" for k in keys)
+        for report in reports_of_sweep(name):
+            pairs = [f"{number(report[key])} ({number(report[f'{key}_exact'])})" for key in keys]
             rows.append([f"{report['beta']:g}", *pairs])
-        columns = "cost, rate, distortion, gap of the model, active units, covariance error"
-        fill("results.md", name, ["beta", *columns.split(", ")], rows)
-        copy(folder, **{name: "beta_sweep"})
-    copy(RUNS / "beta_sweep", beta_sweep_planes="latent_planes")
-    folder, _, _ = run("beta_sweep.py", "--beta 1 1.5 2 3 4 5 6", "beta_sweep_readme")
-    copy(folder, beta_sweep_information="common_information")
-
-
-def mnist(data_path):
-    more = [] if data_path is None else ["--data_path", str(Path(data_path).resolve())]
-    folder, command, minutes = run("mnist_vae_main.py", "", "mnist", more)
-    report = read_json(folder / "report.json")
-    units = f"{report['active_units']} of {len(report['variance_of_mean'])}"
-    rows = [
-        ["60 epochs", command, "ELBO " + plus_minus(report, "elbo_held_out", 2), units, minutes]
-    ]
-    flags = "--n_importance 500"
-    folder, command, minutes = run("mnist_vae_after_training.py", flags, "mnist")
-    scores = read_json(folder / "log_likelihood.json")
-    rows.append(
-        ["the same, scored", command, "log p(x) " + plus_minus(scores, "log_px", 2), units, minutes]
-    )
-    header = ["what", "command", "test images, nats", "active units", "minutes"]
-    fill("results.md", "mnist", header, rows)
-    pictures = "elbo_per_epoch generated_means reconstructions interpolation latent_space".split()
-    copy(folder, **{f"mnist_{name}": name for name in pictures})
+        fill("results.md", name, ["beta", *(key.replace("_", " ") for key in keys)], rows)
+        copy(name, "beta_sweep", name)
+    copy("beta_sweep", "latent_planes", "beta_sweep_planes")
+    copy("beta_sweep_readme", "common_information", "beta_sweep_information")
 
 
 def common_information():
     """Trained networks over beta just above 1, three seeds, on the pair, the stars, the default."""
     rows = []
     for data, what in STARS.items():
-        reports = {}
+        reports = defaultdict(list)
         for seed in range(3):
             betas = BETAS if seed == 0 or data == "pair" else FEWER_BETAS
-            flags = f"--covariance_path data/{data}.dat --beta {betas} --seed {seed}"
-            flags += SIZES.get(data, " --n_dim 9 --n_epoch 60")
-            folder, _, _ = run("beta_sweep.py", flags, f"{data}_seed_{seed}")
-            for path in folder.glob("beta_*/report.json"):
-                report = read_json(path)
-                reports.setdefault(report["beta"], []).append(report)
-        copy(RUNS / f"{data}_seed_0", **{f"common_information_{data}": "common_information"})
+            command = (
+                f"beta_sweep.py --covariance_path data/{data}.dat --beta {betas} --seed {seed} "
+            )
+            command += SIZES.get(data, "--n_dim 9 --n_epoch 60")
+            run(command, f"{data}_seed_{seed}")
+            for report in reports_of_sweep(f"{data}_seed_{seed}"):
+                reports[report["beta"]].append(report)
+        copy(f"{data}_seed_0", "common_information", f"common_information_{data}")
         for beta, group in sorted(reports.items()):
-            cost = max(abs(r["cost"] - r["cost_exact"]) for r in group)
-            information = " ".join(f"{r['mutual_information']:.4f}" for r in group)
-            left = " ".join(f"{r['conditional_total_correlation']:.4f}" for r in group)
-            units = " ".join(str(r["active_units"]) for r in group)
-            best, left_exact = group[0], group[0]["conditional_total_correlation_exact"]
-            row = [what, f"{beta:g}", f"{cost:.4f}", f"{information} ({best['rate_exact']:.4f})"]
-            row += [f"{left} ({left_exact:.4f})", f"{units} ({best['active_units_exact']})"]
+            cost = max(abs(report["cost"] - report["cost_exact"]) for report in group)
+            row = [what, f"{beta:g}", f"{cost:.4f}"]
+            for key in ("mutual_information", "conditional_total_correlation", "active_units"):
+                exact = "rate_exact" if key == "mutual_information" else f"{key}_exact"
+                values = " ".join(number(report[key]) for report in group)
+                row.append(f"{values} ({number(group[0][exact])})")
             rows.append(row)
     header = ["data", "beta", "largest error of the cost", "I(x;z)", "TC(x\\|z)", "active units"]
     fill("common_information.md", "trained", header, rows)
 
 
+def mnist(data_path):
+    more = [] if data_path is None else ["--data_path", str(Path(data_path).resolve())]
+    training = run("mnist_vae_main.py", "mnist", more)
+    scoring = run("mnist_vae_after_training.py --n_importance 500", "mnist")
+    report = read_json(RUNS / "mnist" / "report.json")
+    scores = read_json(RUNS / "mnist" / "log_likelihood.json")
+    elbo = "ELBO " + plus_minus(report, "elbo_held_out", 2)
+    log_px = "log p(x) " + plus_minus(scores, "log_px", 2)
+    units = f"{report['active_units']} of {len(report['variance_of_mean'])}"
+    first = ["60 epochs", training[0], elbo, units, training[1]]
+    second = ["the same, scored", scoring[0], log_px, units, scoring[1]]
+    header = ["what", "command", "test images, nats", "active units", "minutes"]
+    fill("results.md", "mnist", header, [first, second])
+    for picture in DIGITS:
+        copy("mnist", picture, f"mnist_{picture}")
+
+
 def main():
-    parts = {f.__name__: f for f in (default, seeds, sweeps, common_information)}
+    parts = {part.__name__: part for part in (default, seeds, sweeps, common_information)}
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("parts", nargs="*", help="of " + ", ".join([*parts, "mnist"]))
     parser.add_argument("--mnist_path", help="mnist.npz; default: Keras's own, downloaded once")
