@@ -152,10 +152,13 @@ def test_pictures_have_the_names_of_the_columns_and_shorten_long_ones(drawn):
     assert ticks == ["age", "a_name_of_man…"]
 
 
-def test_a_traversal_is_standardized(drawn):
+def test_a_traversal_is_standardized_and_names_its_unit_and_columns(drawn):
     values, mean, std = np.linspace(-1, 1, 7), np.array([5.0, -300.0]), np.array([1.0, 60.0])
     means = mean + std * np.array([0.5, -0.9]) * values[:, None]
-    figure = drawn(run_figures.latent_traversal, values, means[None], mean, std)
+    names = ["sepal", "petal"]
+    figure = drawn(run_figures.latent_traversal, values, means[None], mean, std, names, [4])
+    assert figure.axes[0].get_title() == "only z5 moves"
+    assert figure.axes[0].get_legend_handles_labels()[1] == names
     shown = np.transpose([line.get_ydata() for line in figure.axes[0].lines[:2]])
     np.testing.assert_allclose(shown, np.outer(values, [0.5, -0.9]))
 
