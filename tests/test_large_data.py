@@ -105,7 +105,7 @@ def flags_of(path, folder):
 @pytest.fixture
 def quick(monkeypatch, uncompiled):
     """Runs without compiling and without pictures, several chunks an epoch."""
-    monkeypatch.setattr(run_figures, "draw_run", lambda *_: None)
+    monkeypatch.setattr(run_figures, "draw_run", lambda *_, **__: None)
     monkeypatch.setattr(sample_figures, "marginals", lambda *_, **__: None)
     monkeypatch.setattr(run_figures, "latent_traversal", lambda *_, **__: None)
     monkeypatch.setattr(gaussian_report, "COVARIANCE_SAMPLES", 2000)
