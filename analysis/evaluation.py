@@ -130,12 +130,12 @@ def terms_of(model, x, z, mean, log_std, power):
 
 
 @tf.function(reduce_retracing=True, autograph=False)
-def draw_terms(model, x, n_draws, seed, power, from_tempered):
+def draw_terms(model, x, q, n_draws, seed, power, from_tempered):
     """The Draws of z from q(z|x), or from the tempered encoder; x: (B, data_dim).
 
-    seed: two integers.
+    q: mean and log_std of q(z|x), (B, n_dim) each. seed: two integers.
     """
-    mean, log_std = model.encode(x)
+    mean, log_std = q
     epsilon = tf.random.stateless_normal(tf.concat([[n_draws], tf.shape(mean)], axis=0), seed)
     if from_tempered:
         z = reparameterize(*tempered(mean, log_std, power), epsilon)
@@ -144,7 +144,7 @@ def draw_terms(model, x, n_draws, seed, power, from_tempered):
     return terms_of(model, x, z, mean, log_std, power)
 
 
-def draw(model, x, n_draws, key, power, from_tempered):
+def draw(model, x, q, n_draws, key, power, from_tempered):
     """draw_terms in calls of bounded memory, in float64; key: of a random stream."""
     *key, first_number = key
     batch = max(1, z_batch(model) // len(x))
@@ -152,7 +152,8 @@ def draw(model, x, n_draws, key, power, from_tempered):
     for first in range(0, n_draws, batch):
         n = tf.constant(min(batch, n_draws - first))
         seed = tf.constant(stateless_seed(*key, first_number + first))
-        parts.append(draw_terms(model, x, n, seed, tf.constant(power, tf.float32), from_tempered))
+        power_of_call = tf.constant(power, tf.float32)
+        parts.append(draw_terms(model, x, q, n, seed, power_of_call, from_tempered))
 
     def joined(name):
         return np.concatenate([getattr(part, name) for part in parts], dtype=np.float64)
@@ -204,7 +205,7 @@ class Plan:
         return np.where(draws.distance < self.reach, log_w, -np.inf) - np.log(self.n_samples)
 
 
-def log_terms_of_points(model, x, plan, key):
+def log_terms_of_points(model, x, q, plan, key):
     """The logarithm of what points of the prior beyond the reach of the draws add, (POINTS, B).
 
     The points are evenly spread, each as likely as any other (the fractions of k times powers of a
@@ -218,7 +219,7 @@ def log_terms_of_points(model, x, plan, key):
     log_px_z = log_normal(np.float64(x) - center, mean - center, log_std)
     if model.standardization is not None:
         log_px_z -= model.standardization.log_scale
-    q_mean, q_log_std = in_blocks(model.encode, x)
+    q_mean, q_log_std = (np.float64(part) for part in q)
     t_mean, t_log_std = (part.numpy() for part in tempered(q_mean, q_log_std, plan.power))
     from_q = squared_distances(z, q_mean, q_log_std)
     from_t = squared_distances(z, t_mean, t_log_std)
@@ -239,13 +240,16 @@ def log_normal(x, mean, log_std):
     return -0.5 * squared_distances(x, mean, log_std) - log_normalizer
 
 
-def evaluate(model, x, n_samples, seed, beta=1.0):
+def evaluate(model, x, n_samples, seed, beta=1.0, proposal=None):
     """ELBO and importance-sampled log-likelihood of each row of x (N, data_dim).
 
     n_samples: draws of z for each row. beta: that of the training. At beta 1 all draws are from
     q(z|x), else a quarter of them and the others from the tempered encoder. seed: an integer, or a
     tuple (seed, purpose, *position), see random_streams. Memory does not grow with N or n_samples
     beyond one block of rows and its terms.
+
+    proposal: what takes the place of q(z|x), mean and log_std, (N, n_dim) each: such as the
+    gaps.best_gaussian of each row, which is nearer to the posterior.
 
     The ELBO is E_q[log w] with r = q. Since log p(x|z) + beta (log p(z) - log q(z|x)) does not
     depend on z at a linear optimum, that is what the draws are averaged over; the rest,
@@ -255,8 +259,12 @@ def evaluate(model, x, n_samples, seed, beta=1.0):
     n_rows = max(ROW_BATCH, Z_BATCH // n_samples)
     blocks = []
     for block, first in enumerate(range(0, len(x), n_rows)):
+        here = slice(first, first + n_rows)
+        q = model.encode(tf.constant(x[here], tf.float32))
+        if proposal is not None:
+            q = tuple(tf.constant(part[here], tf.float32) for part in proposal)
         key = (*key_of(seed), block)
-        blocks.append(evaluate_block(model, x[first : first + n_rows], n_samples, key, beta))
+        blocks.append(evaluate_block(model, x[here], q, n_samples, key, beta))
     return concatenate(blocks)
 
 
@@ -265,21 +273,21 @@ def key_of(seed):
     return seed if isinstance(seed, tuple) else (seed, "evaluate")
 
 
-def evaluate_block(model, x, n_samples, key, beta):
+def evaluate_block(model, x, q, n_samples, key, beta):
     """The Evaluation of rows that fit in memory with all their terms."""
     x = tf.constant(x, tf.float32)
     plan = Plan.of(model, n_samples, beta)
-    draws = draw(model, x, plan.n_encoder, (*key, 0), plan.power, from_tempered=False)
+    draws = draw(model, x, q, plan.n_encoder, (*key, 0), plan.power, from_tempered=False)
     terms = draws.log_px_z + plan.power * draws.log_p_over_q
     elbo = np.mean(terms, axis=0) + (plan.power - 1.0) * draws.kl
 
     strata = [plan.log_terms(draws)]
     n_others = n_samples - plan.n_encoder
     if n_others > 0:
-        others = draw(model, x, n_others, (*key, plan.n_encoder), plan.power, from_tempered=True)
+        others = draw(model, x, q, n_others, (*key, plan.n_encoder), plan.power, from_tempered=True)
         strata.append(plan.log_terms(others))
     if np.isfinite(plan.reach):
-        strata.append(log_terms_of_points(model, x, plan, (*key, n_samples)))
+        strata.append(log_terms_of_points(model, x, q, plan, (*key, n_samples)))
     log_px = logsumexp(np.concatenate(strata), axis=0)
     variance = np.zeros(len(x))
     squares = np.zeros(len(x))
@@ -327,7 +335,7 @@ def elbo_sums(model, x, seeds):
     def block_sum(block_and_seed):
         block, seed = block_and_seed
         rows = x[block * ELBO_ROWS : (block + 1) * ELBO_ROWS]
-        draws = draw_terms(model, rows, 1, seed, 1.0, from_tempered=False)
+        draws = draw_terms(model, rows, model.encode(rows), 1, seed, 1.0, from_tempered=False)
         return tf.reduce_sum(tf.cast(draws.log_px_z + draws.log_p_over_q, tf.float64))
 
     blocks = tf.range(tf.shape(seeds)[0])

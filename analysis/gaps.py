@@ -1,0 +1,127 @@
+"""Where the encoder's gap comes from: the Gaussian family, or the network that has to hit it.
+
+log p(x) less the ELBO of the encoder is KL[q(z|x) || p(z|x)]. With q* the diagonal Gaussian of the
+highest ELBO for this x alone (Cremer, Li & Duvenaud 2018) it has two parts:
+
+    gap_family = log p(x) - ELBO[q*],    gap_amortization = ELBO[q*] - ELBO[q(z|x)].
+
+q* is where gradient ascent from q(z|x) ends. Rows x are in the units of the networks; nats.
+"""
+
+import numpy as np
+import tensorflow as tf
+from scipy.special import roots_genlaguerre
+
+from analysis import evaluation
+from training.random_streams import stream
+from vae_models import kl_divergence, reparameterize
+
+GAP_ROWS = 500
+FEWEST_ROWS = 100
+REPORT_WORK = 1e10  # rows x steps x nodes x weights of the decoder: half a second of two cores
+STEPS = 25
+DRAWS = 128  # of z for each row, for the two ELBOs and log p(x)
+
+
+def affordable_rows(model):
+    """For how many rows a report finds q*; 0 where REPORT_WORK suffices for few rows only."""
+    n_weights = sum(int(tf.size(weight)) for weight in model.decoder.trainable_weights)
+    epsilon, _ = nodes(model.n_dim, seed=0)
+    n_rows = int(REPORT_WORK / (STEPS * len(epsilon) * n_weights))
+    return min(GAP_ROWS, n_rows) if n_rows >= FEWEST_ROWS else 0
+
+
+def nodes(n_dim, seed):
+    """Nodes epsilon (S, 1, n_dim) and their weights (S,), in place of draws from N(0, I).
+
+    Spheres of Gauss-Laguerre radii, on each the axes of a random frame, both ways. They average
+    polynomials of degree 3 exactly, so that a linear model is met exactly, and reach far into the
+    tails, without which q* would become too wide.
+    """
+    rng = stream(seed, "report", 8)
+    n_frames = 2 if n_dim == 2 else 1
+    n_radii = max(2, 16 // (n_dim * n_frames))
+    halves_of_squares, masses = roots_genlaguerre(n_radii, 0.5 * n_dim - 1.0)
+    spheres = []
+    for radius in np.sqrt(2.0 * halves_of_squares):
+        for _ in range(n_frames):
+            frame, _ = np.linalg.qr(rng.standard_normal((n_dim, n_dim)))
+            spheres += [radius * frame, -radius * frame]
+    epsilon = np.concatenate(spheres)[:, np.newaxis]
+    nodes_of_radius = len(epsilon) // n_radii
+    weights = np.repeat(masses / np.sum(masses), nodes_of_radius) / nodes_of_radius
+    return epsilon.astype(np.float32), weights.astype(np.float32)
+
+
+@tf.function(reduce_retracing=True, autograph=False)
+def elbo_and_ascent(model, x, mean, log_std, epsilon, weights):
+    """ELBO of q = N(mean, diag(std^2)) of each row, and its natural gradient in mean and log_std.
+
+    The Fisher information of a Gaussian is 1 / std^2 for the mean and 2 for log_std.
+    x: (B, data_dim). mean, log_std: (B, n_dim). epsilon, weights: see nodes. Returns the ELBO (B,)
+    and two arrays (B, n_dim).
+    """
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch([mean, log_std])
+        log_px_z = model.log_px_z(x, reparameterize(mean, log_std, epsilon))
+        elbo = tf.tensordot(weights, log_px_z, 1) - kl_divergence(mean, log_std)
+    of_mean, of_log_std = tape.gradient(elbo, [mean, log_std])
+    return elbo, tf.exp(2.0 * log_std) * of_mean, 0.5 * of_log_std
+
+
+def best_gaussian(model, x, seed):
+    """Mean and log_std of q* for each row of x, two arrays (N, n_dim).
+
+    As the `proposal` of evaluation.evaluate it serves log p(x) better than the encoder does.
+    """
+    epsilon, weights = nodes(model.n_dim, seed)
+    n_rows = max(1, evaluation.z_batch(model) // len(epsilon))
+    blocks = [x[first : first + n_rows] for first in range(0, len(x), n_rows)]
+    found = [best_of_block(model, tf.constant(b, tf.float32), epsilon, weights) for b in blocks]
+    means, log_stds = zip(*found, strict=True)
+    return np.concatenate(means), np.concatenate(log_stds)
+
+
+def best_of_block(model, x, epsilon, weights):
+    """best_gaussian of rows that fit in memory with all their nodes.
+
+    A step moves a mean by one std and a log_std by 1/2 at most. Where it does not raise the ELBO of
+    its row it is taken back, and the next one is shorter.
+    """
+
+    def ascent(mean, log_std):
+        found = elbo_and_ascent(model, x, tf.constant(mean), tf.constant(log_std), epsilon, weights)
+        return [part.numpy() for part in found]
+
+    mean, log_std = (part.numpy() for part in model.encode(x))
+    elbo, up_mean, up_log_std = ascent(mean, log_std)
+    rate = np.full((len(mean), 1), 0.5, np.float32)
+    for _ in range(STEPS):
+        std = np.exp(log_std)
+        new_mean = mean + np.clip(rate * up_mean, -std, std)
+        new_log_std = log_std + np.clip(rate * up_log_std, -0.5, 0.5)
+        new_elbo, new_up_mean, new_up_log_std = ascent(new_mean, new_log_std)
+        better = new_elbo > elbo
+        elbo = np.where(better, new_elbo, elbo)
+        better = better[:, np.newaxis]
+        mean = np.where(better, new_mean, mean)
+        log_std = np.where(better, new_log_std, log_std)
+        up_mean = np.where(better, new_up_mean, up_mean)
+        up_log_std = np.where(better, new_up_log_std, up_log_std)
+        rate = np.where(better, np.minimum(1.5 * rate, 2.0), 0.4 * rate)
+    return mean, log_std
+
+
+def gaps(model, x, seed, n_draws=DRAWS):
+    """The two gaps of each row of x (N, data_dim) by their names in a report, (N,) each.
+
+    n_draws: of z for each row. The noise of the two ELBOs is the same, that of the ascent another.
+    """
+    key = (seed, "report", 9)
+    of_encoder = evaluation.evaluate(model, x, n_draws, key)
+    proposal = best_gaussian(model, x, seed)
+    of_best = evaluation.evaluate(model, x, n_draws, key, proposal=proposal)
+    return {
+        "gap_family": of_best.log_px_corrected - of_best.elbo,
+        "gap_amortization": of_best.elbo - of_encoder.elbo,
+    }

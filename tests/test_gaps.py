@@ -1,0 +1,104 @@
+"""The two parts of the encoder's gap, against linear optima and grids over z."""
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal, norm
+
+from analysis import gaps
+from analysis.evaluation import evaluate, means, standard_error
+from vae_models import VAE, kl_divergence
+
+
+def folded(n_dim, noise, mean, std):
+    """A VAE of one number x = |z_1| + ... + noise whose q(z|x) is N(mean, std^2) for every x."""
+    model = VAE(1, n_dim, [2 * n_dim])
+    for weight in model.weights:
+        weight.assign(np.zeros(weight.shape))
+    model.encoder.network.layers[-1].bias.assign(np.repeat([mean, np.log(std)], n_dim))
+    first, second, head = (layer for layer in model.decoder.network.layers if layer.weights)
+    first.kernel.assign(np.hstack([np.eye(n_dim), -np.eye(n_dim)]))
+    second.kernel.assign(np.eye(2 * n_dim))
+    head.kernel.assign(np.outer(np.ones(2 * n_dim), [1.0, 0.0]))
+    head.bias.assign([0.0, np.log(noise)])
+    return model
+
+
+def on_a_grid(n_dim, x, noise, mean, std):
+    """log p(x) of the same model, the highest ELBO of a Gaussian near its q, and that of its q."""
+    axis = np.linspace(-6.0, 6.0, 2401 if n_dim == 1 else 241)
+    z = np.stack(np.meshgrid(*[axis] * n_dim, indexing="ij"), axis=-1).reshape(-1, n_dim)
+    log_joint = norm(np.abs(z).sum(axis=1), noise).logpdf(x) + norm.logpdf(z).sum(axis=1)
+
+    def kl(mean_and_log_std):
+        q_mean, q_log_std = np.split(mean_and_log_std, 2)
+        log_q = norm(q_mean, np.exp(q_log_std)).logpdf(z).sum(axis=1)
+        q = np.exp(log_q - logsumexp(log_q))
+        return q @ (log_q - log_joint)
+
+    start = np.repeat([mean, np.log(std)], n_dim)
+    best = minimize(kl, start, method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-6})
+    return logsumexp(log_joint) + n_dim * np.log(axis[1] - axis[0]), -best.fun, -kl(start)
+
+
+@pytest.mark.parametrize(
+    ("n_dim", "x", "noise", "mean", "std"),
+    [
+        (1, 2.0, 0.3, 1.2, 0.5),  # the other half of the posterior, at -z, costs log 2
+        (1, 0.2, 0.5, 0.5, 0.4),  # the modes run into each other
+        (2, 3.0, 0.4, 1.3, 0.6),  # z1 and z2 depend on each other, in each of four modes
+    ],
+)
+def test_where_the_posterior_has_several_modes_the_gaps_are_those_of_a_grid_over_z(
+    n_dim, x, noise, mean, std
+):
+    model = folded(n_dim, noise, mean, std)
+    found = gaps.gaps(model, np.full((60, 1), x, np.float32), seed=0, n_draws=500)
+    log_px, elbo_best, elbo = on_a_grid(n_dim, x, noise, mean, std)
+    for name, exact in [
+        ("gap_family", log_px - elbo_best),
+        ("gap_amortization", elbo_best - elbo),
+    ]:
+        error = found[name] - exact
+        assert abs(error.mean()) < 4 * standard_error(error) + 0.005, name
+    if x >= 2.0:
+        assert log_px - elbo_best > 0.9 * n_dim * np.log(2.0)
+
+
+def test_both_gaps_are_0_where_the_encoder_is_the_posterior(linear_gaussian):
+    x = linear_gaussian.draw(40, seed=0)
+    for values in gaps.gaps(linear_gaussian.model(), x, seed=0).values():
+        np.testing.assert_allclose(values, 0.0, atol=1e-3)
+
+
+def test_a_wrong_encoder_of_a_linear_model_has_all_of_its_gap_in_amortization(linear_gaussian):
+    x = linear_gaussian.draw(600, seed=1)  # in two blocks
+    model = linear_gaussian.model(encoder_shift=0.2, encoder_stretch=1.3)
+    shift = 0.2 / linear_gaussian.posterior_std
+    kl = float(kl_divergence(shift, np.full(2, np.log(1.3))))
+    report = means(gaps.gaps(model, x, seed=0))
+    assert abs(report["gap_family"]) < 1e-3
+    assert abs(report["gap_amortization"] - kl) < 4 * report["gap_amortization_se"]
+    exact = multivariate_normal(linear_gaussian.mean, linear_gaussian.covariance).logpdf(x)
+    found = evaluate(model, x, 5, seed=0, proposal=gaps.best_gaussian(model, x, seed=0))
+    np.testing.assert_allclose(found.log_px, exact, atol=0.01)
+
+
+@pytest.mark.parametrize("n_dim", [1, 2, 3, 5, 20])
+def test_nodes_average_polynomials_of_degree_3_as_the_normal_distribution_does(n_dim):
+    epsilon, weights = gaps.nodes(n_dim, seed=3)
+    epsilon = epsilon[:, 0]
+    assert weights.sum() == pytest.approx(1.0, abs=1e-6)
+    np.testing.assert_allclose(weights @ epsilon, 0.0, atol=1e-6)
+    np.testing.assert_allclose((weights * epsilon.T) @ epsilon, np.eye(n_dim), atol=1e-5)
+    np.testing.assert_allclose(weights @ epsilon**3, 0.0, atol=1e-5)
+    fourth = weights @ np.sum(epsilon**2, axis=1) ** 2
+    assert fourth == pytest.approx(n_dim * (n_dim + 2), rel=1e-4)
+
+
+def test_a_report_finds_the_gaps_of_fewer_rows_or_none_of_a_wide_network():
+    rows = [gaps.affordable_rows(VAE(10, 2, [width])) for width in (8, 128, 220, 1000)]
+    assert rows[0] == rows[1] == gaps.GAP_ROWS
+    assert gaps.FEWEST_ROWS <= rows[2] < gaps.GAP_ROWS
+    assert rows[3] == 0
