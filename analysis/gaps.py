@@ -24,7 +24,11 @@ DRAWS = 128  # of z for each row, for the two ELBOs and log p(x)
 
 
 def affordable_rows(model):
-    """For how many rows a report finds q*; 0 where REPORT_WORK suffices for few rows only."""
+    """For how many rows a report finds q*: GAP_ROWS, or as many as REPORT_WORK allows.
+
+    The decoder's gradient costs about six operations for each of its weights, each node and each
+    row. 0 where the work suffices for fewer than FEWEST_ROWS.
+    """
     n_weights = sum(int(tf.size(weight)) for weight in model.decoder.trainable_weights)
     epsilon, _ = nodes(model.n_dim, seed=0)
     n_rows = int(REPORT_WORK / (STEPS * len(epsilon) * n_weights))
@@ -125,3 +129,11 @@ def gaps(model, x, seed, n_draws=DRAWS):
         "gap_family": of_best.log_px_corrected - of_best.elbo,
         "gap_amortization": of_best.elbo - of_encoder.elbo,
     }
+
+
+def metrics(model, x, seed):
+    """The keys of a report: the mean gaps of the rows of x, None where there is no row."""
+    rows = {"gap_family": None, "gap_amortization": None}
+    if len(x) > 0:
+        rows = gaps(model, x, seed)
+    return {**evaluation.means(rows), "gap_rows": len(x)}

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from analysis import evaluation, information, latent, linear_vae
+from analysis import evaluation, gaps, information, latent, linear_vae
 from analysis.comparison import relative_error
 from analysis.information import Gaussian
 from analysis.normality import mardia_test
@@ -84,6 +84,7 @@ def make_report(model, data, settings, n_z=REPORT_Z):
         **latent.latent_units(mean_z, log_std_z).metrics(),
         **about_reference,
         **evaluation.means(rows),
+        **gaps.metrics(model, x[: gaps.affordable_rows(model)], seed),
         **knowledge,
         **dependence_metrics(model, data, gaussian, about_reference, knowledge, seed),
         **covariance_metrics(model, reference, seed),

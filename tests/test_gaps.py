@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import read_json
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, norm
@@ -102,3 +103,12 @@ def test_a_report_finds_the_gaps_of_fewer_rows_or_none_of_a_wide_network():
     assert rows[0] == rows[1] == gaps.GAP_ROWS
     assert gaps.FEWEST_ROWS <= rows[2] < gaps.GAP_ROWS
     assert rows[3] == 0
+
+
+def test_a_report_has_the_gaps_of_its_first_rows_or_none(vae_run, linear_gaussian):
+    report = read_json(vae_run / "report.json")
+    assert report["gap_rows"] == report["rows_held_out"]
+    parts = report["gap_family"] + report["gap_amortization"]
+    assert abs(parts - report["gap_encoder"]) < 0.01 + 4 * report["gap_family_se"]
+    without = gaps.metrics(linear_gaussian.model(), np.zeros((0, 3)), seed=0)
+    assert without == dict.fromkeys(without, None) | {"gap_rows": 0}
