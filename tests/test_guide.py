@@ -148,9 +148,11 @@ def test_the_numpy_program_of_the_documents_decodes_as_the_model_does(vae_run):
     exec(program("docs/files.md", "loadtxt").replace("results/vae", str(vae_run)), names)  # noqa: S102
     model, _ = saved_model.load_model(vae_run, vae_models.make_model)
     mean, log_std = model.decode(tf.constant(names["z"], tf.float32))
+    mean = model.in_data_units(mean.numpy())
+    log_std = log_std + np.log(model.standardization.std)
     np.testing.assert_allclose(names["mean"], mean, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(names["log_std"], log_std, rtol=1e-4, atol=1e-5)
-    noise = (names["x"] - mean.numpy()) / np.exp(log_std)
+    noise = (names["x"] - mean) / np.exp(log_std)
     assert noise.shape == (1000, model.data_dim)
     assert noise.std() == pytest.approx(1, abs=0.1)
 
