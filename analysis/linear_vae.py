@@ -173,6 +173,9 @@ def beta_thresholds(covariance, n_dim, decoder_std, min_log_std=None):
     covariance = check_covariance(covariance)
     data_dim = len(covariance)
     n_dim = min(n_dim, data_dim)
+    too_wide = data_dim > MOST_DIMENSIONS or n_dim * data_dim**3 > linear_search.WORK
+    if decoder_std == "learned" and too_wide:
+        return None
     eigenvalues = np.linalg.eigvalsh(covariance)[::-1]
     if decoder_std not in ("learned", "shared"):
         return np.sort(eigenvalues[:n_dim] / float(decoder_std) ** 2)
@@ -183,8 +186,6 @@ def beta_thresholds(covariance, n_dim, decoder_std, min_log_std=None):
         thresholds = data_dim * eigenvalues[:n_dim] / np.sum(corners, axis=1)
         only_above_one = n_dim == data_dim
     else:
-        if data_dim > MOST_DIMENSIONS or n_dim * data_dim**3 > linear_search.WORK:
-            return None
         thresholds = np.ones(n_dim)  # those that are gone at any beta above 1
         found = linear_search.thresholds_above_one(covariance, n_dim, min_log_std)
         thresholds[: len(found)] = found
