@@ -32,6 +32,9 @@ def parse_arguments(argv=None):
     add("--output_dir", help="folder for the results; default: the model's")
     add("--n_images", type=integer(2), help="images to score; default: all")
     add("--n_importance", type=integer(2), default=5000, help="draws of z per image for log p(x)")
+    add(
+        "--gaps", action="store_true", help="also the best q(z) of each image, and two gaps from it"
+    )
     add("--seed", type=seed, default=0, help="seed of z, x, and of which images are shown")
     return parser.parse_args(argv)
 
@@ -94,12 +97,18 @@ def main(argv=None):
     print(f"  on the first {image_report.FEW_IMAGES} training images: {in_training}")
     print(f"pictures: {folder / 'figures'}; the arrays they show: {folder / 'images.npz'}")
 
+    x = x[: args.n_images]
     scores, se_of_draws = image_report.log_likelihood(
-        model, x[: args.n_images], args.n_importance, args.seed, settings.beta
+        model, x, args.n_importance, args.seed, settings.beta
     )
     columns = np.float32(np.column_stack(list(vars(scores).values())))
     tables.save_table(folder / "log_likelihood.csv", columns, list(vars(scores)))
     score = image_report.make_score(scores, se_of_draws, args.n_importance, settings)
+    if args.gaps:
+        best, _ = image_report.log_likelihood(
+            model, x, args.n_importance, args.seed, beta=1.0, own_q=True
+        )
+        score |= image_report.make_gaps(scores, best)
     image_report.print_score(score)
     score["active_units_in_training"] = in_training
     run_folder.write_json(folder / "log_likelihood.json", score | units.metrics())

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from analysis import evaluation, latent, report_text
+from analysis import evaluation, gaps, latent, report_text
 from images import data as image_data
 from images import figures as image_figures
 from images import models as image_models
@@ -51,21 +51,25 @@ def beta_thresholds(x_train, settings):
     return (2.0 * eigenvalues[-settings.n_dim :]).tolist()
 
 
-def log_likelihood(model, x, n_importance, seed, beta):
+def log_likelihood(model, x, n_importance, seed, beta, own_q=False):
     """The evaluation.Evaluation of the images x (N, data_dim), and its error from the draws of z.
 
     The error is that of the mean of log p(x), from the difference of two estimates with half of
-    the draws each. Shows its progress on the screen.
+    the draws each. own_q: with the best Gaussian of each image, gaps.best_gaussian, in place of the
+    encoder's. Shows its progress on the screen.
     """
-    print(f"\nlog p(x) from {n_importance} draws of z for each image, nats")
+    source = "the best q of each image" if own_q else "q(z|x)"
+    print(f"\nlog p(x) from {n_importance} draws of z ~ {source}, nats")
     n_first = n_importance // 2
     n_second = n_importance - n_first
     parts = []
     square = 0.0
     for start in range(0, len(x), SCORE_BATCH):
         block = x[start : start + SCORE_BATCH]
-        first = evaluation.evaluate(model, block, n_first, (seed, "evaluate", start, 0), beta)
-        second = evaluation.evaluate(model, block, n_second, (seed, "evaluate", start, 1), beta)
+        q = gaps.best_gaussian(model, block, seed) if own_q else None
+        key = (seed, "evaluate", start)
+        first = evaluation.evaluate(model, block, n_first, (*key, 0), beta, q)
+        second = evaluation.evaluate(model, block, n_second, (*key, 1), beta, q)
         square += np.sum((first.log_px - second.log_px) ** 2) / 4
         parts.append(merge(first, second, n_first / n_importance))
         log_px = np.concatenate([part.log_px for part in parts])
@@ -99,6 +103,20 @@ def make_score(scores, se_of_draws, n_importance, settings):
         "effective_samples_median": float(np.median(scores.effective_samples)),
         "elbo_is": image_models.describe_bound(settings),
     }
+
+
+def make_gaps(scores, best):
+    """Where the ELBO loses nats; scores, best: from the encoder and from the best q of each image.
+
+    docs/report.md has the names.
+    """
+    rows = {
+        "log_px_of_best_q": best.log_px,
+        "gap_family": best.log_px - best.elbo,
+        "gap_amortization": best.elbo - scores.elbo,
+    }
+    effective = float(np.median(best.effective_samples))
+    return {**evaluation.means(rows), "effective_samples_of_best_q_median": effective}
 
 
 def units_in_training(model, images, settings):
@@ -178,8 +196,9 @@ def print_report(report, folder):
 
 def print_score(score):
     """The numbers of log_likelihood.json on the screen."""
-    for name in ("log_px", "elbo", "kl"):
-        print(f"{name:<8}{score[name]:10.3f} ± {score[f'{name}_se']:.3f}")
+    for name in ("log_px", "elbo", "kl", "log_px_of_best_q", "gap_family", "gap_amortization"):
+        if name in score:
+            print(f"{name:<17}{score[name]:10.3f} ± {score[f'{name}_se']:.3f}")
     effective, n_importance = score["effective_samples_median"], score["n_importance"]
     print(f"{effective:.1f} of {n_importance} draws of z are effective (median)", end="")
     few = effective < evaluation.ENOUGH_EFFECTIVE * n_importance

@@ -319,6 +319,18 @@ def test_estimates_from_two_parts_of_the_draws_become_that_from_all(run_folder):
     np.testing.assert_allclose(merged.elbo, (3 * first.elbo + 9 * second.elbo) / 12)
 
 
+def test_the_gaps_of_images_add_up_and_the_best_q_draws_better(run_folder, tmp_path):
+    folder = run_folder("gaussian")
+    flags = "--n_images 30 --n_importance 200 --gaps --output_dir".split()
+    mnist_vae_after_training.main(["--model_dir", str(folder), *flags, str(tmp_path / "new")])
+    score = read_json(tmp_path / "new" / "log_likelihood.json")
+    both = score["gap_family"] + score["gap_amortization"]
+    assert both == pytest.approx(score["log_px_of_best_q"] - score["elbo"], abs=1e-6)
+    assert score["gap_amortization"] > 0
+    assert score["gap_family"] > -3 * score["gap_family_se"]
+    assert score["effective_samples_of_best_q_median"] > score["effective_samples_median"]
+
+
 def test_grey_values_under_a_bernoulli_are_not_called_a_log_likelihood(
     uncompiled, tmp_path, capsys
 ):
