@@ -133,16 +133,8 @@ def test_batch_normalization_keeps_its_moving_statistics(run_folder):
 def test_bytes_in_compiled_steps_train_like_floats_in_plain_ones(objective):
     x = np.random.default_rng(0).integers(0, 2, (2, 4, 6), dtype=np.uint8)
     epsilon = np.random.default_rng(1).standard_normal((2, 3, 4, 2)).astype(np.float32)
-    settings = Settings(
-        data_dim=6,
-        n_dim=2,
-        n_width=[5],
-        likelihood="bernoulli",
-        seed=0,
-        activation="relu",
-        batch_norm=True,
-        min_log_std=None,
-    )
+    sizes = {"data_dim": 6, "n_dim": 2, "n_width": [5], "min_log_std": None, "seed": 0}
+    settings = Settings(likelihood="bernoulli", activation="relu", batch_norm=True, **sizes)
 
     def step(model, optimizer, x, epsilon):
         beta = tf.constant(2.0)
@@ -346,9 +338,7 @@ def test_grey_values_under_a_bernoulli_are_not_called_a_log_likelihood(
     [
         (["--data_path", "nowhere.npz"], "nowhere.npz"),
         (["--batch_size", "1501"], "--batch_size 1501"),
-        (["--n_layers", "3"], "--n_layers"),
         (["--likelihood", "poisson"], "--likelihood"),
-        (["--lr_factor", "0"], "--lr_factor"),
         (["--adam_epsilon", "inf"], "--adam_epsilon"),
         (["--objective", "iwae", "--beta", "2"], "--objective: iwae"),
     ],
@@ -368,12 +358,8 @@ def test_a_folder_with_results_is_refused(refused, run_folder, tmp_path):
     ("change", "words"),
     [
         ({"model": "vae"}, "not mnist_vae"),
-        ({"n_width": "wide"}, "damaged"),
         ({"likelihood": "poisson"}, "damaged"),
-        ({"binarization": "some"}, "config.json"),
         ({"image_shape": ...}, "config.json"),
-        ({"beta": None}, "config.json"),
-        ({"data_path": 5}, "config.json"),
         ({"n_dim": 5}, "Encoder_W3.dat"),
     ],
     ids=str,
@@ -382,9 +368,3 @@ def test_a_folder_without_a_sound_run_is_refused(refused, run_folder, tmp_path, 
     shutil.copytree(run_folder("bernoulli"), tmp_path / "run")
     change_config(tmp_path / "run", **change)
     assert words in refused(mnist_vae_after_training.main, ["--model_dir", "run"])
-
-
-def test_a_folder_without_a_run_is_refused(refused, tmp_path):
-    (tmp_path / "empty").mkdir()
-    line = refused(mnist_vae_after_training.main, ["--model_dir", "empty"])
-    assert "no trained model in empty: run mnist_vae_main.py" in line
