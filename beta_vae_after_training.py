@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 import data_processing
-from analysis import comparison, latent_tables, run_figures, sample_figures, sampling
-from training import command_line, large_data, saved_model, tables
+from analysis import comparison, gaps, latent_tables, run_figures, sample_figures, sampling
+from training import command_line, large_data, run_folder, saved_model, tables
 from training.command_line import integer, seed
 from vae_models import make_model
 
@@ -30,6 +30,7 @@ def parse_arguments(argv=None):
     add("--output_dir", help="folder for the results; default: the model's")
     add("--format", choices=("dat", "npy"), default="dat", help="file format of the data")
     add("--draw", choices=("sample", "mean"), default="sample", help="draws of p(x|z) or its mean")
+    add("--gaps", action="store_true", help="split the encoder's gap too, on up to 500 rows")
     add("--seed", type=seed, default=0, help="seed of the draws of z and x")
     return parser.parse_args(argv)
 
@@ -70,6 +71,10 @@ def main(argv=None):
     latent_tables.write_latent(folder / "latent.csv", model, u)
     scores = latent_tables.write_log_px(folder / "log_px.csv", model, u, args.seed, settings.beta)
     latent_tables.print_scores(scores)
+    if args.gaps:
+        found = gaps.metrics(model, some_u[: gaps.GAP_ROWS], args.seed)
+        run_folder.write_json(folder / "gaps.json", found)
+        gaps.print_metrics(found)
 
     units = latent_tables.look_at_units(model, some_u)
     latent_tables.write_units(folder, units, names)

@@ -137,3 +137,10 @@ def metrics(model, x, seed):
     if len(x) > 0:
         rows = gaps(model, x, seed)
     return {**evaluation.means(rows), "gap_rows": len(x)}
+
+
+def print_metrics(report):
+    """The mean gaps on the screen."""
+    print(f"KL of q(z|x) from the model's posterior, on {report['gap_rows']} rows, nats")
+    for name, label in (("gap_family", "the family"), ("gap_amortization", "amortization")):
+        print(f"  of {label:<13}{report[name]:8.4f} ± {report[name + '_se']:.4f}")

@@ -7,6 +7,7 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, norm
 
+import beta_vae_after_training
 from analysis import gaps
 from analysis.evaluation import evaluate, means, standard_error
 from vae_models import VAE, kl_divergence
@@ -112,3 +113,13 @@ def test_a_report_has_the_gaps_of_its_first_rows_or_none(vae_run, linear_gaussia
     assert abs(parts - report["gap_encoder"]) < 0.01 + 4 * report["gap_family_se"]
     without = gaps.metrics(linear_gaussian.model(), np.zeros((0, 3)), seed=0)
     assert without == dict.fromkeys(without, None) | {"gap_rows": 0}
+
+
+def test_the_script_after_training_has_them_on_demand(run_copy):
+    folder = run_copy()
+    beta_vae_after_training.main(["--model_dir", str(folder), "--n_samples", "7", "--gaps"])
+    found = read_json(folder / "gaps.json")
+    assert found["gap_rows"] == 50  # all rows of the run
+    assert found.keys() == {"gap_rows"} | {
+        f"gap_{part}{se}" for part in ("family", "amortization") for se in ("", "_se")
+    }
