@@ -48,6 +48,7 @@ def parse_arguments(argv=None):
     train("--lr_schedule", choices=loop.LR_SCHEDULES, default="cosine", help="schedule of --lr")
     train("--optimizer", choices=loop.OPTIMIZERS, default="adam", help="optimizer")
     train("--clip_norm", type=positive, help="clip the global gradient norm at this value")
+    train("--weight_decay", type=non_negative, help=command_line.WEIGHT_DECAY)
     train("--keep", choices=("best", "last"), help=command_line.KEEP)
     command_line.add_run_arguments(parser, model="beta_vae")
     return command_line.parse_gaussian_run(parser, argv)
@@ -77,7 +78,9 @@ def main(argv=None):
     )
     n_steps = settings.n_epoch * batches.steps
     rate = loop.learning_rate(settings.lr, settings.lr_schedule, n_steps)
-    optimizer = loop.make_optimizer(model, settings.optimizer, rate, settings.clip_norm)
+    optimizer = loop.make_optimizer(
+        model, settings.optimizer, rate, settings.clip_norm, settings.weight_decay
+    )
     step = partial(training_step, beta=tf.constant(settings.beta))
     iterate = loop.compile_steps(step, model, optimizer)
 

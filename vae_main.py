@@ -11,7 +11,7 @@ import tensorflow as tf
 import data_processing
 from analysis import gaussian_report, report_text, run_figures
 from training import command_line, distribute, loop
-from training.command_line import decoder_std, integer, log_std, positive, yes_or_no
+from training.command_line import decoder_std, integer, log_std, non_negative, positive, yes_or_no
 from training.run import training_run
 from training.settings import make_settings
 from vae_layers import ACTIVATIONS
@@ -45,6 +45,7 @@ def parse_arguments(argv=None):
     train("--lr_schedule", choices=loop.LR_SCHEDULES, default="cosine", help="schedule of --lr")
     train("--optimizer", choices=loop.OPTIMIZERS, default="adam", help="optimizer")
     train("--clip_norm", type=positive, help="clip the global gradient norm at this value")
+    train("--weight_decay", type=non_negative, help=command_line.WEIGHT_DECAY)
     train("--keep", choices=("best", "last"), help=command_line.KEEP)
     command_line.add_run_arguments(parser, model="vae")
     return command_line.parse_gaussian_run(parser, argv)
@@ -74,7 +75,9 @@ def main(argv=None):
     )
     n_steps = settings.n_epoch * batches.steps
     rate = loop.learning_rate(settings.lr, settings.lr_schedule, n_steps)
-    optimizer = loop.make_optimizer(model, settings.optimizer, rate, settings.clip_norm)
+    optimizer = loop.make_optimizer(
+        model, settings.optimizer, rate, settings.clip_norm, settings.weight_decay
+    )
     iterate = loop.compile_steps(training_step, model, optimizer)
 
     with training_run(settings, model, optimizer) as run:

@@ -10,7 +10,7 @@ import vae_models
 from analysis import sampling
 from training import columns, loop, saved_model
 from training.errors import Stopped
-from training.settings import read_config
+from training.settings import Settings, complete_sizes, read_config
 from training.standardization import Standardization
 from vae_models import VAE
 
@@ -126,6 +126,31 @@ def test_the_whole_gradient_is_scaled_to_the_clip_norm():
     norm = np.linalg.norm(changes[0])
     assert norm > 0.25
     np.testing.assert_allclose(changes[1], changes[0] * 0.25 / norm, rtol=1e-3, atol=1e-6)
+
+
+def test_weight_decay_shrinks_matrices_by_the_rate_and_no_biases():
+    x, epsilon = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
+    after = {}
+    for decay in (0.0, 20.0):
+        model = VAE(3, 2, (5, 6), seed=1)
+        before = [w.numpy() for w in model.trainable_variables]
+        optimizer = loop.make_optimizer(model, "adam", 0.01, weight_decay=decay)
+        vae_main.training_step(model, optimizer, x, epsilon[:, :2])
+        after[decay] = [w.numpy() for w in model.trainable_variables]
+    for start, plain, decayed in zip(before, after[0.0], after[20.0], strict=True):
+        lost = 0.2 * start if start.ndim == 2 else 0.0
+        np.testing.assert_allclose(plain - decayed, lost, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("n_train", "decay"), [(30, 1.0), (250, 1.0), (1000, 0.25), (80_000, 0)])
+def test_few_standardized_rows_are_trained_with_weight_decay(n_train, decay):
+    for standardize, flag, expected in [(True, None, decay), (False, None, 0), (True, 0.5, 0.5)]:
+        settings = Settings(
+            training_data_size=n_train, batch_size=5, n_epoch=2, standardize=standardize,
+            weight_decay=flag,
+        )  # fmt: skip
+        complete_sizes(settings)
+        assert settings.weight_decay == pytest.approx(expected, abs=0.004)
 
 
 def remarks(capsys, x, names=None):

@@ -19,8 +19,8 @@ GAUSSIAN_FLAGS = (
     "--data_path --covariance_path --mean_path --data_size --training_data_size --data_dim "
     "--mixture_path --keep "
     "--standardize --no-standardize --n_dim --n_width --activation --decoder_std --min_log_std "
-    "--n_epoch --batch_size --lr --lr_schedule --optimizer --clip_norm --seed --output_dir "
-    "--resume --tensorboard --distribute"
+    "--n_epoch --batch_size --lr --lr_schedule --optimizer --clip_norm --weight_decay --seed "
+    "--output_dir --resume --tensorboard --distribute"
 ).split()
 AFTER_FLAGS = "--model_dir --n_samples --draw --seed".split()
 SCRIPTS = {

@@ -9,13 +9,18 @@ OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
 LR_SCHEDULES = ("cosine", "constant")
 
 
-def make_optimizer(model, name, rate, clip_norm=None, **options):
+def make_optimizer(model, name, rate, clip_norm=None, weight_decay=0.0, **options):
     """A Keras optimizer of the model's weights, `adam` or `sgd`, ready for a compiled step.
 
     rate: a number or a Keras schedule. A gradient whose norm, over all weights, is above clip_norm
-    is scaled down to it. options: more arguments of Keras's optimizer.
+    is scaled down to it. weight_decay: before each step every matrix, not the biases, loses this
+    part of itself times the rate. options: more arguments of Keras's optimizer.
     """
-    optimizer = OPTIMIZERS[name](rate, global_clipnorm=clip_norm, **options)
+    optimizer = OPTIMIZERS[name](
+        rate, global_clipnorm=clip_norm, weight_decay=weight_decay or None, **options
+    )
+    if weight_decay > 0:
+        optimizer.exclude_from_weight_decay(var_names=["bias"])
     optimizer.build(model.trainable_variables)
     return optimizer
 

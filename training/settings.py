@@ -14,6 +14,7 @@ MAX_SIZE = 2**16  # of a layer; a config.json that asks for more is damaged
 BATCH_SIZE = 250
 N_EPOCH = 30
 STEPS = 9600  # of a training on few rows, which takes more epochs for them
+DECAY_ROWS = 250  # weight decay 1 up to as many rows, then as 1 / rows
 OWN_TO_A_PROCESS = ("output_dir", "resume")  # not in config.json: where, and whether to go on
 
 
@@ -112,6 +113,7 @@ GAUSSIAN_RUN = {
     "decoder_std": is_decoder_std,
     "lr_schedule": one_of("cosine", "constant"),
     "optimizer": one_of("adam", "sgd"),
+    "weight_decay": is_weight,
     **EVERY_RUN,
 }
 IMAGE_RUN = {
@@ -151,13 +153,20 @@ def make_settings(args, data):
 
 
 def complete_sizes(settings):
-    """The mini-batches and epochs that fit the training rows, where the flags leave them open."""
+    """Mini-batches, epochs and weight decay for the training rows, where the flags leave them open.
+
+    Weight decay pulls the networks of standardized rows towards independent standard normal x and
+    z, as a prior of fixed strength would: its share falls with the number of rows.
+    """
     n_train = settings.training_data_size
     if settings.batch_size is None:
         settings.batch_size = min(BATCH_SIZE, max(1, n_train // 10))
     if settings.n_epoch is None:
         steps_per_epoch = math.ceil(n_train / settings.batch_size)
         settings.n_epoch = max(N_EPOCH, round(STEPS / steps_per_epoch))
+    if settings.weight_decay is None:
+        decay = min(1.0, DECAY_ROWS / n_train)
+        settings.weight_decay = decay if settings.standardize else 0.0
 
 
 def make_image_settings(args, images):

