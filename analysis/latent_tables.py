@@ -1,5 +1,6 @@
 """What a trained model says of each row and each unit: .csv files, and tables on the screen."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +15,8 @@ SCORE_Z = 2**21  # about so many draws of z score all rows of a table
 LEAST_DRAWS, MOST_DRAWS = 16, 1024  # of z for one row
 FEW_EFFECTIVE = 5  # effective draws: with fewer, log p(x) of a row is hardly known
 SHOWN_UNITS, SHOWN_COLUMNS = 10, 20  # on the screen
-# The normal distribution as points and weights, whose moments are exact to 1e-8.
-PRIOR_Z = np.linspace(-6.0, 6.0, 241)
+# The normal distribution as points and weights, whose variance is 1 to 1e-9.
+PRIOR_Z = np.linspace(-7.0, 7.0, 281)
 PRIOR_WEIGHTS = np.exp(-0.5 * PRIOR_Z**2) / np.sum(np.exp(-0.5 * PRIOR_Z**2))
 
 
@@ -66,8 +67,10 @@ def write_log_px(path, model, u, seed, beta):
     tables.save_blocks(path, blocks(), (len(u), 3), ["elbo", "log_px", "log_px_se"])
     total, squares, n_doubtful = np.sum(sums, axis=0)
     mean = total / len(u)
-    variance = max(squares - len(u) * mean**2, 0.0) / max(1, len(u) - 1)
-    return Scores(mean, np.sqrt(variance / len(u)), n_draws, int(n_doubtful))
+    se = math.nan
+    if len(u) > 1:
+        se = math.sqrt(max(squares / len(u) - mean**2, 0.0) / (len(u) - 1))
+    return Scores(mean=mean, se=se, n_draws=n_draws, n_doubtful=int(n_doubtful))
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,7 @@ def decode_unit(model, unit, values):
 
 def variances_over_prior(model):
     """The variance of E[x|z], data units, while one unit runs over its prior and the others stand
-    at 0: (n_dim, data_dim). Exact to 1e-8 for a linear decoder.
+    at 0: (n_dim, data_dim). Exact for a linear decoder.
     """
     variances = np.empty((model.n_dim, model.data_dim))
     for unit in range(model.n_dim):
