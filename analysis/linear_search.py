@@ -115,18 +115,18 @@ def _of_least_kl(best, root, n_dim, bounds):
 
 
 def _onto_the_bound(log_variances, root, n_dim, beta, lower):
-    """Coordinates near their bound put on it where that costs nothing.
+    """Coordinates near their bound put on it where the cost still falls towards it there.
 
-    The slope towards a variance of zero falls below rounding before the bound is reached.
+    The search ends above it, where rounding hides how the cost falls; the slope shows it longer.
     """
     best = np.array(log_variances)
-    cost = profile_cost(best, root, n_dim, beta)[0]
+    cost, _, _ = profile_cost(best, root, n_dim, beta)
     for j in np.flatnonzero(best < lower + NEAR_THE_BOUND):
         trial = best.copy()
         trial[j] = lower[j]
-        trial_cost = profile_cost(trial, root, n_dim, beta)[0]
-        if trial_cost < cost + 1e-11:
-            best, cost = trial, trial_cost
+        trial_cost, slope, _ = profile_cost(trial, root, n_dim, beta)
+        if slope[j] > 0.0 and trial_cost < cost + 1e-8:
+            best = trial
     return best
 
 
