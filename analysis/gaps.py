@@ -58,32 +58,33 @@ def nodes(n_dim, seed):
 
 
 @tf.function(reduce_retracing=True, autograph=False)
-def elbo_and_ascent(model, x, mean, log_std, epsilon, weights):
-    """ELBO of q = N(mean, diag(std^2)) of each row, and its natural gradient in mean and log_std.
+def elbo_and_ascent(model, x, q, epsilon, weights):
+    """ELBO of a Gaussian for each row, (B,), and its natural gradient in mean and log_std.
 
-    The Fisher information of a Gaussian is 1 / std^2 for the mean and 2 for log_std.
-    x: (B, data_dim). mean, log_std: (B, n_dim). epsilon, weights: see nodes. Returns the ELBO (B,)
-    and two arrays (B, n_dim).
+    x: (B, data_dim). q: mean and log_std, (2, B, n_dim), as the gradient. The Fisher information is
+    1 / std^2 for the mean and 2 for log_std. epsilon, weights: see nodes.
     """
     with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch([mean, log_std])
+        tape.watch(q)
+        mean, log_std = tf.unstack(q)
         log_px_z = model.log_px_z(x, reparameterize(mean, log_std, epsilon))
         elbo = tf.tensordot(weights, log_px_z, 1) - kl_divergence(mean, log_std)
-    of_mean, of_log_std = tape.gradient(elbo, [mean, log_std])
-    return elbo, tf.exp(2.0 * log_std) * of_mean, 0.5 * of_log_std
+    of_mean, of_log_std = tf.unstack(tape.gradient(elbo, q))
+    return elbo, tf.stack([tf.exp(2.0 * log_std) * of_mean, 0.5 * of_log_std])
 
 
 def best_gaussian(model, x, seed):
-    """Mean and log_std of q* for each row of x, two arrays (N, n_dim).
+    """Mean and log_std of q* for each row of x, (2, N, n_dim).
 
     As the `proposal` of evaluation.evaluate it serves log p(x) better than the encoder does.
     """
     epsilon, weights = nodes(model.n_dim, seed)
     n_rows = max(1, evaluation.z_batch(model) // len(epsilon))
-    blocks = [x[first : first + n_rows] for first in range(0, len(x), n_rows)]
-    found = [best_of_block(model, tf.constant(b, tf.float32), epsilon, weights) for b in blocks]
-    means, log_stds = zip(*found, strict=True)
-    return np.concatenate(means), np.concatenate(log_stds)
+    blocks = []
+    for first in range(0, len(x), n_rows):
+        block = tf.constant(x[first : first + n_rows], tf.float32)
+        blocks.append(best_of_block(model, block, epsilon, weights))
+    return np.concatenate(blocks, axis=1)
 
 
 def best_of_block(model, x, epsilon, weights):
@@ -92,28 +93,21 @@ def best_of_block(model, x, epsilon, weights):
     A step moves a mean by one std and a log_std by 1/2 at most. Where it does not raise the ELBO of
     its row it is taken back, and the next one is shorter.
     """
-
-    def ascent(mean, log_std):
-        found = elbo_and_ascent(model, x, tf.constant(mean), tf.constant(log_std), epsilon, weights)
-        return [part.numpy() for part in found]
-
-    mean, log_std = (part.numpy() for part in model.encode(x))
-    elbo, up_mean, up_log_std = ascent(mean, log_std)
-    rate = np.full((len(mean), 1), 0.5, np.float32)
+    q = np.stack(model.encode(x))
+    found = elbo_and_ascent(model, x, tf.constant(q), epsilon, weights)
+    elbo, ascent = (part.numpy() for part in found)
+    rate = np.full((len(elbo), 1), 0.5, np.float32)
     for _ in range(STEPS):
-        std = np.exp(log_std)
-        new_mean = mean + np.clip(rate * up_mean, -std, std)
-        new_log_std = log_std + np.clip(rate * up_log_std, -0.5, 0.5)
-        new_elbo, new_up_mean, new_up_log_std = ascent(new_mean, new_log_std)
-        better = new_elbo > elbo
-        elbo = np.where(better, new_elbo, elbo)
-        better = better[:, np.newaxis]
-        mean = np.where(better, new_mean, mean)
-        log_std = np.where(better, new_log_std, log_std)
-        up_mean = np.where(better, new_up_mean, up_mean)
-        up_log_std = np.where(better, new_up_log_std, up_log_std)
+        most = np.stack([np.exp(q[1]), np.full_like(q[1], 0.5)])
+        new_q = q + np.clip(rate * ascent, -most, most)
+        found = elbo_and_ascent(model, x, tf.constant(new_q), epsilon, weights)
+        new_elbo, new_ascent = (part.numpy() for part in found)
+        better = (new_elbo > elbo)[:, np.newaxis]
+        elbo = np.where(new_elbo > elbo, new_elbo, elbo)  # also where the new one is NaN
+        q = np.where(better, new_q, q)
+        ascent = np.where(better, new_ascent, ascent)
         rate = np.where(better, np.minimum(1.5 * rate, 2.0), 0.4 * rate)
-    return mean, log_std
+    return q
 
 
 def gaps(model, x, seed, n_draws=DRAWS):

@@ -74,8 +74,8 @@ def test_a_table_is_weights_means_and_stds_and_its_weights_are_normalized():
         ([-0.5, 0.0, 1.0], "weight of -0.5"),
         ([0.0, 0.0, 1.0], "weight of 0"),
         ([1.0, 0.0, 0.0], "deviation of 0;"),
-        ([1.0, 0.0, 1e20], r"deviation of 1e\+20"),
-        ([1.0, 1e30, 1.0], r"mean of size 1e\+30"),
+        ([1.0, 0.0, 1e20], r"size 1e\+20"),
+        ([1.0, 1e30, 1.0], r"size 1e\+30"),
     ],
 )
 def test_a_table_that_is_no_mixture_is_refused_with_its_fault_named(row, message):
