@@ -24,9 +24,8 @@ NEAR_ONE = 1.6  # the betas below are drawn again beside the common information
 # A theoretical limit below what a model reaches: the first stays visible where both coincide.
 LIMIT = {"color": "#A8A8A8", "linewidth": 5, "solid_capstyle": "butt"}
 LINEAR = {"color": style.BLACK, "linestyle": (0, (4, 2)), "linewidth": 1.4}
-COLUMNS = (  # of report.json; those with an error of their own, then the others
-    "rate distortion cost cost_gap mutual_information conditional_total_correlation".split(),
-    ["beta", "active_units"],
+WITH_ERROR = (  # keys of report.json beside a standard error
+    "rate distortion cost cost_gap mutual_information conditional_total_correlation".split()
 )
 
 
@@ -37,8 +36,7 @@ def draw_sweep(folder, models, data, settings, reports):
     by rising beta. data: a data_processing.Data. settings: of one of the runs.
     """
     folder = folder / "figures"
-    with_error, others = COLUMNS
-    names = [*others, *with_error, *(f"{name}_se" for name in with_error)]
+    names = ["beta", "active_units", *WITH_ERROR, *(f"{name}_se" for name in WITH_ERROR)]
     trained = {name: np.array([report[name] for report in reports], float) for name in names}
     reference = data.reference()
     has_minimum = np.array([report["cost_exact"] is not None for report in reports])
@@ -53,7 +51,7 @@ def draw_sweep(folder, models, data, settings, reports):
         bound=optima and rate_distortion_bound(reference.covariance, optima, trained),
         thresholds=thresholds,
         exact=data.known is not None,
-        best_name=name_of_best([r for r in reports if r["cost_exact"] is not None]),
+        best_name=name_of_best(reports),
     )
     if optima and len(reference.covariance) > 1:
         draw_common_information(
@@ -135,8 +133,8 @@ def beta_sweep(
     standard errors rate_se, distortion_se, cost_se, cost_gap_se.
     linear: (distortion (L,), rate (L,)) of the best linear VAE over beta. best_name: what it is
     called. bound: (distortion (P,) rising, rate (P,)) of the Gaussian rate-distortion function.
-    thresholds: the betas, rising, at each of which the best linear VAE gives up a unit. These are
-    None of data without a Gaussian reference.
+    thresholds: the betas, rising, at each of which the best linear VAE gives up a unit. All these
+    are None of data without a Gaussian reference, the thresholds also of very wide data.
     exact: whether the data have that Gaussian's distribution, so that the bound holds for them.
     Distortion: squared error per data point, units of the data squared; rate: the KL term in nats.
     """
@@ -161,7 +159,8 @@ def beta_sweep(
             below = "impossible for any model" if exact else "impossible if the data were Gaussian"
             axes["plane"].plot(*linear, label=f"{best_name} over β", **LINEAR)
             _shade_the_impossible(axes["plane"], *bound, below)
-            _staircase(axes["units"], thresholds, 1.0 if no_minimum else 0.0)
+            if thresholds is not None:
+                _staircase(axes["units"], thresholds, 1.0 if no_minimum else 0.0)
             axes["cost"].axhline(0, **LINEAR)
             axes["cost"].set_title(f"cost above the {best_name}'s")
         columns = 2 if len(trained["beta"]) > 10 else 1
@@ -217,12 +216,12 @@ def _staircase(axes, thresholds, lowest):
     """The active units of the best linear VAE, from beta `lowest` on: one fewer per threshold."""
     left, right = axes.get_xlim()
     left = max(lowest, left)
-    units = np.arange(len(thresholds), -1, -1)
-    edges = np.clip([left, *thresholds, right], left, right)
-    axes.stairs(units, edges, baseline=None, **LINEAR)
-    for threshold, count in zip(thresholds, units, strict=False):
-        if left < threshold < right:
-            axes.text(threshold, count - 0.5, f" {threshold:.4g}", va="center", fontsize=9)
+    inside = [threshold for threshold in thresholds if left < threshold < right]
+    most = sum(threshold > left for threshold in thresholds)
+    units = np.arange(most, most - len(inside) - 1, -1)
+    axes.stairs(units, [left, *inside, right], baseline=None, **LINEAR)
+    for threshold, count in zip(inside, units, strict=False):
+        axes.text(threshold, count - 0.5, f" {threshold:.4g}", va="center", fontsize=9)
     axes.set_ylim(-0.3, max(axes.get_ylim()[1], len(thresholds) + 0.3))
 
 

@@ -227,8 +227,11 @@ def test_learning_curves_mark_the_epoch_that_validation_rows_chose(drawn):
     [("all", "exact", "possible"), ("linear", "exact", "linear"), ("all", "estimate", "linear")],
 )
 def test_the_best_linear_vae_is_called_the_best_where_nothing_beats_it(holds, optimum, name):
-    reports = [{"bound_holds_for": "all", "optimum_is": "exact"}]
-    reports.append({"bound_holds_for": holds, "optimum_is": optimum})
+    reports = [
+        {"cost_exact": 1.0, "bound_holds_for": "all", "optimum_is": "exact"},
+        {"cost_exact": 2.0, "bound_holds_for": holds, "optimum_is": optimum},
+        {"cost_exact": None, "bound_holds_for": None, "optimum_is": "exact"},
+    ]
     assert run_figures.name_of_best(reports) == f"best {name} VAE"
 
 
