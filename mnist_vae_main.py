@@ -127,6 +127,7 @@ def main(argv=None):
     distribute.start(args)
     images = image_data.get_images(args.data_path, args.binarization, args.seed, args.keep)
     settings = make_image_settings(args, images)
+    loop.choose_threads(settings)
     model = image_models.make_model(settings)
     if settings.likelihood == "bernoulli" and settings.output_bias == "mean":
         model.start_at_pixel_means(image_data.pixel_means(images.x_train, settings.binarization))

@@ -69,6 +69,7 @@ def main(argv=None):
     distribute.start(args)
     data = data_processing.get_data(args)
     settings = make_settings(args, data)  # config.json: the flags, completed by what the data say
+    loop.choose_threads(settings)
     model = make_model(settings)
     batches = data_processing.Batches(
         x=data.x_train, batch_size=settings.batch_size, n_dim=settings.n_dim, seed=settings.seed

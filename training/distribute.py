@@ -3,7 +3,7 @@
 Every process draws the same batches. Each replica (a device at work) computes the gradient of its
 rows of them, a strategy of TensorFlow adds the replicas' parts up to the gradient of the whole
 batch, and every process takes the same step with it: docs/developers/scaling.md. The first of
-several processes, the chief, writes the results; the others write nothing.
+several processes, the chief, has the results; what the others write ends with them.
 """
 
 import atexit
@@ -28,8 +28,7 @@ strategy = None  # of this process, from start(); None: one device
 def start(args):
     """Prepare the devices and print their name; after the flags are read, before any tensor.
 
-    args: the parsed flags, with `distribute`: None, "mirrored" or "multi_worker". On a worker that
-    is not the chief, output_dir becomes a folder that ends with the process; it prints nothing.
+    A worker that is not the chief gets an output_dir that ends with it, and prints nothing.
     InputError: TF_CONFIG is wrong, or the flags are not the chief's.
     """
     global strategy
@@ -37,14 +36,16 @@ def start(args):
     if args.distribute == "mirrored":
         strategy = mirrored_strategy()
     elif args.distribute == "multi_worker":
-        n_workers, number = read_tf_config()
-        if number > 0:
-            become_worker(args)
+        n_workers, is_chief = place_among_workers()
+        if not is_chief:
+            folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+            atexit.register(folder.cleanup)
+            args.output_dir, args.resume = str(Path(folder.name) / "run"), False
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
         print(f"{n_workers} workers: waiting for all of them", flush=True)
         strategy = connect()
-    print(f"device: {device_name()}", flush=True)
-    if strategy is not None:
         check_agreement(args)
+    print(f"device: {device_name()}", flush=True)
 
 
 @functools.cache
@@ -60,42 +61,31 @@ def device_name():
     if not gpus:
         return f"CPU, {os.cpu_count()} cores"
     name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "")
-    if len(gpus) == 1:
-        return f"GPU {name}"
-    if strategy is not None:
-        return f"{len(gpus)} GPUs {name}"
-    return f"GPU {name}, one of {len(gpus)} (--distribute mirrored uses all)"
+    if len(gpus) > 1 and strategy is None:
+        return f"GPU {name}, one of {len(gpus)} (--distribute mirrored uses all)"
+    return f"GPU {name}, {len(gpus)} of them" if len(gpus) > 1 else f"GPU {name}"
 
 
-def read_tf_config():
-    """How many workers TF_CONFIG names, and which of them this is; 0 is the chief.
-
-    TF_CONFIG: {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}};
-    a job "chief" with one address may stand beside "worker". InputError: it is anything else.
+def place_among_workers():
+    """How many workers TF_CONFIG names, and whether this one is the chief: a job of that name, or
+    else the first worker. InputError: TF_CONFIG is missing or damaged, or names an address twice.
     """
-    text = os.environ.get("TF_CONFIG", "not set")
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
     try:
-        config = json.loads(text)
-        jobs, task = config["cluster"], config["task"]
-        workers = {(job, i): place for job in sorted(jobs) for i, place in enumerate(jobs[job])}
-        number = [*workers].index((task["type"], int(task["index"])))
-        if jobs.keys() <= {"chief", "worker"} and len({*workers.values()}) == len(workers):
-            return len(workers), number
-    except (LookupError, TypeError, ValueError, AttributeError):
-        pass
-    raise InputError(
-        f"TF_CONFIG is {one_line(text)}; --distribute multi_worker needs "
-        '{"cluster": {"worker": ["host0:port", "host1:port"]}, '
-        '"task": {"type": "worker", "index": 0}}, with the index of each machine'
-    )
-
-
-def become_worker(args):
-    """Turn this process into one that writes nothing and shows nothing on stdout."""
-    folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-    atexit.register(folder.cleanup)
-    args.output_dir, args.resume = str(Path(folder.name) / "run"), False
-    sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
+        cluster = resolver.cluster_spec()
+        jobs = cluster.as_dict()
+        own = cluster.task_address(resolver.task_type, resolver.task_id)
+    except (LookupError, TypeError, ValueError):  # TensorFlow's, for whatever stands there instead
+        jobs = {}
+    addresses = [address for job in jobs.values() for address in job]
+    if not jobs or jobs.keys() - {"chief", "worker"} or len(addresses) > len(set(addresses)):
+        raise InputError(
+            f"TF_CONFIG is {one_line(os.environ.get('TF_CONFIG', 'not set'))}; --distribute "
+            'multi_worker needs {"cluster": {"worker": ["host0:port", "host1:port"]}, '
+            '"task": {"type": "worker", "index": 0}}, with the index of each machine'
+        )
+    chief = jobs.get("chief", jobs["worker"])[0]
+    return len(addresses), own == chief
 
 
 def connect():
@@ -122,11 +112,6 @@ def among_workers():
         ) from None
 
 
-def is_chief():
-    """Whether this process writes the results: the only one, or the first of several."""
-    return strategy is None or strategy.extended.should_checkpoint
-
-
 @among_workers()
 def sum_of_replicas(value_of):
     """The sum of value_of(replica), an array of one shape, over all replicas of all processes."""
@@ -143,16 +128,17 @@ def from_chief(array):
 
 def text_from_chief(text):
     """The chief's text, on every worker."""
-    own = np.frombuffer(text.encode(), np.uint8).astype(np.int32)
-    length = int(from_chief(np.int32(len(own))))
-    return bytes(from_chief(np.resize(own, length)).astype(np.uint8)).decode()
+    own = np.frombuffer(text.encode(), np.uint8)
+    length = from_chief(np.int32(len(own)))
+    chief = from_chief(np.resize(own, length).astype(np.int32))
+    return bytes(chief.astype(np.uint8)).decode()
 
 
 def check_agreement(args):
     """InputError: a flag of this worker differs from the chief's."""
-    own = json.dumps({n: value for n, value in vars(args).items() if n not in OWN_TO_A_PROCESS})
-    chief = json.loads(text_from_chief(own))
-    for name, value in json.loads(own).items():
+    own = {name: value for name, value in vars(args).items() if name not in OWN_TO_A_PROCESS}
+    chief = json.loads(text_from_chief(json.dumps(own)))
+    for name, value in own.items():
         if value != chief[name]:
             raise InputError(
                 f"--{name} {value}: the chief has {chief[name]}; give all workers the same flags"
@@ -177,7 +163,7 @@ class GradientNote:
         self.iterations = iterations
 
     def apply(self, gradients, variables):
-        self.gradients, self.variables = gradients, variables
+        self.gradients = gradients
 
 
 def compile_steps(training_step, model, optimizer):
@@ -186,14 +172,16 @@ def compile_steps(training_step, model, optimizer):
     The terms are the means over the whole batches; so are the gradients that the optimizer clips
     and applies, once in each process. XLA, untried with collectives, is not used.
     """
-    note = GradientNote(optimizer.iterations)
+    variables = model.trainable_variables
 
     def replica_step(x, epsilon):
         """Terms and gradients, summed over the replicas: one vector, as each message has a cost."""
         context, batch_size = tf.distribute.get_replica_context(), x.shape[0]
-        r, n = context.replica_id_in_sync_group, context.num_replicas_in_sync
-        first, end = batch_size * r // n, batch_size * (r + 1) // n
-        rows = slice(first, tf.maximum(end, first + 1))  # where it has none, one of share 0
+        replica, n = context.replica_id_in_sync_group, context.num_replicas_in_sync
+        first = batch_size * replica // n
+        end = batch_size * (replica + 1) // n
+        rows = slice(first, tf.maximum(end, first + 1))  # an empty share takes one row, weight 0
+        note = GradientNote(optimizer.iterations)
         terms = training_step(model, note, x[rows], epsilon[..., rows, :])
         parts = [tf.reshape(part, [-1]) for part in (*terms, *note.gradients)]
         share = tf.cast((end - first) / batch_size, tf.float32)
@@ -204,16 +192,15 @@ def compile_steps(training_step, model, optimizer):
         all_terms = tf.TensorArray(tf.float32, n_steps, element_shape=(2,))
         for i in tf.range(n_steps):
             summed = strategy.run(replica_step, args=(x[i], epsilon[i]))
-            sizes = [v.shape.num_elements() for v in note.variables]
-            terms, *parts = tf.split(strategy.experimental_local_results(summed)[0], [2, *sizes])
-            pairs = zip(parts, note.variables, strict=True)
-            optimizer.apply([tf.reshape(g, v.shape) for g, v in pairs], note.variables)
+            summed = strategy.experimental_local_results(summed)[0]
+            terms, *gradients = tf.split(summed, [2, *(v.shape.num_elements() for v in variables)])
+            gradients = [tf.reshape(g, v.shape) for g, v in zip(gradients, variables, strict=True)]
+            optimizer.apply(gradients, variables)
             all_terms = all_terms.write(i, terms)
         return all_terms.stack()
 
     @among_workers()
     def iterate(chunk):
-        x, epsilon, n_steps = chunk
-        return run_steps(x, epsilon, tf.constant(n_steps)).numpy()
+        return run_steps(chunk.x, chunk.epsilon, tf.constant(chunk.n_steps)).numpy()
 
     return iterate

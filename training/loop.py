@@ -1,5 +1,7 @@
 """The compiled training loop: optimizer, learning rate, and many steps in one call."""
 
+import itertools
+
 import keras
 import tensorflow as tf
 
@@ -7,6 +9,25 @@ from training import distribute
 
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
 LR_SCHEDULES = ("cosine", "constant")
+SMALL_STEP = 5_000_000  # products of a weight and a number, forward; more gain by a second thread
+
+
+def choose_threads(settings):
+    """One thread for each operation where steps are small; before any tensor, in every main.
+
+    Threads would wait longer than they work there, and what they add up would depend on their
+    number: with one, a run gives the same bits on any number of cores. Several operations may still
+    run at once. The first run in a process decides for those that follow it.
+    """
+    widths = settings.n_width * 2 if len(settings.n_width) == 1 else settings.n_width
+    sizes = [settings.data_dim, *widths, settings.n_dim]
+    weights = 2 * sum(n_in * n_out for n_in, n_out in itertools.pairwise(sizes))
+    if weights * settings.batch_size > SMALL_STEP or settings.distribute is not None:
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+    except RuntimeError:  # TensorFlow is at work already: an earlier run in this process
+        pass
 
 
 def make_optimizer(model, name, rate, clip_norm=None, weight_decay=0.0, **options):
