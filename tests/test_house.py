@@ -139,7 +139,6 @@ BETA_VAE_AND_VAE = [  # what beta_vae_main.py has, and what vae_main.py has in i
     ("the\n'beta-vae-main' of", "the 'vae-main'\nof"),
     ("the beta-VAE (2022)", "the VAE (2021)"),
     ("from functools import partial\n\n", ""),
-    ("log_std, non_negative, positive", "log_std, positive"),
     (
         '    model("--beta", type=non_negative, default=4.0, help="weight of the KL divergence")\n',
         "",
