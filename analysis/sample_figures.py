@@ -20,7 +20,7 @@ MAX_NUMBERS = 10  # dimensions of a covariance whose numbers are legible
 FEW_POINTS = 300  # fewer have no contours of their own, and larger marks
 ADVANCES = {".": 2.54, "-": 2.89}  # points that these take of a line; a digit takes 5.09
 MASSES = 1.0 - np.exp([-0.5, -2.0])  # inside 1 and 2 std of a two-dimensional Gaussian
-GRID = 120  # points a side on which an exact density is drawn
+GRID = 200  # points a side on which an exact density is drawn
 
 
 def covariances(path, matrices, names=None):
@@ -121,14 +121,14 @@ def pairwise_marginals(path, samples, known=None, names=None):
         for row in range(size):
             for column in range(size):
                 if row != column:
-                    axes, limits = grid[row, column], grid[row, row].get_xlim()
+                    axes = grid[row, column]
                     _points(axes, data[:, [column, row]])
                     number = 1 if row > column else 2
                     if number < len(samples):
                         _cloud(axes, others[number - 1][:, [column, row]], style.LINES[number])
                     if known is not None:
-                        _exact_contours(axes, known, column, row, limits)
-                    axes.set_ylim(limits)
+                        _exact_contours(axes, known, column, row)
+                    axes.set_ylim(grid[row, row].get_xlim())
                     axes.tick_params(labelleft=column == 0)
         style.legend_above(figure, grid[0, 0])
         note = f"{size} of {data.shape[1]} dimensions, in units of the data"
@@ -236,18 +236,19 @@ def _mass_contours(axes, x, y, density, **look):
         axes.contour(x, y, density.T, levels=[outer, inner], **look)
 
 
-def _exact_contours(axes, known, i, j, j_limits):
+def _exact_contours(axes, known, i, j):
     """Contours of the known density of the dimensions i (to the right) and j (upwards)."""
-    if isinstance(known, Mixture):
-        x = np.linspace(*axes.get_xlim(), GRID)
-        y = np.linspace(*j_limits, GRID)
-        of_x = normal_density(x[:, np.newaxis], known.means[:, i], known.stds[:, i])
-        of_y = normal_density(y[:, np.newaxis], known.means[:, j], known.stds[:, j])
-        density = (of_x * known.weights) @ of_y.T
-        look = {"colors": style.EXACT["color"], "linewidths": style.EXACT["linewidth"]}
-        _mass_contours(axes, x, y, density, linestyles=[style.EXACT["linestyle"]], **look)
-    else:
-        gaussian_ellipses(axes, known.mean[[i, j]], known.covariance[np.ix_([i, j], [i, j])])
+    pair = [i, j]
+    mean, covariance = known.mean[pair], known.covariance[np.ix_(pair, pair)]
+    if not isinstance(known, Mixture):
+        gaussian_ellipses(axes, mean, covariance)
+        return
+    x, y = (mean + np.linspace(-4, 4, GRID)[:, np.newaxis] * np.sqrt(np.diag(covariance))).T
+    of_x = normal_density(x[:, np.newaxis], known.means[:, i], known.stds[:, i])
+    of_y = normal_density(y[:, np.newaxis], known.means[:, j], known.stds[:, j])
+    density = (of_x * known.weights) @ of_y.T
+    look = {"colors": style.EXACT["color"], "linewidths": style.EXACT["linewidth"]}
+    _mass_contours(axes, x, y, density, linestyles=[style.EXACT["linestyle"]], **look)
 
 
 def gaussian_ellipses(axes, mean, covariance):
