@@ -160,7 +160,7 @@ def main(argv=None):
             elbo = image_report.followed_elbo(model, images, settings.seed, epoch)
             if settings.warm_up > 0:
                 share = min(1.0, epoch / settings.warm_up)
-                run.end_epoch(elbo, beta=settings.beta * share)  # that its last step came to
+                run.end_epoch(elbo, beta=settings.beta * share)  # at its end
             else:
                 run.end_epoch(elbo)
         run.write_results()
