@@ -141,12 +141,12 @@ def test_many_starts_find_the_same_and_nothing_lower(n_dim, beta):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("data_dim", [21, 50, 60])
+@pytest.mark.parametrize("data_dim", [21, 60])
 @pytest.mark.parametrize(("n_dim", "beta"), [(1, 1.0), (4, 1.0), (2, 1.05), (3, 1.2)])
 def test_many_starts_find_nothing_lower_in_high_dimensions(data_dim, n_dim, beta):
     for rows_per_dim in [2, 20]:
         covariance = wishart(25, data_dim, rows_per_dim)
-        lowest = lowest_of_many_starts(covariance, n_dim, beta, 30)
+        lowest = lowest_of_many_starts(covariance, n_dim, beta, 12)
         assert linear_optimum(covariance, n_dim, beta).cost < lowest + 1e-8
 
 
