@@ -98,7 +98,8 @@ def run(args):
     rows = []
     for label, runs in measuring.take_turns(turns, args.rounds).items():
         seconds, in_epochs, gap = np.median(runs, axis=0)
-        times = map(short, (seconds, in_epochs, seconds - in_epochs))
-        rows.append([label, *times, f"{gap:.4f}"])
+        rows.append(
+            [label, short(seconds), short(in_epochs), short(seconds - in_epochs), short(gap)]
+        )
     header = ["`python vae_main.py`", "seconds", "of these in epochs", "elsewhere", "gap"]
     measuring.write_table("run", args.rounds, measuring.markdown(header, rows))

@@ -33,8 +33,8 @@ class Trainer:
     def __init__(self, problem, x, batch_size, optimizer):
         self.problem, self.batch_size = problem, batch_size
         self.x = jnp.array(x)
-        optimizers = {"sgd": optax.sgd(LR), "adam": optax.adam(LR, eps=ADAM_EPSILON)}
-        self.optimizer = optimizers[optimizer]
+        sgd, adam = optax.sgd(LR), optax.adam(LR, eps=ADAM_EPSILON)
+        self.optimizer = sgd if optimizer == "sgd" else adam
         weights = [jnp.array(w) for w in problem.first_weights()]
         self.state = weights, self.optimizer.init(weights)
 

@@ -30,9 +30,9 @@ class Trainer:
     def __init__(self, problem, x, batch_size, optimizer):
         self.x, self.batch_size = x, batch_size
         self.model = FitModel(make_model(problem))
-        optimizers = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}
+        make_optimizer = keras.optimizers.SGD if optimizer == "sgd" else keras.optimizers.Adam
         self.model.compile(
-            optimizer=optimizers[optimizer](LR),
+            optimizer=make_optimizer(LR),
             steps_per_execution=min(STEPS_PER_EXECUTION, len(x) // batch_size),
             jit_compile=True,
         )

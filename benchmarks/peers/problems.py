@@ -29,22 +29,22 @@ class Problem:
     """A VAE of two hidden ReLU layers; likelihood: "gaussian" with a learned std, "bernoulli"."""
 
     data_dim: int
-    n_width: int
+    n_width: list
     n_dim: int
     likelihood: str
 
     @property
     def shapes(self):
         """(n_in, n_out) of the six layers."""
-        width, heads = self.n_width, 2 if self.likelihood == "gaussian" else 1
-        encoder = pairwise([self.data_dim, width, width, 2 * self.n_dim])
-        return [*encoder, *pairwise([self.n_dim, width, width, heads * self.data_dim])]
+        hidden, heads = self.n_width * 2, 2 if self.likelihood == "gaussian" else 1
+        encoder = pairwise([self.data_dim, *hidden, 2 * self.n_dim])
+        return [*encoder, *pairwise([self.n_dim, *hidden, heads * self.data_dim])]
 
     def first_weights(self):
         """W1, b1, ... W6, b6; the biases are not zero, so that a wrong one shows."""
         rng = np.random.default_rng(1)
         shapes = [shape for n_in, n_out in self.shapes for shape in ((n_in, n_out), n_out)]
-        return [rng.normal(0.0, 0.05, shape).astype(np.float32) for shape in shapes]
+        return [np.float32(rng.normal(0.0, 0.05, shape)) for shape in shapes]
 
     def rows(self, n):
         """n rows of the data, float32: the known Gaussian, or digits with pixels 0 or 1."""
@@ -56,5 +56,5 @@ class Problem:
         return np.resize((images > 127).astype("f4"), (n, self.data_dim))
 
 
-GAUSSIAN = Problem(data_dim=10, n_width=128, n_dim=2, likelihood="gaussian")
-MNIST = Problem(data_dim=784, n_width=500, n_dim=40, likelihood="bernoulli")
+GAUSSIAN = Problem(data_dim=10, n_width=[128], n_dim=2, likelihood="gaussian")
+MNIST = Problem(data_dim=784, n_width=[500], n_dim=40, likelihood="bernoulli")

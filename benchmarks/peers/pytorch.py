@@ -1,7 +1,6 @@
 """PyTorch: an nn.Module under torch.compile, which needs a C++ compiler, and a fused optimizer."""
 
 import math
-import os
 
 import torch
 from torch import nn
@@ -39,8 +38,8 @@ class VAE(nn.Module):
 
 class Trainer:
     def __init__(self, problem, x, batch_size, optimizer):
-        small = batch_size * problem.n_width < SMALL
-        torch.set_num_threads(1 if small else os.cpu_count())
+        if batch_size * problem.n_width[0] < SMALL:
+            torch.set_num_threads(1)
         self.x, self.batch_size, self.n_dim = torch.from_numpy(x), batch_size, problem.n_dim
         model = VAE(problem)
         self.cost = torch.compile(model)

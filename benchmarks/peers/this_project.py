@@ -9,12 +9,13 @@ from analysis import sampling
 from benchmarks.peers.problems import LR
 from images.models import BernoulliVAE
 from training import loop
+from training.settings import Settings
 
 
 def make_model(problem):
     """The project's model with the common first weights."""
     kind = vae_models.VAE if problem.likelihood == "gaussian" else BernoulliVAE
-    model = kind(data_dim=problem.data_dim, n_dim=problem.n_dim, n_width=[problem.n_width])
+    model = kind(data_dim=problem.data_dim, n_dim=problem.n_dim, n_width=problem.n_width)
     model.set_weights(problem.first_weights())
     return model
 
@@ -23,6 +24,7 @@ class Trainer:
     """lr, lr_schedule and n_epoch: those of a run; without them a constant rate of LR."""
 
     def __init__(self, problem, x, batch_size, optimizer, lr=LR, lr_schedule="constant", n_epoch=1):
+        loop.choose_threads(Settings(**vars(problem), batch_size=batch_size, distribute=None))
         self.model = make_model(problem)
         self.batches = data_processing.Batches(
             x=x, batch_size=batch_size, n_dim=problem.n_dim, seed=0
@@ -42,7 +44,7 @@ class Trainer:
     def train(self, epoch):
         if self.coming is None:  # as in a run, whose chunks are made ahead across epochs
             self.coming = self.batches.chunks(epoch, last_epoch=epoch + 10**6)
-        for _ in range(self.batches.chunks_per_epoch):
+        for _ in range(len(self.batches.edges) - 1):
             self.iterate(next(self.coming))
 
 
