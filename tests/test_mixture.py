@@ -1,14 +1,21 @@
 """A known mixture: its density, posterior, moments and draws against scipy, and refused tables."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
-from helpers import ROOT
+from helpers import ROOT, read_json
 from scipy.integrate import quad
 from scipy.special import logsumexp
 from scipy.stats import norm
 
+import data_processing
+import vae_main
 from analysis import mixture
+from analysis.known import known_distribution
 from analysis.mixture import Mixture
+from training.errors import InputError
+from training.settings import read_config
 
 
 def random_mixture(n_components=7, data_dim=3, spread=2.0, shift=0.0, std=0.5):
@@ -94,3 +101,37 @@ def test_the_components_of_the_shipped_curve_are_so_close_that_it_is_a_curve():
 
     exact = [quad(density, 0, 2 * np.pi, row, limit=400)[0] / (2 * np.pi) for row in x]
     np.testing.assert_allclose(known.log_density(x), np.log(exact), atol=1e-3)
+
+
+def test_a_run_beside_a_mixture_is_judged_by_its_exact_density(train, tmp_path):
+    known = random_mixture()
+    path = tmp_path / "mixture.dat"
+    np.savetxt(path, np.column_stack([known.weights, known.means, known.stds]), fmt="%.17g")
+    folder = train(vae_main.main, "--mixture_path", str(path))
+    data = data_processing.get_data(read_config(folder, ("vae",)))
+    x = data.in_data_units(data.x_held_out)
+    expected = logsumexp(log_joint(known, x), axis=1).mean()
+    report = read_json(folder / "report.json")
+    assert report["optimum"] == pytest.approx(expected, abs=1e-5)
+    assert report["gap"] == pytest.approx(expected - report["elbo_held_out"], abs=1e-5)
+    assert report["gap_model"] + report["gap_encoder"] == pytest.approx(report["gap"], abs=1e-5)
+    assert report["optimum_is"] == "exact"
+    assert report["cost_exact"] is report["common_information"] is None
+    assert report["linear_log_px"] is not None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "weight of -1"),
+        ({"covariance_path": "covariance.dat"}, "not both"),
+        ({"mixture_path": str(ROOT / "data" / "clusters_10.dat"), "data_dim": 3}, "data_dim 3"),
+    ],
+)
+def test_wrong_flags_of_a_mixture_are_the_users_error(tmp_path, changes, message):
+    path = tmp_path / "mixture.dat"
+    path.write_text("-1 0 1\n")
+    none = dict.fromkeys(["data_path", "data_dim", "covariance_path", "mean_path"])
+    flags = SimpleNamespace(**{**none, "mixture_path": str(path), **changes})
+    with pytest.raises(InputError, match=message):
+        known_distribution(flags)
