@@ -1,8 +1,8 @@
 """What a user waits for: training until the held-out gap stays small, and a whole run.
 
 The gap is the mean of log p(x) - ELBO over the held-out rows of the default run, p(x) being the
-known Gaussian, with one draw of z for each row. All peers train the same network from the same
-first weights on the same rows. Seconds are those of the epochs, compiling included.
+known Gaussian, with one draw of z for each. All peers train the same network from the same first
+weights on the same rows. Seconds are those of the epochs, compiling included.
 """
 
 import quiet_tensorflow
@@ -32,10 +32,7 @@ GAPS = (0.01, 0.004)
 
 
 def seconds_until(gap, epochs):
-    """Seconds to the end of the first epoch from which on the gap stays below `gap`, or infinity.
-
-    epochs: (seconds, gap) of each.
-    """
+    """Seconds of the (seconds, gap) of `epochs` until the gap stays below `gap`, or infinity."""
     seconds, gaps = np.transpose(epochs)
     too_large = np.flatnonzero(gaps >= gap)
     first = too_large[-1] + 1 if len(too_large) else 0
@@ -98,8 +95,7 @@ def run(args):
     rows = []
     for label, runs in measuring.take_turns(turns, args.rounds).items():
         seconds, in_epochs, gap = np.median(runs, axis=0)
-        rows.append(
-            [label, short(seconds), short(in_epochs), short(seconds - in_epochs), short(gap)]
-        )
+        times = map(short, (seconds, in_epochs, seconds - in_epochs, gap))
+        rows.append([label, *times])
     header = ["`python vae_main.py`", "seconds", "of these in epochs", "elsewhere", "gap"]
     measuring.write_table("run", args.rounds, measuring.markdown(header, rows))

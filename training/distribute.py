@@ -154,10 +154,7 @@ def signal_of_any(number):
 
 
 class GradientNote:
-    """Stands for the optimizer in a replica's training step: notes the gradients it is given.
-
-    iterations: of the optimizer, how many steps it has taken.
-    """
+    """Stands for the optimizer in a replica's training step: notes the gradients it is given."""
 
     def __init__(self, iterations):
         self.iterations = iterations

@@ -1,7 +1,7 @@
 """What no program that computes the same can go below by much: the matrix products alone.
 
-Training: each layer's product forward and its two backward (one for the first layer). Generation:
-the decoder's products forward, and the normal numbers of z and x. By numpy, in float32.
+Of each layer one forward and two backward (of the first one backward); to generate, the decoder's
+forward, and normal numbers. By numpy, in float32.
 """
 
 import math
