@@ -146,7 +146,7 @@ def test_another_table_is_scored_in_the_units_of_the_model(vae_run, tmp_path, ca
     scores = table_of(out / "log_px.csv")
     expected, se = numpy_log_px(vae_run, x, n_draws=20_000, seed=0)
     assert (np.abs(scores[:, 1] - expected) < 5 * np.hypot(se, scores[:, 2]) + 1e-3).all()
-    assert (scores[:, 0] < expected + 5 * se).all()
+    assert (scores[:, 0] < expected + 5 * se + 0.02).all()  # its own draws have noise too
     shown = capsys.readouterr().out
     assert f"log p(x): {scores[:, 1].mean():.4f} ± " in shown
 
