@@ -41,7 +41,7 @@ def parse_arguments(argv=None):
 
 
 def train(beta, folder, flags, resume):
-    """Train one beta-VAE into its folder, unless it is finished there already."""
+    """Train one beta-VAE into its folder, unless a resumed sweep finds it finished there."""
     if resume and is_finished(folder, flags):
         return
     argv = [*flags, "--beta", repr(beta), "--output_dir", str(folder)]
@@ -58,8 +58,10 @@ def is_finished(folder, flags):
 
 def print_table(reports, folder):
     """The sweep on the screen: each result beside that of the best linear VAE."""
-    best = run_figures.name_of_best(reports)
-    print(f"\nnats per data point, held-out rows; in brackets: the {best}")
+    print("\nnats per data point, held-out rows", end="")
+    if any(report["cost_exact"] is not None for report in reports):
+        print(f"; in brackets: the {run_figures.name_of_best(reports)}", end="")
+    print()
     print("  beta            cost               rate           distortion      active units")
     for report in reports:
         row = f"{report['beta']:6g}"
