@@ -152,7 +152,7 @@ def beta_sweep(
         _plot_betas(axes["cost"], trained, "beta", "cost" if linear is None else "cost_gap")
         for name in ("units", "cost"):
             _scale_of_beta(axes[name], trained["beta"], no_minimum)
-        axes["units"].set_title("active units")
+        axes["units"].set(title="active units", ylim=(-0.3, trained["active_units"].max() + 0.3))
         axes["units"].yaxis.set_major_locator(MaxNLocator(integer=True))
         axes["cost"].set(title="cost", ylabel=NATS)
         if linear is not None:

@@ -263,6 +263,7 @@ def test_a_sweep_without_a_gaussian_reference_shows_its_costs_and_no_theory(draw
     figure = drawn(sweep_figures.beta_sweep, columns | {"cost": [3.0, 4.0]})
     assert labels(figure.axes[0]) == ["trained, β = 1", "trained, β = 2"]
     assert [line.get_ydata() for line in panel(figure, "cost").lines] == [[3.0], [4.0]]
+    assert panel(figure, "active units").get_ylim() == (-0.3, 2.3)
 
 
 def test_the_samples_of_a_sweep_are_shown_in_the_two_dimensions_that_correlate_most(drawn):
