@@ -66,7 +66,10 @@ def log_likelihood(model, x, n_importance, seed, beta, own_q=False):
     square = 0.0
     for start in range(0, len(x), SCORE_BATCH):
         block = x[start : start + SCORE_BATCH]
-        q = gaps.best_gaussian(model, block, seed) if own_q else None
+        q = None
+        if own_q:
+            q = gaps.best_gaussian(model, block, seed)
+            beta = 1.0  # such a q is near the posterior as it is
         key = (seed, "evaluate", start)
         first = evaluation.evaluate(model, block, n_first, (*key, 0), beta, q)
         second = evaluation.evaluate(model, block, n_second, (*key, 1), beta, q)
