@@ -184,7 +184,7 @@ def nonlinear():
                 reports.append(read_json(RUNS / folder / "report.json"))
             of_linear = [report["optimum"] - report["linear_log_px"] for report in reports]
             columns = [of_linear, *([report[key] for report in reports] for key in keys)]
-            shown = [" ".join(f"{value:.3f}" for value in column) for column in columns]
+            shown = [" ".join(f"{value:z.3f}" for value in column) for column in columns]
             rows.append([f"`python {command}`", *shown])
         names = "best linear VAE, gap, of the model, of the family, of amortization"
         fill("nonlinear.md", data, ["command", *names.split(", ")], rows)
