@@ -58,11 +58,13 @@ def with_many_values(x):
 def log_px_of_mixture(data):
     """Mean log p(x) of the held-out rows under a mixture of Gaussians, in the data's units.
 
-    It is that of least BIC on the training rows, among 1 to 10 components of full or diagonal
-    covariance.
+    It is that of least BIC on the training rows, of full or diagonal covariance, among 1 to 10
+    components with at least three rows for each column: a component of fewer rows would collapse.
     """
     mixtures = []
-    for n_components in range(1, 11):
+    n_rows, n_columns = data.x_train.shape
+    most = max(1, min(10, n_rows // (3 * n_columns)))
+    for n_components in range(1, most + 1):
         for form in ("full", "diag"):
             mixture = GaussianMixture(n_components, covariance_type=form, random_state=0)
             mixtures.append(mixture.fit(data.x_train))
