@@ -14,7 +14,7 @@ from scipy import stats
 import mnist_vae_main
 from images import models as image_models
 from images import report as image_report
-from training import run_folder, saved_model
+from training import run_folder, saved_model, settings
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
@@ -23,18 +23,24 @@ def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
 
 
-@pytest.fixture(scope="module")
-def with_laplace():
-    """The module image_models after the steps of CONTRIBUTING.md."""
-    source = Path(image_models.__file__).read_text(encoding="utf-8")
-    for diff in blocks("diff"):
+def changed(module, diffs):
+    """The source of a module after these diffs of CONTRIBUTING.md."""
+    source = Path(module.__file__).read_text(encoding="utf-8")
+    for diff in diffs:
         old = "".join(line[1:] for line in diff.splitlines(keepends=True) if line[0] != "+")
         new = "".join(line[1:] for line in diff.splitlines(keepends=True) if line[0] != "-")
         assert source.count(old) == 1, diff
         source = source.replace(old, new)
+    return source
+
+
+@pytest.fixture(scope="module")
+def with_laplace():
+    """The module image_models after the steps of CONTRIBUTING.md."""
     (added,) = blocks("python")
-    module = types.ModuleType("image_models")
+    source = changed(image_models, blocks("diff")[:-1])
     source = source.replace("\n\nMODELS = {", f"\n\n{added}\n\nMODELS = {{")
+    module = types.ModuleType("image_models")
     exec(source, vars(module))  # noqa: S102
     return module
 
@@ -62,6 +68,9 @@ def test_the_added_likelihood_trains_by_the_command_that_is_shown(
 ):
     monkeypatch.setattr(mnist_vae_main, "image_models", with_laplace)
     monkeypatch.setattr(image_report, "image_models", with_laplace)
+    new_settings = {"__name__": "settings"}
+    exec(changed(settings, blocks("diff")[-1:]), new_settings)  # noqa: S102
+    monkeypatch.setattr(settings, "IMAGE_RUN", new_settings["IMAGE_RUN"])
     monkeypatch.chdir(ROOT)
     (command,) = re.findall(r"^    python mnist_vae_main.py (.*)$", TEXT, re.MULTILINE)
     small = f"--n_epoch 2 --n_width 9 --n_dim 3 --batch_size 60 --output_dir {tmp_path / 'run'}"
