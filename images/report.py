@@ -166,11 +166,11 @@ def of_collapse(report):
     half = f"beta / 2 = {report['beta'] / 2:g}"
     if thresholds[-1] <= report["beta"]:
         sentence = (
-            f"Collapse is right here: {eigenvalue}, at most {half}, so no unit is worth its KL."
+            f"Collapse is right here, as in the best linear VAE: {eigenvalue}, at most {half}."
         )
         return sentence, None
     sentence = f"Collapsed: z carries no information about x, but {eigenvalue}, above {half}."
-    return sentence, "--n_epoch"
+    return sentence, "more epochs"
 
 
 def print_report(report, folder):

@@ -281,7 +281,7 @@ def test_collapse_is_called_right_where_no_unit_pays_for_its_kl():
     assert sentence.startswith("Collapse is right here") and change is None
     report["beta"] = 0.99 * thresholds[1]
     sentence, change = image_report.of_collapse(report)
-    assert sentence.startswith("Collapsed") and change == "--n_epoch"
+    assert sentence.startswith("Collapsed") and change == "more epochs"
     report["beta_thresholds"] = image_report.beta_thresholds(x, Settings(likelihood="bernoulli"))
     assert "is not known" in image_report.of_collapse(report)[0]
     assert image_report.of_collapse({"active_units": 1}) == (None, None)
