@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import roots_genlaguerre
 
-from analysis import evaluation
+from analysis import evaluation, proposals
 from training.random_streams import stream
 from vae_models import kl_divergence, reparameterize
 
@@ -79,7 +79,7 @@ def best_gaussian(model, x, seed):
     As the `proposal` of evaluation.evaluate it serves log p(x) better than the encoder does.
     """
     epsilon, weights = nodes(model.n_dim, seed)
-    n_rows = max(1, evaluation.z_batch(model) // len(epsilon))
+    n_rows = max(1, proposals.z_batch(model) // len(epsilon))
     blocks = []
     for first in range(0, len(x), n_rows):
         block = tf.constant(x[first : first + n_rows], tf.float32)

@@ -3,7 +3,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import multivariate_normal, norm
 
-from analysis import evaluation, latent
+from analysis import evaluation, latent, proposals
 from vae_models import kl_divergence
 
 
@@ -140,7 +140,7 @@ def test_kl_of_the_units_adds_up_to_the_kl_of_the_rows(linear_gaussian):
 def test_the_tempered_encoder_is_a_power_of_q_times_one_of_the_prior(power):
     mean, log_std = np.array([[0.7, -1.2]]), np.log([[0.9, 0.1]])
     tempered_mean, tempered_log_std = (
-        part.numpy()[0] for part in evaluation.tempered(mean, log_std, power)
+        part.numpy()[0] for part in proposals.tempered(mean, log_std, power)
     )
     z = np.linspace(-2.0, 2.0, 9)[:, np.newaxis]
     log_t = norm(tempered_mean, np.exp(tempered_log_std)).logpdf(z)
@@ -150,7 +150,7 @@ def test_the_tempered_encoder_is_a_power_of_q_times_one_of_the_prior(power):
 
 
 def test_the_tempered_encoder_is_never_broader_than_the_prior():
-    mean, log_std = evaluation.tempered(np.array([0.1]), np.log([1.05]), 50.0)
+    mean, log_std = proposals.tempered(np.array([0.1]), np.log([1.05]), 50.0)
     assert np.isfinite(mean.numpy()).all()
     np.testing.assert_allclose(log_std, 0.0, atol=1e-12)
 
