@@ -18,7 +18,6 @@ from scipy.special import expit, logsumexp
 
 from analysis import sampling
 from analysis.proposals import (
-    POINTS,
     Z_BATCH,
     Draws,
     Plan,
@@ -85,7 +84,7 @@ def in_blocks(network, inputs):
     return np.concatenate(means, dtype=np.float64), np.concatenate(log_stds, dtype=np.float64)
 
 
-def evaluate(model, x, n_samples, seed, beta=1.0, proposal=None):
+def evaluate(model, x, n_samples, seed, beta=1.0, proposal=None, with_points=True):
     """ELBO and importance-sampled log-likelihood of each row of x (N, data_dim).
 
     n_samples: draws of z for each row. beta: that of the training. At beta 1 all draws are from
@@ -94,13 +93,15 @@ def evaluate(model, x, n_samples, seed, beta=1.0, proposal=None):
     beyond one block of rows and its terms.
 
     proposal: what takes the place of q(z|x), mean and log_std, (N, n_dim) each: such as the
-    gaps.best_gaussian of each row, which is nearer to the posterior.
+    gaps.best_gaussian of each row, which is nearer to the posterior. with_points: look for z beyond
+    the reach of the draws, which only log_px needs.
 
     The ELBO is E_q[log w] with r = q. Since log p(x|z) + beta (log p(z) - log q(z|x)) does not
     depend on z at a linear optimum, that is what the draws are averaged over; the rest,
     (beta - 1) KL, has a closed form. So the cost beta * kl - log_px_z is exact at such an optimum.
     Returns an Evaluation.
     """
+    plan = Plan.of(model, n_samples, beta, len(x), with_points)
     n_rows = max(ROW_BATCH, Z_BATCH // n_samples)
     blocks = []
     for block, first in enumerate(range(0, len(x), n_rows)):
@@ -109,7 +110,7 @@ def evaluate(model, x, n_samples, seed, beta=1.0, proposal=None):
         if proposal is not None:
             q = tuple(tf.constant(part[here], tf.float32) for part in proposal)
         key = (*key_of(seed), block)
-        blocks.append(evaluate_block(model, x[here], q, n_samples, key, beta))
+        blocks.append(evaluate_block(model, x[here], q, plan, key))
     return concatenate(blocks)
 
 
@@ -118,21 +119,20 @@ def key_of(seed):
     return seed if isinstance(seed, tuple) else (seed, "evaluate")
 
 
-def evaluate_block(model, x, q, n_samples, key, beta):
+def evaluate_block(model, x, q, plan, key):
     """The Evaluation of rows that fit in memory with all their terms."""
     x = tf.constant(x, tf.float32)
-    plan = Plan.of(model, n_samples, beta)
     draws = draw(model, x, q, plan.n_encoder, (*key, 0), plan.power, from_tempered=False)
     terms = draws.log_px_z + plan.power * draws.log_p_over_q
     elbo = np.mean(terms, axis=0) + (plan.power - 1.0) * draws.kl
 
     strata = [plan.log_terms(draws)]
-    n_others = n_samples - plan.n_encoder
+    n_others = plan.n_samples - plan.n_encoder
     if n_others > 0:
         others = draw(model, x, q, n_others, (*key, plan.n_encoder), plan.power, from_tempered=True)
         strata.append(plan.log_terms(others))
-    if np.isfinite(plan.reach):
-        strata.append(log_terms_of_points(model, x, q, plan, (*key, n_samples)))
+    if plan.n_points > 0:
+        strata.append(log_terms_of_points(model, x, q, plan, (*key, plan.n_samples)))
     log_px = logsumexp(np.concatenate(strata), axis=0)
     variance = np.zeros(len(x))
     squares = np.zeros(len(x))
@@ -161,11 +161,11 @@ def missed_share(model, n_rows, n_samples, seed, beta):
     z = stream(*key_of(seed)).standard_normal((n_rows, model.n_dim)).astype(np.float32)
     x = model.decoder_sample(tf.constant(z), stateless_seed(*key_of(seed), 0))
     found = evaluate(model, x.numpy(), n_samples, (*key_of(seed), 1), beta)
-    plan = Plan.of(model, n_samples, beta)
+    plan = Plan.of(model, n_samples, beta, n_rows)
     mean, log_std = model.encode(x)
     own = terms_of(model, x, tf.constant(z[np.newaxis]), mean, log_std, plan.power)
     own = Draws(*(np.float64(term) for term in own))
-    of_points = own.log_px_z - np.log(POINTS)
+    of_points = own.log_px_z - np.log(max(1, plan.n_points))
     log_term = np.where(own.distance < plan.reach, plan.log_terms(own), of_points)[0]
     return expit(log_term - found.log_px) - 1.0 / (1.0 + found.effective_samples)
 
@@ -220,7 +220,7 @@ def rows_of_report(model, x_train, x, n_draws, seed, beta):
 
     x_train, x: (N, data_dim) each. n_draws: of z for each row of x. docs/report.md has the names.
     """
-    train = evaluate(model, x_train, TRAINING_DRAWS, (seed, "report", 1), beta)
+    train = evaluate(model, x_train, TRAINING_DRAWS, (seed, "report", 1), beta, with_points=False)
     held_out = evaluate(model, x, n_draws, (seed, "report", 2), beta)
     rows = {
         "elbo_train": train.elbo,

@@ -24,7 +24,8 @@ Z_BATCH = 16_384  # values of z in one call at most, so that memory stays bounde
 X_NUMBERS = 2**22  # numbers of x that belong to them
 ENCODER_SHARE = 0.25  # of the draws come from q itself, the others are tempered
 MAX_POWER = 100.0  # a larger beta tempers as this one: it would only multiply the encoder's errors
-POINTS = 1024  # of the prior, with up to POINTS_DIM latent dimensions
+POINTS = 256, 1024  # of the prior: at least and at most, with up to POINTS_DIM latent dimensions
+POINTS_WORK = 2**22  # between them so many for all rows
 POINTS_DIM = 3
 BEYOND_REACH = 1e-5  # share of the draws of a Gaussian that lies farther out than they count
 
@@ -117,22 +118,25 @@ class Plan:
     """How log p(x) is estimated: n_encoder of the n_samples draws of z come from q(z|x) itself.
 
     power: the others come from the encoder tempered by it. reach: draws of a larger `distance` do
-    not count, since the points of the prior cover what lies there.
+    not count, since n_points points of the prior cover what lies there.
     """
 
     power: float
     n_encoder: int
     n_samples: int
     reach: float
+    n_points: int
 
     @classmethod
-    def of(cls, model, n_samples, beta):
+    def of(cls, model, n_samples, beta, n_rows, with_points=True):
         few_dimensions = model.n_dim <= POINTS_DIM and isinstance(model.decoder, Decoder)
+        with_points = with_points and few_dimensions
         return cls(
             power=min(float(beta), MAX_POWER),
             n_encoder=n_samples if beta == 1.0 else math.ceil(n_samples * ENCODER_SHARE),
             n_samples=n_samples,
-            reach=chdtri(model.n_dim, BEYOND_REACH) if few_dimensions else math.inf,
+            reach=chdtri(model.n_dim, BEYOND_REACH) if with_points else math.inf,
+            n_points=int(np.clip(POINTS_WORK // n_rows, *POINTS)) if with_points else 0,
         )
 
     def log_terms(self, draws):
@@ -146,13 +150,13 @@ class Plan:
 
 
 def log_terms_of_points(model, x, q, plan, key):
-    """The logarithm of what points of the prior beyond the reach of the draws add, (POINTS, B).
+    """The logarithm of what points of the prior beyond the reach of the draws add, (n_points, B).
 
     The points are evenly spread, each as likely as any other (the fractions of k times powers of a
     generalized golden ratio), and shifted at random: z may lie where the encoder never looks.
     """
     root = scipy.optimize.brentq(lambda g: g ** (model.n_dim + 1) - g - 1.0, 1.0, 2.0)
-    steps = np.arange(POINTS)[:, np.newaxis] * root ** -np.arange(1.0, model.n_dim + 1)
+    steps = np.arange(plan.n_points)[:, np.newaxis] * root ** -np.arange(1.0, model.n_dim + 1)
     z = ndtri((steps + stream(*key).random(model.n_dim)) % 1.0)
     mean, log_std = (np.float64(part) for part in model.decode(tf.constant(z, tf.float32)))
     center = mean.mean(axis=0)
@@ -160,11 +164,11 @@ def log_terms_of_points(model, x, q, plan, key):
     if model.standardization is not None:
         log_px_z -= model.standardization.log_scale
     q_mean, q_log_std = (np.float64(part) for part in q)
-    t_mean, t_log_std = (part.numpy() for part in tempered(q_mean, q_log_std, plan.power))
-    from_q = squared_distances(z, q_mean, q_log_std)
-    from_t = squared_distances(z, t_mean, t_log_std)
-    beyond = np.minimum(from_q, from_t) >= plan.reach
-    return np.where(beyond, log_px_z.T, -np.inf) - np.log(POINTS)
+    beyond = squared_distances(z, q_mean, q_log_std) >= plan.reach
+    if plan.n_encoder < plan.n_samples:
+        t_mean, t_log_std = (part.numpy() for part in tempered(q_mean, q_log_std, plan.power))
+        beyond &= squared_distances(z, t_mean, t_log_std) >= plan.reach
+    return np.where(beyond, log_px_z.T, -np.inf) - np.log(plan.n_points)
 
 
 def squared_distances(x, mean, log_std):

@@ -53,9 +53,11 @@ def read_weights(model, folder):
     if model.standardization is not None:
         values = weights_for_standardized(values, model.standardization)
     for name, weight in files.items():
-        if np.abs(values[name]).max() > np.finfo(np.float32).max:
+        with np.errstate(over="ignore"):
+            value = np.float32(values[name])
+        if not np.isfinite(value).all():
             raise InputError(f"{Path(folder) / name}: holds a weight that is too large for float32")
-        weight.assign(values[name])
+        weight.assign(value)
 
 
 def load_weight(path, shape):
