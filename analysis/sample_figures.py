@@ -188,7 +188,9 @@ def bins_of(*samples):
     lows, highs = np.transpose([np.percentile(sample, [0.1, 99.9]) for sample in samples])
     fewest = min(len(sample) for sample in samples)
     count = int(np.clip(2 * np.cbrt(fewest), 8, 60))
-    return np.histogram_bin_edges([lows.min(), highs.max()], bins=count)
+    low, high = lows.min(), highs.max()
+    told_apart = int((high - low) / np.spacing(max(abs(low), abs(high))))  # numbers between them
+    return np.histogram_bin_edges([low, high], bins=max(1, min(count, told_apart // 2)))
 
 
 def normal_density(x, mean=0.0, std=1.0):
@@ -219,11 +221,14 @@ def _cloud(axes, pair, line):
 
 def sample_contours(axes, pair, color):
     """Contours that hold 39 % and 86 % of a sample (N, 2), after a little smoothing."""
+    center = pair.mean(axis=0, dtype=np.float64)
+    pair = pair - center  # numbers far from zero are hardly told apart
     counts, x_edges, y_edges = np.histogram2d(pair[:, 0], pair[:, 1], bins=60)
     steps = np.array([x_edges[1] - x_edges[0], y_edges[1] - y_edges[0]])
     smoothing = 0.7 * len(pair) ** (-1 / 6) * pair.std(axis=0)
     density = gaussian_filter(counts, smoothing / steps)
-    x, y = x_edges[:-1] + steps[0] / 2, y_edges[:-1] + steps[1] / 2
+    x = center[0] + x_edges[:-1] + steps[0] / 2
+    y = center[1] + y_edges[:-1] + steps[1] / 2
     _mass_contours(axes, x, y, density, colors=color, linewidths=2.6)
 
 

@@ -260,3 +260,9 @@ UNUSUAL = {
 def test_unusual_input_is_drawn(draw, arguments, tmp_path):
     draw(tmp_path / "figure.png", *arguments)
     assert_is_a_picture(tmp_path / "figure.png")
+
+
+def test_columns_farther_from_zero_than_float64_has_digits_are_drawn(tmp_path):
+    x = 2.0**60 + 128.0 * np.random.default_rng(0).integers(-4, 5, (400, 2))
+    sample_figures.pairwise_marginals(tmp_path / "pairs.png", {"data": x, "decoder": x[::-1]})
+    assert (tmp_path / "pairs.png").exists()

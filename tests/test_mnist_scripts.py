@@ -23,7 +23,8 @@ SAMPLE = str(ROOT / "data" / "mnist_sample.npz")
 SMALL = ["--data_path", SAMPLE, "--n_width", "9", "7", "--n_epoch", "2", "--batch_size", "60"]
 RUNS = {
     "bernoulli": "--n_dim 2 --activation tanh --objective iwae --n_samples 3 --output_bias zero",
-    "gaussian": "--likelihood gaussian --n_dim 3 --batch_norm --beta 0.5 --warm_up 2",
+    "gaussian": "--likelihood gaussian --n_dim 3 --batch_norm --beta 0.5 --warm_up 2 "
+    "--lr_schedule constant",
     "squared_error": "--likelihood squared_error --n_dim 1 --n_samples 2 --keep best",
 }
 
