@@ -5,11 +5,12 @@ import shutil
 import warnings
 from pathlib import Path
 
-import numpy as np
-import pytest
-from helpers import SMALL, contents
-
 os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before NumPy: small matrices wait for many threads
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+from helpers import SMALL, contents  # noqa: E402
 
 
 @pytest.fixture(scope="session")
