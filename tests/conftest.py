@@ -8,9 +8,9 @@ from pathlib import Path
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before NumPy: small matrices wait for many threads
 
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
-from helpers import SMALL, contents  # noqa: E402
+import numpy as np
+import pytest
+from helpers import SMALL, contents
 
 
 @pytest.fixture(scope="session")
