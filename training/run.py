@@ -129,6 +129,7 @@ class Run:
         """The numbers of the epochs that are still to run, the one under way first."""
         while self.state.epoch <= self.settings.n_epoch:
             yield self.state.epoch
+        self.progress.close()
         self.save()
         self.signals.end()  # what follows can be made again, so a signal may end it
 
