@@ -101,6 +101,8 @@ def get_data(args):
         columns.warn_of_index(x, names)
         columns.warn_of_columns(rows_of(x_train, SAMPLE_ROWS), names)
     standardization = standardization_of(x_train) if standardize else None
+    if not standardize:
+        columns.warn_of_far_columns(rows_of(x_train, SAMPLE_ROWS))
     x_train = as_seen(x_train, standardization)
     x_rest = as_seen(x_rest, standardization)
     n_validation = len(x_rest) // 2 if keep_best else 0

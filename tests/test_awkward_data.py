@@ -201,3 +201,15 @@ def test_a_bound_beside_a_fixed_std_is_refused(refused):
     message = refused(vae_main.main, "--decoder_std 0.5 --min_log_std -3".split())
     assert "--min_log_std: " in message
     assert "--decoder_std" in message
+
+
+@pytest.mark.parametrize("far", [10.0, 1e5])
+def test_columns_far_from_zero_are_named_where_they_are_not_standardized(tmp_path, capsys, far):
+    np.savetxt(tmp_path / "m.dat", [0.5, far, -0.3])
+    np.savetxt(tmp_path / "c.dat", np.eye(3))
+    flags = ["--mean_path", str(tmp_path / "m.dat"), "--covariance_path", str(tmp_path / "c.dat")]
+    for more in ([], ["--standardize"]):
+        args = vae_main.parse_arguments([*flags, "--data_size", "50", *more])
+        data_processing.get_data(args)
+        warned = "columns far from zero: x2; float32" in capsys.readouterr().err
+        assert warned == (far == 1e5 and not more)
