@@ -36,9 +36,9 @@ def warn_of_columns(x, names=None):
 
 def warn_of_far_columns(x, names=None):
     """Name on stderr the columns of x (N, D) of which float32 keeps too few digits as they are."""
-    distance = np.abs(x.mean(axis=0, dtype=np.float64))
-    std = np.sqrt(np.mean(centered(x, x.mean(axis=0, dtype=np.float64)) ** 2, axis=0))
-    is_far = (std > 0) & (distance > FAR * std)
+    mean = x.mean(axis=0, dtype=np.float64)
+    std = np.sqrt(np.mean(centered(x, mean) ** 2, axis=0))
+    is_far = (std > 0) & (np.abs(mean) > FAR * std)
     found = [label for label, far in zip(labels(x, names), is_far, strict=True) if far]
     warn("columns far from zero", found, "float32 keeps too few of their digits: --standardize")
 
