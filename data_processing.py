@@ -15,14 +15,15 @@ from training.errors import InputError
 from training.large_data import SAMPLE_ROWS, TrainingRows, as_seen
 from training.prefetch import prefetched
 from training.random_streams import stream
-from training.standardization import Standardization, moments, standardization_of
+from training.standardization import Standardization, centering_of, moments, standardization_of
 
 CHUNK_NUMBERS = 2**20  # about as many numbers of x go to one compiled call: 4 MB of float32
 
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """The rows of a run, float32, as the networks see them: standardized where that is asked for.
+    """The rows of a run, float32, as the networks see them: standardized where that is asked for,
+    and without the means of columns that lie far from zero.
 
     x_train (N, data_dim) train, x_validation choose the epoch (None: the last one is kept),
     x_held_out are touched once, by the report. known: the distribution of the data, an
@@ -91,18 +92,14 @@ def get_data(args):
     args: the flags of a Gaussian main. InputError: see get_rows and training_size.
     """
     x, known = get_rows(args)
-    of_file = args.data_path is not None
-    keep_best = of_file if args.keep is None else args.keep == "best"
-    standardize = of_file if args.standardize is None else args.standardize
+    keep_best = args.keep == "best"
     n_train = training_size(len(x), args.training_data_size, keep_best)
     x_train, x_rest = split(x, n_train, args.seed)
-    if of_file:
+    if args.data_path is not None:
         names = tables.column_names(args.data_path)
         columns.warn_of_index(x, names)
         columns.warn_of_columns(rows_of(x_train, SAMPLE_ROWS), names)
-    standardization = standardization_of(x_train) if standardize else None
-    if not standardize:
-        columns.warn_of_far_columns(rows_of(x_train, SAMPLE_ROWS))
+    standardization = standardization_of(x_train) if args.standardize else centering_of(x_train)
     x_train = as_seen(x_train, standardization)
     x_rest = as_seen(x_rest, standardization)
     n_validation = len(x_rest) // 2 if keep_best else 0

@@ -9,7 +9,6 @@ from training.tables import centered
 
 FEW_VALUES = 20  # a column of at most as many distinct values is hardly continuous
 MAX_NAMES = 8  # in a warning
-FAR = 1000  # standard deviations from zero: about four digits of a std are left
 MAX_COLUMNS = 1000  # the first ones, among which sums are looked for
 SAME = 1e-10  # of a column's variance: what other columns leave of it if it is a sum of them
 UNBOUNDED = "their density is unbounded: leave them out, or set --min_log_std"
@@ -32,15 +31,6 @@ def warn_of_columns(x, names=None):
             few.append(f"{label} ({n_values})")
     warn("columns of few distinct values", few, UNBOUNDED)
     warn("columns that are copies or sums of others", dependent_columns(x, names), UNBOUNDED)
-
-
-def warn_of_far_columns(x, names=None):
-    """Name on stderr the columns of x (N, D) of which float32 keeps too few digits as they are."""
-    mean = x.mean(axis=0, dtype=np.float64)
-    std = np.sqrt(np.mean(centered(x, mean) ** 2, axis=0))
-    is_far = (std > 0) & (np.abs(mean) > FAR * std)
-    found = [label for label, far in zip(labels(x, names), is_far, strict=True) if far]
-    warn("columns far from zero", found, "float32 keeps too few of their digits: --standardize")
 
 
 def warn(what, found, advice):

@@ -134,8 +134,13 @@ def parse_run(parser, argv):
 
 
 def parse_gaussian_run(parser, argv):
-    """parse_run, and what only the Gaussian mains have."""
+    """parse_run, and what only the Gaussian mains have: defaults that depend on --data_path."""
     args = parse_run(parser, argv)
+    of_file = args.data_path is not None
+    if args.standardize is None:
+        args.standardize = of_file
+    if args.keep is None:
+        args.keep = "best" if of_file else "last"
     if args.min_log_std is not None and isinstance(args.decoder_std, float):
         parser.error("--min_log_std: is for a learned std, but --decoder_std fixes it")
     return args

@@ -97,7 +97,7 @@ class TrainingRows:
             self.mean = (self.mean - standardization.mean) / std
             self.covariance = self.covariance / np.outer(std, std)
             self.convert = standardization.apply
-        elif self.largest > np.finfo(np.float32).max:
+        elif self.largest > float(np.finfo(np.float32).max):
             raise InputError(f"{self.table.filename}: holds values that are too large for float32")
         else:
             self.convert = np.float32

@@ -140,14 +140,12 @@ def make_settings(args, data):
     settings.beta = getattr(args, "beta", 1.0)  # a VAE is the beta-VAE at beta = 1
     settings.data_path = absolute(args.data_path)
     settings.training_data_size, settings.data_dim = data.x_train.shape
-    settings.standardize = data.standardization is not None
     settings.standardization = None
     if data.standardization is not None:
         settings.standardization = {
             "mean": data.standardization.mean.tolist(),
             "std": data.standardization.std.tolist(),
         }
-    settings.keep = "last" if data.x_validation is None else "best"
     complete_sizes(settings)
     return settings
 

@@ -2,7 +2,8 @@
 
 float32 holds seven digits, too few for a column that lies far from zero, such as a time in Unix
 seconds. So each column loses its mean and is divided by its std in float64, and only then becomes
-float32. Training and evaluation see nothing else. Three things lead back to the units of the data:
+float32. Where the columns are not standardized, those far from zero still lose their means.
+Training and evaluation see nothing else. Three things lead back to the units of the data:
 
 - log p(x) = log p(u) - sum_j log std_j for the standardized row u: the model adds this constant;
 - generated rows are mean + std * u in float64;
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.tables import centered
+
+FAR = 100  # stds from zero: float32 would round such a column to 1e-5 of its std
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +63,23 @@ def moments(x):
 
 def standardization_of(x):
     """The mean and std of each column of x; the std of a constant column is 1."""
-    mean, covariance = moments(x)
-    std = np.sqrt(np.diag(covariance) * (len(x) - 1) / len(x))
+    mean, std = moments_of_columns(x)
     return Standardization(mean, np.where(std > 0, std, 1.0))
+
+
+def centering_of(x):
+    """The means of the columns of x that lie far from zero, with stds of 1; None if none does."""
+    mean, std = moments_of_columns(x)
+    far = (std > 0) & (np.abs(mean) > FAR * std)
+    if not far.any():
+        return None
+    return Standardization(np.where(far, mean, 0.0), np.ones(len(mean)))
+
+
+def moments_of_columns(x):
+    """Mean and std of each column of x, (data_dim,) each."""
+    mean, covariance = moments(x)
+    return mean, np.sqrt(np.diag(covariance) * (len(x) - 1) / len(x))
 
 
 def weights_for_data(values, standardization):
