@@ -14,13 +14,11 @@ from analysis.normality import mardia_test
 from training.random_streams import stream
 
 REPORT_ROWS = 20_000  # at most so many rows are evaluated, of each kind
-REPORT_Z = 2**20  # draws of z for all the held-out rows
+REPORT_Z = 2**19  # draws of z for all the held-out rows
 REPORT_NUMBERS = 2**25  # numbers of x that belong to them, at most
 FOLLOWED_Z = 1024  # draws of z for the validation rows, at least
 CHECKED_Z = 2**17  # draws of z for rows of the model's own, at most
-COVARIANCE_SAMPLES = (
-    100_000  # of the prior, for the covariance of the model's x; fewer where x is wide
-)
+COVARIANCE_SAMPLES = 100_000  # of the prior, for the covariance of the model's x, at most
 COVARIANCE_NUMBERS = 2**22
 OPTIMUM_ROWS = 1_000_000  # the training rows' optimum is a mean over at most so many
 DOUBTFUL = 5  # effective draws: with fewer, log p(x) of a row is hardly known

@@ -124,9 +124,10 @@ def aggregate_beyond_gaussian(mean, log_std, covariance, seed):
         rows = np.arange(len(block))
         log_q = block @ (precisions * mean).T - 0.5 * block**2 @ precisions.T + constants
         of_own = log_q[rows, own]
-        at_least.append(of_own - logsumexp(log_q, axis=1) + np.log(n_rows))
         log_q[rows, own] = -np.inf
-        rest.append(logsumexp(log_q, axis=1) - np.log(max(1, n_rows - 1)))
+        of_others = logsumexp(log_q, axis=1)
+        at_least.append(of_own - np.logaddexp(of_own, of_others) + np.log(n_rows))
+        rest.append(of_others - np.log(max(1, n_rows - 1)))
     centered = z - mean.mean(axis=0)
     distance = np.sum(np.linalg.solve(covariance, centered.T).T * centered, axis=1)
     log_g = -0.5 * (distance + np.linalg.slogdet(covariance)[1])

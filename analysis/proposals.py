@@ -24,8 +24,8 @@ Z_BATCH = 16_384  # values of z in one call at most, so that memory stays bounde
 X_NUMBERS = 2**22  # numbers of x that belong to them
 ENCODER_SHARE = 0.25  # of the draws come from q itself, the others are tempered
 MAX_POWER = 100.0  # a larger beta tempers as this one: it would only multiply the encoder's errors
-POINTS = 256, 1024  # of the prior: at least and at most, with up to POINTS_DIM latent dimensions
-POINTS_WORK = 2**22  # between them so many for all rows
+POINTS = 128, 1024  # of the prior: at least and at most, with up to POINTS_DIM latent dimensions
+POINTS_WORK = 2**21  # between them so many for all rows
 POINTS_DIM = 3
 BEYOND_REACH = 1e-5  # share of the draws of a Gaussian that lies farther out than they count
 
