@@ -173,7 +173,7 @@ def of_memory(curves, report, settings):
     n_epoch, best = len(followed), int(np.argmax(followed))
     lost = followed[best] - followed[-1]
     parted = lost + curves["elbo"][-1] - curves["elbo"][best]
-    rough = np.std(np.diff(followed[best:])) if n_epoch - best > 2 else 0.0
+    rough = np.std(np.diff(followed[min(best, n_epoch // 2) :])) if n_epoch > 3 else 0.0
     if lost < max(MEMORIZED, SURE * rough) or parted < 0.5 * lost:
         return None, None
     sentence = (

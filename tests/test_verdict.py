@@ -64,6 +64,12 @@ def test_noise_is_no_rise():
     assert verdict(FLAT + noise)[0].startswith("Converged")
 
 
+def test_an_epoch_that_was_lucky_near_the_end_is_no_memory():
+    followed = FLAT + np.random.default_rng(1).normal(size=40) * 0.1
+    followed[38] = followed[20:].max() + 0.05
+    assert "Memorizing" not in " ".join(verdict(followed, elbo=FLAT + 0.001 * np.arange(40)))
+
+
 def test_two_epochs_tell_nothing_about_convergence():
     assert "too few to tell" in verdict(FLAT[:2])[0]
 
