@@ -26,8 +26,16 @@ from training.columns import FEW_VALUES
 
 RUNS = Path(__file__).resolve().parent.parent / "results" / "tables"
 SCIKIT_LEARN = ("iris", "wine", "breast_cancer", "diabetes")
-STATSMODELS = ("elnino", "star98")
-KEEL = ("saheart", "pima", "sonar", "vehicle", "bupa", "movement_libras")
+STATSMODELS = ("star98",)
+KEEL = (
+    "saheart",
+    "pima",
+    "sonar",
+    "vehicle",
+    "bupa",
+    "movement_libras",
+    "vowel",
+)
 SEEDS = range(5)
 
 

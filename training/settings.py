@@ -12,8 +12,8 @@ from training.errors import InputError
 
 MAX_SIZE = 2**16  # of a layer; a config.json that asks for more is damaged
 BATCH_SIZE = 250
-N_EPOCH = 30
-STEPS = 9600  # of a training on few rows, which takes more epochs for them
+N_EPOCH = 20
+STEPS = 6400  # of a training on few rows, which takes more epochs for them
 DECAY_ROWS = 250  # weight decay 1 up to as many rows, then as 1 / rows
 OWN_TO_A_PROCESS = ("output_dir", "resume")  # not in config.json: where, and whether to go on
 
