@@ -33,26 +33,28 @@ def parse_arguments(argv=None):
     args, flags = parser.parse_known_args(argv)
     if len({f"{beta:g}" for beta in args.beta}) < len(args.beta):  # the names of the folders
         parser.error("argument --beta: duplicate value")
-    if beta_vae_main.parse_arguments(flags).distribute == "multi_worker":
+    of_each_run = beta_vae_main.parse_arguments(flags)
+    if of_each_run.distribute == "multi_worker":
         parser.error(
             "argument --distribute: multi_worker trains one beta; give each its own machines"
         )
+    args.n_epoch = of_each_run.n_epoch
     return args, flags
 
 
-def train(beta, folder, flags, resume):
+def train(beta, folder, flags, args):
     """Train one beta-VAE into its folder, unless a resumed sweep finds it finished there."""
-    if resume and is_finished(folder, flags):
-        return
     argv = [*flags, "--beta", repr(beta), "--output_dir", str(folder)]
-    beta_vae_main.main([*argv, "--resume"] if resume else argv)
+    if not args.resume:
+        beta_vae_main.main(argv)
+    elif not is_finished(folder, args.n_epoch):
+        beta_vae_main.main([*argv, "--resume"])
 
 
-def is_finished(folder, flags):
-    """Whether the folder holds a finished run, of as many epochs as the flags ask for."""
+def is_finished(folder, n_epoch):
+    """Whether the folder holds a finished run, of as many epochs as are asked for (None: any)."""
     if not (folder / "report.json").exists():
         return False
-    n_epoch = beta_vae_main.parse_arguments(flags).n_epoch
     return n_epoch in (None, run_folder.read_json(folder / "config.json")["n_epoch"])
 
 
@@ -86,7 +88,7 @@ def main(argv=None):
     folders = [folder / f"beta_{beta:g}" for beta in betas]
     for number, beta in enumerate(betas):
         print(f"\nbeta {beta:g}: {number + 1} of {len(betas)}", flush=True)
-        train(beta, folders[number], flags, args.resume)
+        train(beta, folders[number], flags, args)
 
     reports = [run_folder.read_json(path / "report.json") for path in folders]
     run_folder.remove_temporaries(folder)  # of a sweep that was killed in writing

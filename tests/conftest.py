@@ -24,14 +24,15 @@ def data_file(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def train(tmp_path_factory, data_file):
-    """train(main, *flags): a small run without its pictures; returns its folder."""
-    from analysis import gaussian_report, run_figures
+    """train(main, *flags): a small run without its pictures and gaps; returns its folder."""
+    from analysis import gaps, gaussian_report, run_figures
 
     def call(main, *flags, folder=None):
         folder = folder or tmp_path_factory.mktemp("run") / "out"
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(run_figures, "draw_run", lambda *_: None)
             patch.setattr(gaussian_report, "COVARIANCE_SAMPLES", 2000)
+            patch.setattr(gaps, "REPORT_WORK", 0)
             main([*SMALL, "--data_path", data_file, "--output_dir", str(folder), *flags])
         return folder
 

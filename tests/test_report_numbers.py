@@ -214,7 +214,7 @@ def test_log_px_is_right_near_the_optimum_of_any_beta(decoder_std, beta, n_dim):
 
 
 def test_errors_are_as_large_as_the_printed_standard_errors_say():
-    spread = spread_of_scores(25, "learned", 1.3, bend=0.1)
+    spread = spread_of_scores(10, "learned", 1.3, bend=0.1)
     assert 0.5 < np.median(list(spread.values())) < 1.5
     assert max(spread.values()) < 2.0
 
