@@ -47,7 +47,7 @@ def test_config_holds_every_setting_and_version_before_the_first_step(
     for name in ("resume", "output_dir"):
         del args[name]
     data = {"data_path": data_file, "data_dim": 3, "training_data_size": 40, "standardize": True}
-    args |= data | {"n_epoch": 640, "keep": "best", "weight_decay": 1.0}  # of ten batches each
+    args |= data | {"n_epoch": 960, "keep": "best", "weight_decay": 1.0}  # of ten batches each
     assert {name: config[name] for name in args} == args
     assert config["model"] == "vae"
     for package in ("tensorflow", "keras", "numpy", "scipy"):

@@ -13,7 +13,7 @@ from training.errors import InputError
 MAX_SIZE = 2**16  # of a layer; a config.json that asks for more is damaged
 BATCH_SIZE = 250
 N_EPOCH = 20
-STEPS = 6400  # of a training on few rows, which takes more epochs for them
+STEPS = {"last": 6400, "best": 9600}  # of few rows, in more epochs; --keep best may take longer
 DECAY_ROWS = 250  # weight decay 1 up to as many rows, then as 1 / rows
 OWN_TO_A_PROCESS = ("output_dir", "resume")  # not in config.json: where, and whether to go on
 
@@ -161,7 +161,7 @@ def complete_sizes(settings):
         settings.batch_size = min(BATCH_SIZE, max(1, n_train // 10))
     if settings.n_epoch is None:
         steps_per_epoch = math.ceil(n_train / settings.batch_size)
-        settings.n_epoch = max(N_EPOCH, round(STEPS / steps_per_epoch))
+        settings.n_epoch = max(N_EPOCH, round(STEPS[settings.keep] / steps_per_epoch))
     if settings.weight_decay is None:
         decay = min(1.0, DECAY_ROWS / n_train)
         settings.weight_decay = decay if settings.standardize else 0.0
