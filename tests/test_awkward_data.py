@@ -153,6 +153,18 @@ def test_few_standardized_rows_are_trained_with_weight_decay(n_train, decay):
         assert settings.weight_decay == pytest.approx(expected, abs=0.004)
 
 
+@pytest.mark.parametrize(
+    ("n_train", "keep", "batch_size", "n_epoch"),
+    [(38, "best", 3, 738), (38, "last", 3, 492), (80_000, "last", 250, 20), (9, "best", 1, 1067)],
+)
+def test_few_rows_have_small_batches_and_many_epochs(n_train, keep, batch_size, n_epoch):
+    settings = Settings(
+        training_data_size=n_train, batch_size=None, n_epoch=None, weight_decay=0.0, keep=keep
+    )
+    complete_sizes(settings)
+    assert (settings.batch_size, settings.n_epoch) == (batch_size, n_epoch)
+
+
 def remarks(capsys, x, names=None):
     """What is said of the columns of a table before it is trained on."""
     columns.warn_of_index(x, names)
