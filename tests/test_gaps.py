@@ -87,6 +87,19 @@ def test_a_wrong_encoder_of_a_linear_model_has_all_of_its_gap_in_amortization(li
     np.testing.assert_allclose(found.log_px, exact, atol=0.01)
 
 
+def test_a_row_keeps_the_encoders_q_where_the_ascent_went_astray(linear_gaussian, monkeypatch):
+    model = linear_gaussian.model(encoder_shift=0.5)
+    x = np.float32(linear_gaussian.draw(6, seed=4))
+    encoded = np.stack(encode(model, x))
+    better, worse = encoded - 0.5, encoded + 0.5
+    better[1] = worse[1] = encoded[1]
+    proposed = np.where(np.arange(6)[:, np.newaxis] < 3, better, worse)
+    monkeypatch.setattr(gaps, "best_of_block", lambda *_: proposed)
+    found = gaps.best_gaussian(model, x, seed=0)
+    np.testing.assert_allclose(found[:, :3], better[:, :3])
+    np.testing.assert_allclose(found[:, 3:], encoded[:, 3:])
+
+
 @pytest.mark.parametrize("n_dim", [1, 2, 3, 5, 20])
 def test_nodes_average_polynomials_of_degree_3_as_the_normal_distribution_does(n_dim):
     epsilon, weights = gaps.nodes(n_dim, seed=3)
