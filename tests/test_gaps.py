@@ -9,7 +9,7 @@ from scipy.stats import multivariate_normal, norm
 
 import beta_vae_after_training
 from analysis import gaps
-from analysis.evaluation import evaluate, means, standard_error
+from analysis.evaluation import encode, evaluate, means, standard_error
 from vae_models import VAE, kl_divergence
 
 
