@@ -70,13 +70,16 @@ def log_px_of_mixture(data):
     components with at least three rows for each column: a component of fewer rows would collapse.
     """
     mixtures = []
-    n_rows, n_columns = data.x_train.shape
+    x_train = np.float64(data.x_train)
+    n_rows, n_columns = x_train.shape
     most = max(1, min(10, n_rows // (3 * n_columns)))
     for n_components in range(1, most + 1):
         for form in ("full", "diag"):
-            mixture = GaussianMixture(n_components, covariance_type=form, random_state=0)
-            mixtures.append(mixture.fit(data.x_train))
-    best = min(mixtures, key=lambda mixture: mixture.bic(data.x_train))
+            mixture = GaussianMixture(
+                n_components, covariance_type=form, reg_covar=1e-4, random_state=0
+            )
+            mixtures.append(mixture.fit(x_train))
+    best = min(mixtures, key=lambda mixture: mixture.bic(x_train))
     return best.score(data.x_held_out) - data.standardization.log_scale
 
 
