@@ -35,7 +35,10 @@ STARS = {
     "star_10_dominant": "star, dominant edge",
     "covariance": "the default data",
 }
-SIZES = {"pair": "--n_dim 1", "covariance": "--n_dim 2"}  # the stars: nine units, more epochs
+SIZES = {  # the stars: nine units, more epochs
+    "pair": "--n_dim 1 --n_epoch 30",
+    "covariance": "--n_dim 2 --n_epoch 30",
+}
 MIXTURES = ("curve_10", "clusters_10")
 CHANGES = {  # of the default settings, on known mixtures
     "": "vae_main.py",
