@@ -140,7 +140,8 @@ def sweeps():
         for report in reports_of_sweep(name):
             pairs = [f"{number(report[key])} ({number(report[f'{key}_exact'])})" for key in keys]
             rows.append([f"{report['beta']:g}", *pairs])
-        fill("results.md", name, ["beta", *(key.replace("_", " ") for key in keys)], rows)
+        header = "beta, cost, rate, distortion, gap of the model, active units, covariance error"
+        fill("results.md", name, header.split(", "), rows)
         copy(name, "beta_sweep", name)
     copy("beta_sweep", "latent_planes", "beta_sweep_planes")
     copy("beta_sweep_readme", "common_information", "beta_sweep_information")
