@@ -145,7 +145,7 @@ def test_few_held_out_rows_are_named():
 def test_a_wide_network_on_few_rows_memorizes(tmp_path):
     x = np.random.default_rng(0).normal(size=(60, 4)) @ np.random.default_rng(1).normal(size=(4, 4))
     np.save(tmp_path / "x.npy", x)
-    argv = "--n_width 256 --n_epoch 300 --lr 0.003 --data_path".split()
+    argv = "--n_width 256 --n_epoch 300 --lr 0.003 --weight_decay 0 --data_path".split()
     vae_main.main([*argv, str(tmp_path / "x.npy"), "--output_dir", str(tmp_path / "run")])
     report = read_json(tmp_path / "run" / "report.json")
     assert report["verdict"][0].startswith(("Memorizing", "Unstable"))
