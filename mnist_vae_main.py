@@ -55,7 +55,7 @@ def parse_arguments(argv=None):
     train("--n_samples", type=integer(1), default=1, help="draws of z per image and step")
     train("--warm_up", type=integer(0), default=5, help="epochs over which beta rises from 0")
     train("--n_epoch", type=integer(1), default=60, help="number of epochs")
-    train("--batch_size", type=integer(1), default=200, help="mini-batch size")
+    train("--batch_size", type=integer(1), default=100, help="mini-batch size")
     train("--lr", type=positive, default=0.001, help="learning rate of the first epoch")
     train("--lr_schedule", choices=LR_SCHEDULES, default="cosine", help="learning-rate schedule")
     train("--lr_factor", type=positive, default=0.75, help="step factor of --lr_schedule steps")
