@@ -119,12 +119,12 @@ def test_few_rows_train_in_small_batches_for_about_ten_thousand_steps(tmp_path, 
     assert (given.batch_size, given.n_epoch) == (2, 3)
 
 
-def test_the_default_data_train_in_batches_of_250_for_30_epochs_as_they_are():
+def test_the_default_data_train_in_batches_of_250_for_20_epochs_as_they_are():
     args = vae_main.parse_arguments([])
     data = data_processing.get_data(args)
     settings = make_settings(args, data)
     sizes = (settings.batch_size, settings.n_epoch, settings.training_data_size)
-    assert sizes == (250, 30, 80_000)
+    assert sizes == (250, 20, 80_000)
     assert (settings.data_dim, settings.standardize, data.standardization) == (10, False, None)
 
 
