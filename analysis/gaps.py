@@ -17,8 +17,8 @@ from training.random_streams import stream
 from vae_models import kl_divergence, reparameterize
 
 GAP_ROWS = 500
-FEWEST_ROWS = 100
-REPORT_WORK = 1e10  # rows x steps x nodes x weights of the decoder: half a second of two cores
+FEWEST_ROWS = 50
+REPORT_WORK = 4e9  # rows x steps x nodes x weights of the decoder: a second, with its tracing
 STEPS = 25
 DRAWS = 128  # of z for each row, for the two ELBOs and log p(x)
 

@@ -113,9 +113,9 @@ def test_nodes_average_polynomials_of_degree_3_as_the_normal_distribution_does(n
 
 
 def test_a_report_finds_the_gaps_of_fewer_rows_or_none_of_a_wide_network():
-    rows = [gaps.affordable_rows(VAE(10, 2, [width])) for width in (8, 128, 220, 1000)]
-    assert rows[0] == rows[1] == gaps.GAP_ROWS
-    assert gaps.FEWEST_ROWS <= rows[2] < gaps.GAP_ROWS
+    rows = [gaps.affordable_rows(VAE(10, 2, [width])) for width in (8, 128, 180, 1000)]
+    assert rows[0] == gaps.GAP_ROWS
+    assert gaps.FEWEST_ROWS <= rows[2] < rows[1] < gaps.GAP_ROWS
     assert rows[3] == 0
 
 
