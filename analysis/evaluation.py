@@ -33,6 +33,7 @@ from training.random_streams import stateless_seed, stream
 ELBO_ROWS = 4096  # rows of one draw each whose layers stay in the processor's cache
 ROW_BATCH = 256  # rows in one call when each has many values of z
 TRAINING_DRAWS = 4  # of z for each training row of a report: enough for an ELBO
+MOST_THREADS = 4  # blocks of rows at once, at most: memory must not grow with the cores
 ENOUGH_EFFECTIVE = 0.5  # share of the draws of z: with less, log p(x) is marked as doubtful
 
 
@@ -92,7 +93,7 @@ def evaluate(model, x, n_samples, seed, beta=1.0, proposal=None, with_points=Tru
     n_samples: draws of z for each row. beta: that of the training. At beta 1 all draws are from
     q(z|x), else a quarter of them and the others from the tempered encoder. seed: an integer, or a
     tuple (seed, purpose, *position), see random_streams. Memory does not grow with N or n_samples
-    beyond one block of rows and its terms.
+    beyond a few blocks of rows and their terms.
 
     proposal: what takes the place of q(z|x), mean and log_std, (N, n_dim) each: such as the
     gaps.best_gaussian of each row, which is nearer to the posterior. with_points: look for z beyond
@@ -114,7 +115,7 @@ def evaluate(model, x, n_samples, seed, beta=1.0, proposal=None, with_points=Tru
         return evaluate_block(model, x[here], q, plan, (*key_of(seed), block))
 
     blocks = range(math.ceil(len(x) / n_rows))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # a block on each core
+    with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count())) as pool:
         return concatenate(list(pool.map(evaluation_of, blocks)))
 
 

@@ -27,15 +27,7 @@ from training.columns import FEW_VALUES
 RUNS = Path(__file__).resolve().parent.parent / "results" / "tables"
 SCIKIT_LEARN = ("iris", "wine", "breast_cancer", "diabetes")
 STATSMODELS = ("star98",)
-KEEL = (
-    "saheart",
-    "pima",
-    "sonar",
-    "vehicle",
-    "bupa",
-    "movement_libras",
-    "vowel",
-)
+KEEL = ("saheart", "pima", "sonar", "vehicle", "bupa", "movement_libras", "vowel")
 SEEDS = range(5)
 
 

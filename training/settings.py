@@ -23,7 +23,8 @@ class Settings(types.SimpleNamespace):
 
     data_dim, training_data_size, batch_size, n_epoch: also where the flags leave them open.
     standardization: the `mean` and `std` of each column that the rows are standardized with, two
-    lists, or None. Of images also image_shape, their height and width.
+    lists, or None; columns that only lose their means have a std of 1. Of images also image_shape,
+    their height and width.
     """
 
 
