@@ -23,7 +23,6 @@ def main():
     parser = argparse.ArgumentParser("python -m benchmarks", epilog=__doc__, formatter_class=layout)
     parser.add_argument("question", choices=QUESTIONS)
     parser.add_argument("--rounds", type=int, default=5, help="turns of each")
-    parser.add_argument("--only", nargs="+", default=[], help="training: cases to time, as MNIST")
     parser.add_argument("--other", nargs="+", default=[], help="run: folders of other versions")
     args = parser.parse_args()
     QUESTIONS[args.question](args)

@@ -13,7 +13,8 @@ from importlib import metadata
 from multiprocessing import get_context
 from pathlib import Path
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "developers" / "speed.md"
+from docs.make_results import fill
+
 PACKAGES = ("tensorflow", "keras", "jax", "torch", "numpy")  # those whose versions a table names
 PACKAGE_OF = {"jax_scan": "optax", "pytorch": "torch"}
 QUIET = 0.1  # seconds before each turn: threads of the last one may still spin
@@ -66,7 +67,10 @@ def peers(modules, name):
 
 
 def take_turns(turns, rounds):
-    """{label: function of the round} -> {label: [its result in each]}, without round 0."""
+    """Call each function once per round, in turn; return {label: [its results]} without round 0.
+
+    turns: {label: function of the number of the round}. Round 0 is for warming up.
+    """
     times = {label: [] for label in turns}
     for k in range(rounds + 1):
         for label, turn in turns.items():
@@ -79,21 +83,11 @@ def short(value):
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def markdown(header, rows):
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def write_table(question, rounds, table):
-    """Print the answer to a question and put it into PAGE, behind the mark of its name."""
+def write_table(question, rounds, header, rows):
+    """Put the answer to a question into docs/developers/speed.md, at the mark of its name."""
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())[1]  # of Linux
     installed = [package for package in PACKAGES if importlib.util.find_spec(package)]
     versions = ", ".join(f"{package} {metadata.version(package)}" for package in installed)
     command = f"`python -m benchmarks {question} --rounds {rounds}`"
     note = f"{command}, {date.today()}; {cpu}, {os.cpu_count()} cores; {versions}."
-    text = f"{textwrap.fill(note, 100)}\n\n{table}"
-    print(text)
-    mark = rf"(<!-- {question} -->\n).*?(<!-- end -->)"
-    page = PAGE.read_text(encoding="utf-8")
-    page = re.sub(mark, lambda m: f"{m[1]}\n{text}\n{m[2]}", page, flags=re.DOTALL)
-    PAGE.write_text(page, encoding="utf-8")
+    fill("developers/speed.md", question, header, rows, f"\n{textwrap.fill(note, 100)}\n\n")

@@ -1,9 +1,9 @@
 """Microseconds of a training step and seconds of a million samples, this project beside its peers.
 
 All train the same network from the same weights with the same step, and decode with the same
-weights. Before they are timed, the peers must give this project's costs of ten steps on one batch,
-and samples of its mean and covariance. A step includes what an epoch of a run includes: shuffling,
-batching, and drawing the noise. The floor is the matrix products alone.
+weights. Before they are timed, the peers must reproduce this project's costs of ten steps on one
+batch, and the mean and covariance of its samples. A step includes what an epoch of a run includes:
+shuffling, batching, and drawing the noise. The floor is the matrix products alone.
 """
 
 import sys
@@ -77,7 +77,10 @@ def time_samples(rounds):
 
 
 def table(unit, times):
-    """Medians, in brackets their ratio to ours; times: {case: {label: [that of each round]}}."""
+    """Header and rows: medians, in brackets their ratio to ours.
+
+    times: {case: {label: [that of each round]}}.
+    """
     rows = []
     for label in next(iter(times.values())):
         row = [label]
@@ -85,23 +88,14 @@ def table(unit, times):
             median = np.median(of_case[label])
             row.append(f"{short(median)} ({median / np.median(of_case[OURS]):.2f})")
         rows.append(row)
-    return measuring.markdown([unit, *times], rows)
+    return [unit, *times], rows
 
 
 def training(args):
-    times = {}
-    for case, details in CASES.items():
-        if set(args.only) <= set(case.split()):
-            times[case] = time_steps(*details, args.rounds)
-            for label, each in times[case].items():
-                print(f"{case}, {label}: {short(min(each))} to {short(max(each))} microseconds")
-    result = table("microseconds a step", times)
-    if args.only:
-        print(result)
-    else:
-        measuring.write_table("training", args.rounds, result)
+    times = {case: time_steps(*details, args.rounds) for case, details in CASES.items()}
+    measuring.write_table("training", args.rounds, *table("microseconds a step", times))
 
 
 def generation(args):
-    result = table("seconds", {"a million samples": time_samples(args.rounds)})
-    measuring.write_table("generation", args.rounds, result)
+    times = {"a million samples": time_samples(args.rounds)}
+    measuring.write_table("generation", args.rounds, *table("seconds", times))

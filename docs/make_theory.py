@@ -116,16 +116,8 @@ def covariances():
         if len(thresholds) > 3:
             small = f"{thresholds[0]:.4f} to {thresholds[-2]:.4f}"
             going = f"{len(thresholds) - 1} from {small}, {thresholds[-1]:.3f}"
-        alone = ""
-        if name.startswith("star"):  # C = a a' + diag(1 - a^2): a_1^2 = C_12 C_13 / C_23
-            first = np.sqrt(covariance[0, 1] * covariance[0, 2] / covariance[1, 2])
-            edges = np.append(first, covariance[0, 1:] / first)
-            alone = f"{0.5 * np.log1p(np.sum(edges**2 / (1.0 - edges**2))):.4f}"
-        rows.append([f"`data/{name}.dat`", f"{common.nats:.4f}", common.units, alone, going])
-    header = (
-        "covariance file;common information;units;the centre of the star alone;units go at beta"
-    )
-    return header.split(";"), rows
+        rows.append([f"`data/{name}.dat`", f"{common.nats:.4f}", common.units, going])
+    return ["covariance file", "common information", "units", "units go at beta"], rows
 
 
 def flatness():

@@ -1,4 +1,4 @@
-"""What no program that computes the same can go below by much: the matrix products alone.
+"""A lower bound on the time of a step: its matrix products alone.
 
 Of each layer one forward and two backward (of the first one backward); to generate, the decoder's
 forward, and normal numbers. By numpy, in float32.
