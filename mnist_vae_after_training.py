@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis import evaluation, latent
+from analysis import evaluation, gaps, latent
 from images import data as image_data
 from images import look
 from images import models as image_models
@@ -28,13 +28,10 @@ def parse_arguments(argv=None):
     add("--model_dir", default="results/mnist_vae", help="folder of the trained model")
     add("--checkpoint", action="store_true", help="take an interrupted run as it stands")
     add("--data_path", help="images to look at and score; default: those of the run")
-    add("--part", choices=("test", "validation"), default="test", help="which images of the set")
     add("--output_dir", help="folder for the results; default: the model's")
     add("--n_images", type=integer(2), help="images to score; default: all")
     add("--n_importance", type=integer(2), default=5000, help="draws of z per image for log p(x)")
-    add(
-        "--gaps", action="store_true", help="also the best q(z) of each image, and two gaps from it"
-    )
+    add("--gaps", action="store_true", help="split the encoder's gap too, on up to 500 images")
     add("--seed", type=seed, default=0, help="seed of z, x, and of which images are shown")
     return parser.parse_args(argv)
 
@@ -49,15 +46,6 @@ def load_images(data_path, settings):
             f"{tuple(settings.image_shape)}"
         )
     return images
-
-
-def choose_part(images, part):
-    """The images to look at, (N, data_dim), and their labels or None."""
-    if part == "test":
-        return images.x_test, images.y_test
-    if images.x_validation is None:
-        raise InputError("--part validation: only runs with --keep best have validation images")
-    return images.x_validation, None
 
 
 def make_folder(path):
@@ -78,13 +66,13 @@ def main(argv=None):
         args.model_dir, image_models.make_model, ("mnist_vae",), args.checkpoint
     )
     images = load_images(args.data_path, settings)
-    x, labels = choose_part(images, args.part)
+    x, labels = images.x_test, images.y_test
     folder = make_folder(args.output_dir or args.model_dir)
 
     mean, log_std = evaluation.encode(model, x)
     units = latent.latent_units(mean, log_std)
     traversed = np.argsort(-units.kl)[: look.UNITS]
-    rows = look.arrays_to_show(model, x, labels, mean, traversed, args.seed)
+    rows = look.arrays_to_show(model, x, mean, traversed, args.seed)
     arrays = {
         name: array.reshape(*array.shape[:-1], *images.image_shape) for name, array in rows.items()
     }
@@ -92,25 +80,19 @@ def main(argv=None):
     look.write_tables(folder, labels, mean, units)
     look.draw_arrays(folder / "figures", arrays, traversed)
     look.draw_latent_space(folder / "figures", mean, log_std, labels)
-    in_training = image_report.units_in_training(model, images, settings)
     print(f"active units, variance of E[z|x] above 0.01: {units.active.sum()} of {model.n_dim}")
-    print(f"  on the first {image_report.FEW_IMAGES} training images: {in_training}")
     print(f"pictures: {folder / 'figures'}; the arrays they show: {folder / 'images.npz'}")
 
     x = x[: args.n_images]
-    scores, se_of_draws = image_report.log_likelihood(
-        model, x, args.n_importance, args.seed, settings.beta
-    )
+    scores = image_report.log_likelihood(model, x, args.n_importance, args.seed, settings.beta)
     columns = np.float32(np.column_stack(list(vars(scores).values())))
     tables.save_table(folder / "log_likelihood.csv", columns, list(vars(scores)))
-    score = image_report.make_score(scores, se_of_draws, args.n_importance, settings)
-    if args.gaps:
-        best, _ = image_report.log_likelihood(
-            model, x, args.n_importance, args.seed, beta=1.0, own_q=True
-        )
-        score |= image_report.make_gaps(scores, best)
+    score = image_report.make_score(scores, args.n_importance, settings)
     image_report.print_score(score)
-    score["active_units_in_training"] = in_training
+    if args.gaps:
+        found = gaps.metrics(model, x[: gaps.GAP_ROWS], args.seed, args.n_importance)
+        gaps.print_metrics(found)
+        score |= found
     run_folder.write_json(folder / "log_likelihood.json", score | units.metrics())
     print(f"open {folder / 'figures' / 'generated_means.png'} first")
 

@@ -13,10 +13,10 @@ import keras
 import tensorflow as tf
 
 import data_processing
+from analysis import evaluation
 from images import data as image_data
 from images import models as image_models
 from images import report as image_report
-from images.models import BINARIZATIONS
 from training import command_line, distribute, loop
 from training.command_line import integer, log_std, non_negative, positive
 from training.run import training_run
@@ -36,7 +36,7 @@ def parse_arguments(argv=None):
     data("--data_path", help=".npz, .npy or folder of idx files; default: Keras's own MNIST")
     data(
         "--binarization",
-        choices=BINARIZATIONS,
+        choices=("dynamic", "static", "none"),
         help="how to draw pixels as 0 or 1; default: dynamic for bernoulli, else none",
     )
 
@@ -157,7 +157,7 @@ def main(argv=None):
         for epoch in run.epochs():
             for chunk in run.chunks(batches):
                 run.add(chunk, iterate(chunk))
-            elbo = image_report.followed_elbo(model, images, settings.seed, epoch)
+            elbo = evaluation.followed_elbo(model, images, settings.seed, epoch)
             if settings.warm_up > 0:
                 share = min(1.0, epoch / settings.warm_up)
                 run.end_epoch(elbo, beta=settings.beta * share)  # at its end

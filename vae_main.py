@@ -9,7 +9,7 @@ import quiet_tensorflow
 import tensorflow as tf
 
 import data_processing
-from analysis import gaussian_report, report_text, run_figures
+from analysis import evaluation, gaussian_report, report_text, run_figures
 from training import command_line, distribute, loop
 from training.command_line import decoder_std, integer, log_std, non_negative, positive, yes_or_no
 from training.run import training_run
@@ -85,7 +85,7 @@ def main(argv=None):
         for epoch in run.epochs():
             for chunk in run.chunks(batches):  # many batches at once: x and epsilon (K, B, ...)
                 run.add(chunk, iterate(chunk))  # K iterations in one compiled call
-            run.end_epoch(gaussian_report.followed_elbo(model, data, settings.seed, epoch))
+            run.end_epoch(evaluation.followed_elbo(model, data, settings.seed, epoch))
         run.write_results()
         report, best = gaussian_report.make_report(model, data, settings)
         report["verdict"] = report_text.verdict(report, run.history, settings)

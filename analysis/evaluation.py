@@ -32,6 +32,8 @@ from training.random_streams import stateless_seed, stream
 
 ELBO_ROWS = 4096  # rows of one draw each whose layers stay in the processor's cache
 ROW_BATCH = 256  # rows in one call when each has many values of z
+FOLLOWED_ROWS = 20_000  # at most so many are followed from epoch to epoch
+FOLLOWED_Z = 1024  # draws of z for the validation rows, at least
 TRAINING_DRAWS = 4  # of z for each training row of a report: enough for an ELBO
 MOST_THREADS = 4  # blocks of rows at once, at most: memory must not grow with the cores
 ENOUGH_EFFECTIVE = 0.5  # share of the draws of z: with less, log p(x) is marked as doubtful
@@ -199,6 +201,19 @@ def mean_elbo(model, x, seed, n_draws=1):
     seeds = [stateless_seed(*key_of(seed), block) for block in range(n_blocks)]
     sums = elbo_sums(model, tf.constant(x, tf.float32), tf.constant(seeds))
     return float(np.sum(sums)) / len(x)
+
+
+def followed_elbo(model, data, seed, epoch):
+    """The mean ELBO of the followed rows: what every epoch shows.
+
+    data: a data_processing.Data or images.data.Images. Validation rows have the same draws of z in
+    every epoch, and many where the rows are few, so that the epochs can be compared.
+    """
+    x = data.followed[:FOLLOWED_ROWS]
+    if data.x_validation is None:
+        return mean_elbo(model, x, (seed, "epoch", epoch))
+    n_draws = math.ceil(FOLLOWED_Z / len(x))
+    return mean_elbo(model, x, (seed, "epoch", 0), n_draws)
 
 
 def standard_error(values):

@@ -118,7 +118,7 @@ def best_of_block(model, x, epsilon, weights):
 
 
 def gaps(model, x, seed, n_draws=DRAWS):
-    """The two gaps of each row of x (N, data_dim) by their names in a report, (N,) each.
+    """By name, (N,) each: the gaps of the rows of x (N, data_dim), and log p(x) by encoder and q*.
 
     n_draws: of z for each row. The noise of the two ELBOs is the same, that of the ascent another.
     """
@@ -129,19 +129,33 @@ def gaps(model, x, seed, n_draws=DRAWS):
     return {
         "gap_family": of_best.log_px_corrected - of_best.elbo,
         "gap_amortization": of_best.elbo - of_encoder.elbo,
+        "log_px_of_encoder": of_encoder.log_px,
+        "log_px_of_best_q": of_best.log_px,
+        "effective_samples_of_encoder": of_encoder.effective_samples,
+        "effective_samples_of_best_q": of_best.effective_samples,
     }
 
 
-def metrics(model, x, seed):
-    """The keys of a report: the mean gaps of the rows of x, None where there is no row."""
-    rows = {"gap_family": None, "gap_amortization": None}
+def metrics(model, x, seed, n_draws=DRAWS):
+    """The keys of a report: means over the rows of x, of effective draws the median.
+
+    All are None where there is no row. docs/report.md has the names.
+    """
+    means = dict.fromkeys("gap_family gap_amortization log_px_of_encoder log_px_of_best_q".split())
+    medians = dict.fromkeys(["effective_samples_of_encoder", "effective_samples_of_best_q"])
     if len(x) > 0:
-        rows = gaps(model, x, seed)
-    return {**evaluation.means(rows), "gap_rows": len(x)}
+        rows = gaps(model, x, seed, n_draws)
+        means = {name: rows[name] for name in means}
+        medians = {name: float(np.median(rows[name])) for name in medians}
+    return {**evaluation.means(means), **medians, "gap_rows": len(x)}
 
 
 def print_metrics(report):
-    """The mean gaps on the screen."""
+    """The metrics on the screen."""
     print(f"KL of q(z|x) from the model's posterior, on {report['gap_rows']} rows, nats")
     for name, label in (("gap_family", "the family"), ("gap_amortization", "amortization")):
         print(f"  of {label:<13}{report[name]:8.4f} ± {report[name + '_se']:.4f}")
+    print("on these rows, z drawn from:    log p(x)   effective draws (median)")
+    for name, label in (("encoder", "q(z|x)"), ("best_q", "the best Gaussian q of each")):
+        log_px, effective = report[f"log_px_of_{name}"], report[f"effective_samples_of_{name}"]
+        print(f"  {label:<28}{log_px:10.4f}{effective:12.1f}")

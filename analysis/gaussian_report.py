@@ -16,26 +16,12 @@ from training.random_streams import stream
 REPORT_ROWS = 20_000  # at most so many rows are evaluated, of each kind
 REPORT_Z = 2**19  # draws of z for all the held-out rows
 REPORT_NUMBERS = 2**25  # numbers of x that belong to them, at most
-FOLLOWED_Z = 1024  # draws of z for the validation rows, at least
 CHECKED_Z = 2**17  # draws of z for rows of the model's own, at most
 COVARIANCE_SAMPLES = 100_000  # of the prior, for the covariance of the model's x, at most
 COVARIANCE_NUMBERS = 2**22
 OPTIMUM_ROWS = 1_000_000  # the training rows' optimum is a mean over at most so many
 DOUBTFUL = 5  # effective draws: with fewer, log p(x) of a row is hardly known
 CLEARLY_NOT_GAUSSIAN = 0.001  # a p-value of Mardia's test below this
-
-
-def followed_elbo(model, data, seed, epoch):
-    """The mean ELBO of the followed rows: what every epoch shows.
-
-    Validation rows have the same draws of z in every epoch, and many where the rows are few, so
-    that the epochs can be compared.
-    """
-    x = data.followed[:REPORT_ROWS]
-    if data.x_validation is None:
-        return evaluation.mean_elbo(model, x, (seed, "epoch", epoch))
-    n_draws = math.ceil(FOLLOWED_Z / len(x))
-    return evaluation.mean_elbo(model, x, (seed, "epoch", 0), n_draws)
 
 
 def make_report(model, data, settings, n_z=REPORT_Z):

@@ -23,7 +23,7 @@ IDX_NAME = re.compile(
 SPLIT_NAMES = ("x_train", "x_test", "y_test")  # arrays of a file whose test images are apart
 ONE_ARRAY_NAMES = {"images": "images", "x": "images", "data": "images", "arr_0": "images"}
 LABEL_NAMES = {"labels": "labels", "y": "labels"}
-DARK = 32  # images whose brightest pixel is below, of 255, are not what their values say
+DARK = 32  # brightest pixel, of 255: if it is darker, the values are probably on another scale
 WHAT_FITS = (
     "give an .npz file with x_train and x_test, or with images (x, data), each (N, height, width); "
     "an .npy file of such an array; or a folder of idx files. Labels (y_test, labels) may be absent"
@@ -39,12 +39,18 @@ class Images(NamedTuple):
     y_test: np.ndarray | None  # (M,) uint8
     image_shape: tuple  # (h, w)
 
+    @property
+    def followed(self):
+        """The images whose ELBO is followed from epoch to epoch."""
+        return self.x_test if self.x_validation is None else self.x_validation
+
 
 def get_images(path, binarization, seed, keep="last"):
     """The Images to train and test on, their values in 0..1.
 
-    binarization: none, intensities as they are, float32; static, binarized once, uint8; dynamic,
-    the training images left as intensities 0..255 for BinarizedBatches, the others binarized once.
+    binarization: "none" keeps the intensities (float32). "static" binarizes all images once
+    (uint8). "dynamic" leaves the training images as intensities 0..255, which BinarizedBatches
+    binarizes in every epoch, and binarizes the others once.
     keep: with `best`, the last sixth of the training images are validation images.
     InputError: see load_images.
     """
@@ -68,13 +74,11 @@ def as_seen(x, binarization, rng):
 
 
 def binarize(x, rng):
-    """0 or 1 for each pixel intensity of x, uint8 like x: 1 with probability x / 255, exactly.
+    """0 or 1 for each pixel intensity of x, both uint8: 1 with probability x / 255, exactly.
 
     Stochastic binarization of images after Salakhutdinov & Murray (2008). Of the 255 equally
     likely draws 0..254, x are below x. rng is a numpy.random.Generator.
     """
-    if x.dtype != np.uint8:
-        raise ValueError(f"x must be pixel intensities of dtype uint8, it is {x.dtype}")
     return (rng.integers(0, 255, x.shape, dtype=np.uint8) < x).view(np.uint8)
 
 
@@ -160,7 +164,7 @@ def read_file(path):
     That of an .npy file has the name images.
     """
     if Path(path).suffix.lower() not in (".npz", ".npy"):
-        raise InputError(f"{path}: no file of images; {WHAT_FITS}")
+        raise InputError(f"{path}: not a file of images: {WHAT_FITS}")
     try:
         content = np.load(path, allow_pickle=False)
         if isinstance(content, np.ndarray):

@@ -15,12 +15,6 @@ from analysis.figure_style import (
     show_late_range,
 )
 
-# Tol's "muted" scheme, its two palest darkened, and a grey: told apart by colour-blind readers; in
-# an order that gives digits of like form (3 5 8, 4 7 9) colours far apart.
-TEN_COLORS = (
-    "#56A9DC #C7A62C #AA4499 #117733 #332288 #CC6677 #999933 #44AA99 #555555 #882255".split()
-)
-
 
 def image_grid(path, images, title=None, columns=5):
     """Images (N, H, W) row by row, `columns` in a row."""
@@ -31,7 +25,7 @@ def image_pairs(path, originals, reconstructions):
     """Originals (N, H, W), each with its reconstruction (N, H, W) below it, ten in a row."""
     pairs = np.stack([_in_rows(originals, 10), _in_rows(reconstructions, 10)], axis=1)
     tiles = pairs.reshape(-1, *pairs.shape[2:])
-    _tiles(path, tiles, rows=[_name_of(originals), "reconstruction"] * len(pairs))
+    _tiles(path, tiles, rows=["data", "reconstruction"] * len(pairs))
 
 
 def interpolation(path, images, ends):
@@ -40,19 +34,13 @@ def interpolation(path, images, ends):
     ends: (pairs, 2, H, W), the two original images, drawn at the ends of each row.
     """
     steps = [f"{step:.2g}" for step in np.linspace(0, 1, images.shape[1])]
-    name = _name_of(ends).replace(" ", "\n")
     rows = np.concatenate([ends[:, :1], images, ends[:, 1:]], axis=1)
     _tiles(
         path,
         rows,
-        columns=[name, *steps, name],
+        columns=["data", *steps, "data"],
         x_label="E[x|z], interpolation weight between the two E[z|x]",
     )
-
-
-def _name_of(images):
-    """The label of the data, which says where grey pixels have become black and white."""
-    return "binarized data" if np.isin(images, (0, 1)).all() else "data"
 
 
 def manifold(path, images, z_rows, z_columns):
@@ -103,22 +91,20 @@ def _tiles(path, images, rows=(), columns=(), x_label=None, y_label=None, title=
 
 
 def latent_scatter(path, z, labels, axis_labels):
-    """The plane of two latent units, each point drawn as the name of its class, in its colour.
+    """The plane of two latent units, each point drawn as the name of its class.
 
-    z: (N, 2); labels: (N,) class of each point, ten colours in turn, or None: all are dots;
-    axis_labels: two strings.
+    z: (N, 2); labels: (N,) class of each point, or None: all are dots; axis_labels: two strings.
     """
     z = np.asarray(z)
     with picture(path, height=6.6, width=7.4) as figure:
         axes = figure.subplots()
         axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1], aspect="equal")
         if labels is None:
-            axes.scatter(z[:, 0], z[:, 1], s=6, color=TEN_COLORS[0])
+            axes.scatter(z[:, 0], z[:, 1], s=6)
             return
-        for number, name in enumerate(np.unique(labels)):
-            points = z[labels == name]
-            look = {"color": TEN_COLORS[number % 10], "marker": f"${name}$", "linewidth": 0.4}
-            axes.scatter(points[:, 0], points[:, 1], s=32, label=f"class {name}", **look)
+        for name in np.unique(labels):
+            x, y = z[labels == name].T
+            axes.scatter(x, y, s=32, marker=f"${name}$", linewidth=0.4, label=f"class {name}")
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=1.5)
 
 

@@ -13,7 +13,7 @@ from training import run_folder, tables
 from training.random_streams import stateless_seed, stream
 
 GENERATED = 25
-UNIFORM_RANGE = 3.0  # z of the comparison is uniform in -3..3, where 99.7 % of each unit's prior is
+UNIFORM_RANGE = 3.0  # the comparison: z uniform in -3..3, which holds 99.7 % of each unit's prior
 RECONSTRUCTED = 30
 PAIRS, STEPS = 6, 11  # of the interpolation
 QUANTILES = ndtri(np.linspace(0.02, 0.98, 20)).astype(np.float32)  # of the manifold's axes
@@ -21,15 +21,15 @@ UNITS, UNIT_VALUES = 10, np.linspace(-3, 3, 11)  # traversed: the units of large
 SCATTER_ROWS = 3000
 
 
-def arrays_to_show(model, x, labels, z_mean, traversed, seed):
+def arrays_to_show(model, x, z_mean, traversed, seed):
     """The arrays of images.npz by name, (..., data_dim) each.
 
-    x: (N, data_dim) images. labels: (N,) or None. z_mean: (N, n_dim) of q(z|x). traversed: which
-    units run, one after the other.
+    x: (N, data_dim) images. z_mean: (N, n_dim) of q(z|x). traversed: which units run, one after the
+    other.
     """
-    rng = stream(seed, "show")
-    shown = rng.permutation(len(x))[:RECONSTRUCTED]
-    first, second = pairs_of_images(len(x), labels, rng)
+    order = stream(seed, "show").permutation(len(x))
+    shown = order[:RECONSTRUCTED]
+    first, second = order[:PAIRS], order[::-1][:PAIRS]
     uniform_z = tf.random.stateless_uniform(
         (GENERATED, model.n_dim), stateless_seed(seed, "show"), -UNIFORM_RANGE, UNIFORM_RANGE
     )
@@ -46,21 +46,6 @@ def arrays_to_show(model, x, labels, z_mean, traversed, seed):
     if model.n_dim == 2:
         arrays["manifold"] = decode_plane(model)
     return arrays
-
-
-def pairs_of_images(n_images, labels, rng):
-    """Numbers of the first and the second images of PAIRS pairs, of different labels if possible.
-
-    labels: (n_images,), or None where there are none.
-    """
-    first = rng.permutation(n_images)[:PAIRS]
-    second = []
-    for i in first:
-        others = np.arange(n_images)
-        if labels is not None and np.any(labels != labels[i]):
-            others = np.flatnonzero(labels != labels[i])
-        second.append(rng.choice(others))
-    return first, np.array(second)
 
 
 def interpolate(model, x_from, x_to):
@@ -100,13 +85,8 @@ def plane_of_means(mean, log_std):
     if mean.shape[1] == 2:
         return mean, ["E[z1|x]", "E[z2|x]"]
     centred = mean - mean.mean(axis=0, dtype=np.float64)
-    squares, axes = np.linalg.eigh(centred.T @ centred)  # rising
-    total = max(np.sum(squares), 1e-30)
-    names = []
-    for k in (1, 2):
-        share = 100 * squares[-k] / total
-        names.append(f"component {k} of E[z|x], {share:.0f} % of its variance")
-    return centred @ axes[:, [-1, -2]], names
+    _, axes = np.linalg.eigh(centred.T @ centred)  # rising
+    return centred @ axes[:, [-1, -2]], ["component 1 of E[z|x]", "component 2 of E[z|x]"]
 
 
 def write_arrays(path, arrays):

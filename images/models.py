@@ -1,4 +1,4 @@
-"""VAEs of images: p(x|z) is Bernoulli, Gaussian, or stands behind a squared error.
+"""VAEs of images: p(x|z) is Bernoulli or Gaussian, or the loss is a squared error.
 
 The Gaussian one is vae_models.VAE itself; the others change its decoder and its log p(x|z).
 """
@@ -11,8 +11,6 @@ import tensorflow as tf
 from vae_layers import OneHeadDecoder
 from vae_models import VAE, reparameterize
 
-BINARIZATIONS = ("dynamic", "static", "none")
-
 
 def bernoulli_log_likelihood(x, logits):
     """log Bernoulli(x; sigmoid(logits)) of each data point in nats, (..., data_dim) -> (...).
@@ -21,11 +19,6 @@ def bernoulli_log_likelihood(x, logits):
     between 0 and 1 it is the same expression, but no log-likelihood.
     """
     return tf.reduce_sum(x * logits - tf.nn.softplus(logits), axis=-1)
-
-
-def squared_error(x, x_rec):
-    """|x_rec - x|^2 of each data point, (..., data_dim) -> (...)."""
-    return tf.reduce_sum(tf.square(x_rec - x), axis=-1)
 
 
 class BernoulliVAE(VAE):
@@ -67,7 +60,7 @@ class SquaredErrorVAE(VAE):
         return OneHeadDecoder(**network)
 
     def log_px_z(self, x, z, training=False):
-        return -squared_error(x, self.decode(z, training=training))
+        return -tf.reduce_sum(tf.square(x - self.decode(z, training=training)), axis=-1)
 
     def decoder_mean(self, z):
         return self.decode(z)

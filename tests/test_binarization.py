@@ -62,8 +62,3 @@ def test_binarize_draws_each_pixel_on_its_own_and_again_from_the_same_seed():
     neighbours = (first[:, 1:] * first[:, :-1]).mean()
     assert neighbours == pytest.approx(0.16, abs=0.015)
     assert set(np.unique(x)) == {102}
-
-
-def test_binarize_refuses_values_that_are_not_intensities_of_uint8():
-    with pytest.raises(ValueError, match="dtype uint8, it is float32"):
-        binarize(np.zeros((2, 3), np.float32), np.random.default_rng(0))

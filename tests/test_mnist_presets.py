@@ -1,6 +1,5 @@
 """The preset files of mnist_vae_main.py and its learning rates."""
 
-import numpy as np
 import pytest
 from helpers import ROOT
 
@@ -50,14 +49,6 @@ def test_presets_hold_the_documents_own_settings_whatever_the_defaults_are():
     assert len({args.output_dir for args in presets}) == len(presets) == 4
     for args in presets:
         assert (args.objective, args.output_bias, args.warm_up, args.beta) == ("elbo", "mean", 0, 1)
-
-
-def test_the_rate_falls_as_half_a_cosine_over_all_epochs():
-    args = preset("mnist_report", "--lr_schedule", "cosine", "--lr", "0.5", "--n_epoch", "6")
-    rate = mnist_vae_main.learning_rate(args, steps=7)
-    steps = np.array([0, 14, 21, 42])
-    expected = 0.25 * (1 + np.cos(np.pi * steps / 42))
-    np.testing.assert_allclose([float(rate(k)) for k in steps], expected, atol=1e-7)
 
 
 def test_beta_rises_linearly_over_the_steps_of_the_warm_up():

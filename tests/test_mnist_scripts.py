@@ -22,7 +22,7 @@ from training.settings import Settings
 SAMPLE = str(ROOT / "data" / "mnist_sample.npz")
 SMALL = ["--data_path", SAMPLE, "--n_width", "9", "7", "--n_epoch", "2", "--batch_size", "60"]
 RUNS = {
-    "bernoulli": "--n_dim 2 --activation tanh --objective iwae --n_samples 3 --output_bias zero",
+    "bernoulli": "--n_dim 2 --activation tanh --objective iwae --n_samples 3 --output_bias mean",
     "gaussian": "--likelihood gaussian --n_dim 3 --batch_norm --beta 0.5 --warm_up 2 "
     "--lr_schedule constant",
     "squared_error": "--likelihood squared_error --n_dim 1 --n_samples 2 --keep best",
@@ -38,7 +38,9 @@ def run_folder(tmp_path_factory):
         if likelihood not in folders:
             folders[likelihood] = tmp_path_factory.mktemp(likelihood) / "run"
             flags = [*SMALL, *RUNS[likelihood].split(), "--output_dir", str(folders[likelihood])]
+            tf.config.run_functions_eagerly(likelihood != "bernoulli")  # one run is compiled
             mnist_vae_main.main(flags)
+            tf.config.run_functions_eagerly(False)
         return folders[likelihood]
 
     return folder_of
@@ -88,6 +90,8 @@ def test_a_run_leaves_its_files_and_its_elbo_rises(run_folder, likelihood):
         np.loadtxt(folder / "cost_function_vae.dat"), [[r["kl"], r["log_px_z"]] for r in epochs]
     )
     assert (folder / "checkpoint").is_dir() and (folder / "config.json").is_file()
+    if likelihood == "bernoulli":  # at the logit of 0.001, where it began
+        assert np.loadtxt(folder / "Decoder_b6.dat").min() < -6
 
 
 @pytest.mark.parametrize("likelihood", RUNS)
@@ -103,7 +107,9 @@ def test_the_model_that_is_loaded_gives_the_report_of_the_one_that_was_trained(
     assert elbo == pytest.approx(report["elbo_held_out"], rel=1e-6)
 
 
-def test_a_run_that_goes_on_after_one_epoch_ends_as_one_that_never_stopped(run_folder, tmp_path):
+def test_a_run_that_goes_on_after_one_epoch_ends_as_one_that_never_stopped(
+    run_folder, tmp_path, uncompiled
+):
     flags = [*SMALL, *RUNS["gaussian"].split(), "--output_dir", str(tmp_path / "run")]
     mnist_vae_main.main([*flags, "--n_epoch", "1"])
     mnist_vae_main.main([*flags, "--resume"])
@@ -130,8 +136,7 @@ def test_batch_normalization_keeps_its_moving_statistics(run_folder):
     assert not np.allclose(model.encode(rows, training=True)[0][:1], alone, rtol=1e-2)
 
 
-@pytest.mark.parametrize("objective", ["elbo", "iwae"])
-def test_bytes_in_compiled_steps_train_like_floats_in_plain_ones(objective):
+def test_bytes_in_compiled_steps_train_like_floats_in_plain_ones():
     x = np.random.default_rng(0).integers(0, 2, (2, 4, 6), dtype=np.uint8)
     epsilon = np.random.default_rng(1).standard_normal((2, 3, 4, 2)).astype(np.float32)
     sizes = {"data_dim": 6, "n_dim": 2, "n_width": [5], "min_log_std": None, "seed": 0}
@@ -139,7 +144,7 @@ def test_bytes_in_compiled_steps_train_like_floats_in_plain_ones(objective):
 
     def step(model, optimizer, x, epsilon):
         beta = tf.constant(2.0)
-        return mnist_vae_main.training_step(model, optimizer, x, epsilon, beta, 5, objective)
+        return mnist_vae_main.training_step(model, optimizer, x, epsilon, beta, warm_up_steps=5)
 
     terms = []
     for compiled in (True, False):
@@ -194,9 +199,11 @@ def test_the_plane_of_many_units_holds_most_of_their_variance():
         np.cov(found.T), np.diag(np.linalg.eigvalsh(np.cov(plane.T))[::-1]), atol=1e-9
     )
     assert "component 1" in names[0]
+    beside_log_std, _ = look.plane_of_means(mean[:, :1], 0 * mean[:, :1])
+    assert beside_log_std.shape == (500, 2)
 
 
-@pytest.mark.parametrize("likelihood", RUNS)
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_every_picture_is_written_and_not_blank(looked_at, likelihood):
     folder = looked_at(likelihood)
     names = {
@@ -227,16 +234,6 @@ def test_the_files_beside_the_pictures_hold_their_numbers(looked_at):
     assert sum(row["active"] for row in units) == report["active_units"]
 
 
-def test_units_are_counted_on_training_images_too(looked_at):
-    folder = looked_at("gaussian")
-    model, _ = saved_model.load_model(folder, image_models.make_model, ("mnist_vae",))
-    with np.load(SAMPLE) as arrays:
-        x = np.float32(arrays["x_train"][:500].reshape(500, -1)) / 255
-    active = model.encode(tf.constant(x))[0].numpy().var(axis=0) > 0.01
-    report = read_json(folder / "log_likelihood.json")
-    assert report["active_units_in_training"] == active.sum()
-
-
 def test_other_images_of_the_models_size_can_be_scored(refused, run_folder, tmp_path):
     shutil.copytree(run_folder("bernoulli"), tmp_path / "run")
     with np.load(SAMPLE) as arrays:
@@ -250,25 +247,23 @@ def test_other_images_of_the_models_size_can_be_scored(refused, run_folder, tmp_
     assert read_json(tmp_path / "run" / "log_likelihood.json")["images"] == 40
 
 
-def test_an_interrupted_run_on_ones_own_images_is_looked_at_as_it_stands(refused, tmp_path):
+def test_an_interrupted_run_on_ones_own_images_is_looked_at_as_it_stands(
+    refused, tmp_path, uncompiled
+):
     rng = np.random.default_rng(0)
-    np.save(tmp_path / "mine.npy", rng.random((60, 6, 5)))
+    np.save(tmp_path / "mine.npy", rng.random((60, 6, 5)) ** 3)
     flags = "--n_width 7 --n_dim 3 --n_epoch 1 --batch_size 9 --keep best".split()
     mnist_vae_main.main([*flags, "--data_path", "mine.npy", "--output_dir", "run"])
+    assert np.abs(np.loadtxt("run/Decoder_b6.dat")).max() < 0.1  # the logits began at zero
     for path in (tmp_path / "run").glob("*coder_*.dat"):
         path.unlink()
     flags = ["--model_dir", "run", "--n_importance", "3", "--output_dir", "new"]
     assert "--checkpoint" in refused(mnist_vae_after_training.main, flags)
     before = contents(tmp_path / "run")
-    mnist_vae_after_training.main([*flags, "--checkpoint", "--part", "validation"])
+    mnist_vae_after_training.main([*flags, "--checkpoint"])
     assert contents(tmp_path / "run") == before
-    assert read_json(tmp_path / "new" / "log_likelihood.json")["images"] == 8  # of 48, the last
+    assert read_json(tmp_path / "new" / "log_likelihood.json")["images"] == 12
     assert list(read_csv(tmp_path / "new" / "latent_means.csv")[0]) == ["z1", "z2", "z3"]
-
-
-def test_validation_images_are_only_those_of_a_run_that_had_them(refused, run_folder):
-    flags = ["--model_dir", run_folder("gaussian"), "--part", "validation"]
-    assert "only runs with --keep best" in refused(mnist_vae_after_training.main, flags)
 
 
 def test_collapse_is_called_right_where_no_unit_pays_for_its_kl():
@@ -288,51 +283,15 @@ def test_collapse_is_called_right_where_no_unit_pays_for_its_kl():
     assert image_report.of_collapse({"active_units": 1}) == (None, None)
 
 
-def test_the_error_from_the_draws_is_the_spread_over_other_draws(run_folder):
-    model, _ = load_model(run_folder("bernoulli"))
-    x = image_data.get_images(SAMPLE, "static", 0).x_test[:40]
-    means, errors = [], []
-    for seed in range(40):
-        scores, error = image_report.log_likelihood(model, x, 16, seed, beta=1.0)
-        means.append(scores.log_px.mean())
-        errors.append(error)
-    assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(np.std(means), rel=0.3)
-
-
-def test_estimates_from_two_parts_of_the_draws_become_that_from_all(run_folder):
-    model, _ = load_model(run_folder("bernoulli"))
-    x = image_data.get_images(SAMPLE, "static", 0).x_test[:5]
-    first, second = (evaluation.evaluate(model, x, n, (0, "evaluate", n)) for n in (3, 9))
-    merged = image_report.merge(first, second, share=0.25)
-    w_first, w_second = 3.0, 9.0 * np.exp(second.log_px - first.log_px)  # sums, in units of one
-    sum_w = w_first + w_second
-    np.testing.assert_allclose(merged.log_px - first.log_px, np.log(sum_w / 12), rtol=1e-6)
-    squares = w_first**2 / first.effective_samples + w_second**2 / second.effective_samples
-    np.testing.assert_allclose(merged.effective_samples, sum_w**2 / squares, rtol=1e-6)
-    np.testing.assert_allclose(merged.elbo, (3 * first.elbo + 9 * second.elbo) / 12)
-
-
-def test_the_gaps_of_images_add_up_and_the_best_q_draws_better(run_folder, tmp_path):
+def test_the_gaps_of_images_are_those_of_a_trained_encoder(run_folder, tmp_path):
     folder = run_folder("gaussian")
     flags = "--n_images 30 --n_importance 200 --gaps --output_dir".split()
     mnist_vae_after_training.main(["--model_dir", str(folder), *flags, str(tmp_path / "new")])
     score = read_json(tmp_path / "new" / "log_likelihood.json")
-    both = score["gap_family"] + score["gap_amortization"]
-    assert both == pytest.approx(score["log_px_of_best_q"] - score["elbo"], abs=1e-6)
+    assert score["gap_rows"] == 30
     assert score["gap_amortization"] > 0
     assert score["gap_family"] > -3 * score["gap_family_se"]
-    assert score["effective_samples_of_best_q_median"] > score["effective_samples_median"]
-
-
-def test_a_bernoulli_of_grey_values_bounds_no_log_likelihood_and_may_begin_at_zero(
-    uncompiled, tmp_path, capsys
-):
-    flags = "--n_epoch 1 --n_dim 2 --binarization none --output_bias zero --lr 1e-9".split()
-    mnist_vae_main.main([*SMALL, *flags, "--output_dir", str(tmp_path / "run")])
-    report = read_json(tmp_path / "run" / "report.json")
-    assert report["elbo_is"].startswith("not a bound on a log-likelihood")
-    assert report["elbo_is"] in capsys.readouterr().out
-    assert np.abs(np.loadtxt(tmp_path / "run" / "Decoder_b6.dat")).max() < 1e-6  # where it began
+    assert score["effective_samples_of_best_q"] > score["effective_samples_of_encoder"]
 
 
 @pytest.mark.parametrize(
@@ -349,18 +308,9 @@ def test_bad_flags_are_refused_and_nothing_is_written(refused, flags, words):
     assert words in refused(mnist_vae_main.main, ["--data_path", SAMPLE, *flags])
 
 
-def test_a_folder_with_results_is_refused(refused, run_folder, tmp_path):
-    shutil.copytree(run_folder("bernoulli"), tmp_path / "run")
-    flags = [*SMALL, *RUNS["bernoulli"].split(), "--output_dir", "run"]
-    assert "already holds results" in refused(mnist_vae_main.main, flags)
-    assert "--n_dim" in refused(mnist_vae_main.main, [*flags, "--resume", "--n_dim", "5"])
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"model": "vae"}, "not mnist_vae"),
-        ({"likelihood": "poisson"}, "damaged"),
         ({"image_shape": ...}, "config.json"),
         ({"n_dim": 5}, "Encoder_W3.dat"),
     ],
