@@ -101,11 +101,9 @@ def write_tables(folder, labels, mean, units):
     labels: (N,) or None. mean: (N, n_dim) of q(z|x). units: the analysis.latent.LatentUnits.
     """
     names = [f"z{k + 1}" for k in range(mean.shape[1])]
-    if labels is None:
-        tables.save_table(folder / "latent_means.csv", mean, names)
-    else:
-        with_labels = np.column_stack([np.float32(labels), mean])
-        tables.save_table(folder / "latent_means.csv", with_labels, ["label", *names])
+    if labels is not None:
+        mean, names = np.column_stack([labels, mean]), ["label", *names]
+    tables.save_table(folder / "latent_means.csv", np.float32(mean), names)
     numbers = np.arange(1, len(units.kl) + 1)
     columns = np.column_stack([numbers, units.variance_of_mean, units.kl, units.active])
     names = ["unit", "variance_of_mean", "kl", "active"]
