@@ -1,5 +1,6 @@
 """Small runs of the Gaussian mains, made once and shared, and a model whose answers are exact."""
 
+import contextlib
 import os
 import shutil
 import warnings
@@ -10,7 +11,34 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before NumPy: small matrices wait fo
 
 import numpy as np
 import pytest
-from helpers import SMALL, contents
+from helpers import SMALL, affine_vae, contents, read_json
+
+
+@contextlib.contextmanager
+def nothing_compiled():
+    """TensorFlow compiles nothing, which would take longer than the steps of a small run."""
+    import tensorflow as tf
+
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
+
+
+@pytest.fixture
+def uncompiled():
+    with nothing_compiled():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def coarse_pixels(monkeypatch):
+    """Pictures have a third of their pixels a side: the same drawing in less time."""
+    from analysis import figure_style
+
+    monkeypatch.setitem(figure_style.STYLE, "figure.dpi", 50)
 
 
 @pytest.fixture(scope="session")
@@ -24,12 +52,12 @@ def data_file(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def train(tmp_path_factory, data_file):
-    """train(main, *flags): a small run without its pictures and gaps; returns its folder."""
+    """train(main, *flags): a small run, not compiled, without pictures and gaps; its folder."""
     from analysis import gaps, gaussian_report, run_figures
 
     def call(main, *flags, folder=None):
         folder = folder or tmp_path_factory.mktemp("run") / "out"
-        with pytest.MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch, nothing_compiled():
             patch.setattr(run_figures, "draw_run", lambda *_: None)
             patch.setattr(gaussian_report, "COVARIANCE_SAMPLES", 2000)
             patch.setattr(gaps, "REPORT_WORK", 0)
@@ -45,8 +73,18 @@ def vae_run(tmp_path_factory, data_file):
     import vae_main
 
     folder = tmp_path_factory.mktemp("vae") / "run"
-    vae_main.main([*SMALL, "--data_path", data_file, "--output_dir", str(folder)])
+    with nothing_compiled():
+        vae_main.main([*SMALL, "--data_path", data_file, "--output_dir", str(folder)])
     return folder
+
+
+@pytest.fixture
+def without_report(vae_run, monkeypatch):
+    """Runs take the report of vae_run for their own: for tests of weights and history."""
+    from analysis import gaussian_report
+
+    report = read_json(vae_run / "report.json")
+    monkeypatch.setattr(gaussian_report, "make_report", lambda *_: (dict(report), None))
 
 
 @pytest.fixture(scope="session")
@@ -61,16 +99,6 @@ def beta_run(train):
 def environment():
     """What a user's shell hands to a script: without the variables that TensorFlow's import set."""
     return {name: value for name, value in os.environ.items() if not name.startswith("TF_CPP")}
-
-
-@pytest.fixture
-def uncompiled():
-    """TensorFlow compiles nothing, which would take longer than the steps of a small run."""
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture
@@ -188,37 +216,14 @@ class LinearGaussian:
 
     def model(self, encoder_shift=0.0, encoder_stretch=1.0):
         """A VAE with this decoder; its encoder is the posterior, shifted and stretched."""
-        from vae_models import VAE
-
-        model = VAE(3, 2, (7, 6))
-        set_affine(
-            model.encoder.network,
-            np.hstack([self.posterior_weights, np.zeros((3, 2))]),
-            np.hstack(
-                [
-                    -self.mean @ self.posterior_weights + encoder_shift,
-                    np.log(encoder_stretch * self.posterior_std),
-                ]
-            ),
+        return affine_vae(
+            weights=self.weights,
+            noise_std=self.noise_std,
+            encoder=self.posterior_weights,
+            posterior_std=encoder_stretch * self.posterior_std,
+            mean=self.mean,
+            z_mean=encoder_shift,
         )
-        set_affine(
-            model.decoder.network,
-            np.hstack([self.weights.T, np.zeros((2, 3))]),
-            np.hstack([self.mean, np.log(self.noise_std)]),
-        )
-        return model
-
-
-def set_affine(network, matrix, constant):
-    """Give a ReLU network the weights with which it computes inputs @ matrix + constant."""
-    n_in = len(matrix)
-    signs = np.hstack([np.eye(n_in), -np.eye(n_in)])  # a = relu(a) - relu(-a)
-    first, second, head = (layer for layer in network.layers if layer.weights)
-    for layer, block in [(first, signs), (second, np.eye(2 * n_in)), (head, signs.T @ matrix)]:
-        kernel = np.zeros(layer.kernel.shape)
-        kernel[: block.shape[0], : block.shape[1]] = block
-        layer.set_weights([kernel, np.zeros(layer.bias.shape)])
-    head.bias.assign(constant)
 
 
 @pytest.fixture(scope="session")

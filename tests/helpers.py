@@ -1,11 +1,12 @@
-"""What tests read from the folders of runs, and the flags of a small run."""
+"""What several test files need: the files of runs, a small run, and models of known answers."""
 
 import csv
 import json
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal, norm
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = (
@@ -56,14 +57,26 @@ def change_config(folder, **changes):
     (folder / "config.json").write_text(json.dumps(kept), encoding="utf-8")
 
 
-def numpy_network(folder, name, inputs):
-    """Mean and log_std of Encoder or Decoder, computed from the text weights of a ReLU network."""
+def assert_same_chunks(chunks, others):
+    """Two lists of a data_processing.Chunk are equal to the bit."""
+    for (x, epsilon, n), (other_x, other_epsilon, other_n) in zip(chunks, others, strict=True):
+        np.testing.assert_array_equal(x, other_x)
+        np.testing.assert_array_equal(epsilon, other_epsilon)
+        assert n == other_n
+
+
+def numpy_network(folder, name, inputs, activation="relu", min_log_std=None):
+    """Mean and log_std of Encoder or Decoder, computed from the text of their weights, float64."""
+    activate = {"relu": lambda a: np.maximum(a, 0.0), "tanh": np.tanh, "linear": lambda a: a}
     paths = sorted(folder.glob(f"{name}_W*.dat"))
     for path in paths:
         bias = np.loadtxt(folder / path.name.replace("_W", "_b"), ndmin=1)
         outputs = inputs @ np.loadtxt(path, ndmin=2) + bias
-        inputs = np.maximum(outputs, 0.0)
-    return np.split(outputs, 2, axis=-1)
+        inputs = activate[activation](outputs)
+    mean, log_std = np.split(outputs, 2, axis=-1)
+    if min_log_std is not None:
+        log_std = min_log_std + np.logaddexp(0.0, log_std - min_log_std)
+    return mean, log_std
 
 
 def numpy_log_px(folder, x, n_draws, seed):
@@ -73,6 +86,80 @@ def numpy_log_px(folder, x, n_draws, seed):
     x_mean, x_log_std = numpy_network(folder, "Decoder", z)
     log_w = np.sum(norm.logpdf(x, x_mean, np.exp(x_log_std)), axis=-1)
     log_w += np.sum(norm.logpdf(z) - norm.logpdf(z, mean, np.exp(log_std)), axis=-1)
-    largest = log_w.max(axis=0)
-    w = np.exp(log_w - largest)
-    return largest + np.log(w.mean(axis=0)), w.std(axis=0) / w.mean(axis=0) / np.sqrt(n_draws)
+    log_px = logsumexp(log_w, axis=0) - np.log(n_draws)
+    return log_px, np.exp(log_w - log_px).std(axis=0) / np.sqrt(n_draws)
+
+
+def set_affine(network, matrix, constant):
+    """Give a ReLU network the weights with which it computes inputs @ matrix + constant."""
+    n_in = len(matrix)
+    signs = np.hstack([np.eye(n_in), -np.eye(n_in)])  # a = relu(a) - relu(-a)
+    first, second, head = (layer for layer in network.layers if layer.weights)
+    for layer, block in [(first, signs), (second, np.eye(2 * n_in)), (head, signs.T @ matrix)]:
+        kernel = np.zeros(layer.kernel.shape)
+        kernel[: block.shape[0], : block.shape[1]] = block
+        layer.set_weights([kernel, np.zeros(layer.bias.shape)])
+    head.bias.assign(constant)
+
+
+def affine_vae(weights, noise_std, encoder, posterior_std, mean, z_mean=0.0, decoder_std="learned"):
+    """A VAE with ReLU networks that are affine.
+
+    p(x|z) has the mean weights @ z + mean (data_dim,) and the std noise_std (data_dim,); q(z|x) the
+    mean (x - mean) @ encoder + z_mean (n_dim,) and the std posterior_std (n_dim,).
+    """
+    from vae_models import VAE
+
+    data_dim, n_dim = weights.shape
+    width = 2 * max(data_dim, n_dim)
+    model = VAE(data_dim, n_dim, (width + 1, width), decoder_std=decoder_std)
+    set_affine(
+        model.encoder.network,
+        np.hstack([encoder, np.zeros((data_dim, n_dim))]),
+        np.hstack([z_mean - mean @ encoder, np.log(posterior_std)]),
+    )
+    set_affine(
+        model.decoder.network,
+        np.hstack([weights.T, np.zeros((n_dim, data_dim))]),
+        np.hstack([mean, np.log(noise_std)]),
+    )
+    return model
+
+
+def exact_numbers(optimum, mean, covariance, beta):
+    """The report's numbers of the best linear VAE, from the joint Gaussian of x and z alone."""
+    weights, psi = optimum.weights, optimum.noise_variances
+    variances = np.diag(optimum.posterior_covariance)
+    encoder = (weights / psi[:, None] * variances / beta).T  # z = encoder (x - mean) + noise
+    of_z = encoder @ covariance @ encoder.T + np.diag(variances)
+    of_x_given_z = covariance - covariance @ encoder.T @ np.linalg.solve(of_z, encoder @ covariance)
+    entropy = multivariate_normal(mean, covariance).entropy()
+    rate = 0.5 * np.sum(np.diag(of_z) - 1.0 - np.log(variances))
+    information = 0.5 * (np.linalg.slogdet(of_z)[1] - np.sum(np.log(variances)))
+    left = np.eye(len(psi)) - weights @ encoder  # x - E[x|z] = left (x - mean) - weights noise
+    errors = left @ covariance @ left.T + weights @ np.diag(variances) @ weights.T
+    log_px_z = -0.5 * np.sum(np.log(2 * np.pi * psi) + np.diag(errors) / psi)
+    of_model = weights @ weights.T + np.diag(psi)
+    ratio = np.linalg.solve(of_model, covariance)
+    gap_model = 0.5 * (np.trace(ratio) - len(psi) - np.linalg.slogdet(ratio)[1])
+    each = 0.5 * np.log(2 * np.pi * np.e * np.diag(of_x_given_z))
+    return {
+        "elbo_train": log_px_z - rate,
+        "elbo_held_out": log_px_z - rate,
+        "optimum": -entropy,
+        "gap": -entropy - log_px_z + rate,
+        "gap_model": gap_model,
+        "gap_encoder": -entropy - gap_model - log_px_z + rate,
+        "log_px": -entropy - gap_model,
+        "rate": rate,
+        "log_px_z": log_px_z,
+        "distortion": np.trace(errors),
+        "cost_held_out": beta * rate - log_px_z,
+        "cost": beta * rate - log_px_z,
+        "cost_gap": 0.0,
+        "mutual_information": information,
+        "aggregate_kl": rate - information,
+        "conditional_total_correlation": np.sum(each) - entropy + information,
+        "decoder_mismatch": -log_px_z - np.sum(each),
+        "covariance_error": np.linalg.norm(of_model - covariance) / np.linalg.norm(covariance),
+    }

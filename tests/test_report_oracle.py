@@ -1,8 +1,8 @@
-"""Reports of varied runs against float64 numpy, which reads nothing of them but the weights."""
+"""Reports of varied runs against a float64 NumPy computation that reads only their weights."""
 
 import numpy as np
 import pytest
-from helpers import read_json
+from helpers import numpy_network, read_json
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
@@ -12,7 +12,7 @@ from analysis import run_figures
 RUNS = 30
 ROUNDING = 2e-5  # nats of float32 networks
 LOG_2_PI = np.log(2 * np.pi)
-DOUBTED = ("log_px", "gap_model", "gap_encoder")  # where the screen warns of them
+DOUBTED = ("log_px", "gap_model", "gap_encoder")  # not judged where the screen warns of them
 
 
 class Case:
@@ -23,7 +23,7 @@ class Case:
         self.rng = rng
         self.folder = folder / "run"
         self.dim = int(rng.choice([1, 2, 3, 5, 8, 13, 30]))
-        self.n_dim = int(rng.choice([1, 2, 3, 5, 12]))
+        n_dim = int(rng.choice([1, 2, 3, 5, 12]))
         self.beta = float(rng.choice([0.1, 0.5, 1, 1, 1, 1.2, 2, 4, 30]))
         self.kind = ["drawn", "drawn", "file", "exponential"][k % 4]
         factors = rng.normal(size=(self.dim, rng.integers(1, 4)))
@@ -34,7 +34,7 @@ class Case:
         np.savetxt(folder / "m.dat", self.mean, fmt="%.17g")
         flags = {
             "beta": self.beta,
-            "n_dim": self.n_dim,
+            "n_dim": n_dim,
             "n_width": rng.choice([8, 32]),
             "n_epoch": rng.choice([1, 4, 30]),
             "data_size": rng.choice([600, 4000]),
@@ -53,6 +53,8 @@ class Case:
         else:
             np.save(folder / "x.npy", self.draw(int(flags["data_size"])))
             flags["data_path"] = folder / "x.npy"
+        self.activation = flags["activation"]
+        self.min_log_std = flags.get("min_log_std")
         self.argv = [str(text) for name, v in flags.items() for text in (f"--{name}", v)]
         if k in (9, 21):  # drawn and far from zero, as others that are not standardized
             self.argv.append("--standardize")
@@ -63,69 +65,62 @@ class Case:
             return self.mean + np.exp(0.3 * (x - self.mean) / np.sqrt(np.diag(self.covariance)))
         return x
 
+    def encode(self, x):
+        return numpy_network(self.folder, "Encoder", x, self.activation)
 
-class Networks:
-    """Encoder and decoder of a run folder, from the text of their weights."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.config = read_json(folder / "config.json")
-        self.encode = self.read("Encoder", (1, 2, 3))
-        self.decode = self.read("Decoder", (4, 5, 6))
-
-    def read(self, name, numbers):
-        W = [np.loadtxt(self.folder / f"{name}_W{k}.dat", ndmin=2) for k in numbers]
-        b = [np.loadtxt(self.folder / f"{name}_b{k}.dat", ndmin=1) for k in numbers]
-        activation = {"relu": lambda a: np.maximum(a, 0), "tanh": np.tanh, "linear": lambda a: a}
-        bound = self.config["min_log_std"] if name == "Decoder" else None
-
-        def network(inputs):
-            for k in (0, 1):
-                inputs = activation[self.config["activation"]](inputs @ W[k] + b[k])
-            mean, log_std = np.split(inputs @ W[2] + b[2], 2, axis=-1)
-            if bound is not None and self.config["decoder_std"] in ("learned", "shared"):
-                log_std = bound + np.logaddexp(0.0, log_std - bound)
-            return mean, log_std
-
-        return network
-
-    def log_px_of(self, x):
-        """log p(x) of each row and its variance, from draws of several widths about q and z = 0."""
-        rng = np.random.default_rng(0)
-        mean, log_std = self.encode(x)
-        proposals = [(mean, np.exp(log_std) * width) for width in (1.0, 1.5, 3.0)]
-        power = min(self.config["beta"], 100.0)
-        precision = np.maximum(power * np.exp(-2 * log_std) + 1 - power, 1.0)
-        proposals.append((power * mean * np.exp(-2 * log_std) / precision, precision**-0.5))
-        proposals.append((0.0 * mean, np.ones_like(mean)))
-        log_w = []
-        for m, s in proposals:
-            z = m + s * rng.standard_normal((500, *m.shape))
-            of_z = [
-                -0.5 * np.sum(((z - a) / b) ** 2 + LOG_2_PI, -1) - np.sum(np.log(b), -1)
-                for a, b in proposals
-            ]
-            prior = -0.5 * np.sum(z**2 + LOG_2_PI, axis=-1)
-            log_r = logsumexp(of_z, axis=0) - np.log(len(proposals))
-            log_w.append(normal(x, *self.decode(z)).sum(axis=-1) + prior - log_r)
-        log_w = np.concatenate(log_w)
-        log_px = logsumexp(log_w, axis=0) - np.log(len(log_w))
-        return log_px, np.var(np.exp(log_w - log_px), axis=0) / len(log_w)
+    def decode(self, z):
+        return numpy_network(self.folder, "Decoder", z, self.activation, self.min_log_std)
 
 
-def normal(x, mean, log_std):
+def log_density(x, mean, log_std):
+    """That of each coordinate of x, Gaussian."""
     return -0.5 * (((x - mean) * np.exp(-log_std)) ** 2 + LOG_2_PI) - log_std
+
+
+def log_px_of(case, x):
+    """log p(x) of each row and its variance, from draws of several widths about q and z = 0."""
+    rng = np.random.default_rng(0)
+    mean, log_std = case.encode(x)
+    power = min(case.beta, 100.0)
+    precision = np.maximum(power * np.exp(-2 * log_std) + 1 - power, 1.0)
+    tempered_mean = power * mean * np.exp(-2 * log_std) / precision
+    proposals = [
+        (mean, log_std),
+        (mean, log_std + np.log(1.5)),
+        (mean, log_std + np.log(3.0)),
+        (tempered_mean, -0.5 * np.log(precision)),
+        (np.zeros_like(mean), np.zeros_like(mean)),
+    ]
+    log_w = []
+    for proposal_mean, proposal_log_std in proposals:
+        epsilon = rng.standard_normal((500, *mean.shape))
+        z = proposal_mean + np.exp(proposal_log_std) * epsilon
+        of_proposals = [log_density(z, *other).sum(axis=-1) for other in proposals]
+        log_r = logsumexp(of_proposals, axis=0) - np.log(len(proposals))
+        log_joint = log_density(x, *case.decode(z)).sum(axis=-1) + log_density(z, 0, 0).sum(axis=-1)
+        log_w.append(log_joint - log_r)
+    log_w = np.concatenate(log_w)
+    log_px = logsumexp(log_w, axis=0) - np.log(len(log_w))
+    return log_px, np.var(np.exp(log_w - log_px), axis=0) / len(log_w)
+
+
+def log_aggregate(z, mean, log_std):
+    """log of the mixture of all q(z|x) at each z, and the variance of its estimate."""
+    precision = np.exp(-2 * log_std)
+    terms = z @ (precision * mean).T - 0.5 * z**2 @ precision.T
+    terms -= np.sum(0.5 * (precision * mean**2 + LOG_2_PI) + log_std, axis=1)
+    log_q = logsumexp(terms, axis=1) - np.log(len(mean))
+    return log_q, np.var(np.exp(terms - log_q[:, np.newaxis]), axis=1) / len(mean)
 
 
 def oracle(case):
     """What the report should say of a run, name -> (value, standard error)."""
-    networks = Networks(case.folder)
     beta, rng = case.beta, np.random.default_rng(1)
     x = case.draw(40_000)
-    mean, log_std = networks.encode(x)
+    mean, log_std = case.encode(x)
     z = mean + np.exp(log_std) * rng.standard_normal(mean.shape)
-    decoded, decoded_log_std = networks.decode(z)
-    codes = -normal(x, decoded, decoded_log_std)
+    decoded, decoded_log_std = case.decode(z)
+    codes = -log_density(x, decoded, decoded_log_std)
     kl = np.sum(0.5 * (mean**2 + np.exp(2 * log_std) - 1) - log_std, axis=1)
     rows = {
         "elbo_held_out": -codes.sum(axis=1) - kl,
@@ -134,24 +129,17 @@ def oracle(case):
         "cost_held_out": beta * kl + codes.sum(axis=1),
         "distortion": np.sum((x - decoded) ** 2, axis=1),
     }
-    log_px, variance = networks.log_px_of(x[:200])
+    log_px, variance = log_px_of(case, x[:200])
     if np.mean(variance) < 0.01:
         rows["log_px"] = log_px + 0.5 * variance
         rows["gap_encoder"] = rows["log_px"] - rows["elbo_held_out"][:200]
-    # Mutual information with the entropy of q(z) from 1500 z under the mixture of 10 000 q(z|x).
-    precision = np.exp(-2 * log_std[:10_000])
-    m = mean[:10_000]
-    terms = z[-1500:] @ (precision * m).T - 0.5 * z[-1500:] ** 2 @ precision.T
-    terms -= np.sum(0.5 * (precision * m**2 + LOG_2_PI) + log_std[:10_000], axis=1)
-    log_q = logsumexp(terms, axis=1) - np.log(10_000)
-    prior = -0.5 * np.sum(z[-1500:] ** 2 + LOG_2_PI, axis=1)
-    own = normal(z, mean, log_std).sum(axis=1)
-    jensen = np.var(np.exp(terms - log_q[:, None]), axis=1) / 10_000
-    log_q = log_q + 0.5 * jensen
-    known_q = np.mean(jensen) < 0.005
+    log_q, variance = log_aggregate(z[-1500:], mean[:10_000], log_std[:10_000])
+    log_q = log_q + 0.5 * variance
+    known_q = np.mean(variance) < 0.005
     if known_q:
-        rows["mutual_information"] = own[-1500:] - log_q
-        rows["aggregate_kl"] = log_q - prior
+        own = log_density(z, mean, log_std).sum(axis=1)[-1500:]
+        rows["mutual_information"] = own - log_q
+        rows["aggregate_kl"] = log_q - log_density(z[-1500:], 0, 0).sum(axis=1)
     if case.kind != "exponential":
         density = multivariate_normal(case.mean, case.covariance).logpdf(x)
         rows["optimum"] = density
@@ -159,23 +147,19 @@ def oracle(case):
         if "log_px" in rows:
             rows["gap_model"] = density[:200] - rows["log_px"]
         if known_q:
-            x = x - case.mean
-            joint = np.cov(np.hstack([x, z]), rowvar=False)
-            of_x, of_z = joint[: case.dim, : case.dim], joint[case.dim :, case.dim :]
-            decoder = np.linalg.solve(of_z, joint[case.dim :, : case.dim])
-            left = np.diag(of_x - joint[: case.dim, case.dim :] @ decoder)
-            errors = x - (z - z.mean(axis=0)) @ decoder
-            linear = 0.5 * (LOG_2_PI + np.log(left) + errors**2 / left)
+            z = z - z.mean(axis=0)
+            errors = x - case.mean - z @ np.linalg.lstsq(z, x - case.mean)[0]
+            linear = -log_density(errors, 0, np.log(errors.std(axis=0)))
             shorter = np.where(codes.mean(axis=0) < linear.mean(axis=0), codes, linear)
             rows["decoder_mismatch"] = (codes - shorter).sum(axis=1)
-            codes_and_density = shorter.sum(axis=1) + density
+            rows["conditional_total_correlation"] = shorter.sum(axis=1) + density
     found = {name: (v.mean(), v.std() / len(v) ** 0.5) for name, v in rows.items()}
-    if "decoder_mismatch" in rows:
-        of_codes = codes_and_density.mean(), codes_and_density.std() / len(x) ** 0.5
-        information = found["mutual_information"]
+    if "conditional_total_correlation" in found:  # lacks the information, from other rows
+        value, error = found["conditional_total_correlation"]
+        information, of_information = found["mutual_information"]
         found["conditional_total_correlation"] = (
-            of_codes[0] + information[0],
-            np.hypot(of_codes[1], information[1]),
+            value + information,
+            np.hypot(error, of_information),
         )
     return found
 
