@@ -2,13 +2,7 @@
 
 import numpy as np
 
-from training.standardization import (
-    Standardization,
-    moments,
-    standardization_of,
-    weights_for_data,
-    weights_for_standardized,
-)
+from training.standardization import moments, standardization_of
 
 
 def test_a_column_far_from_zero_keeps_its_digits():
@@ -35,24 +29,3 @@ def test_mean_and_std_are_those_of_the_columns():
     np.testing.assert_allclose(units.mean, x.mean(axis=0))
     np.testing.assert_allclose(units.std, x.std(axis=0))
     np.testing.assert_allclose(units.log_scale, np.log(x.std(axis=0)).sum())
-
-
-def test_a_density_of_standardized_rows_less_the_log_scale_is_that_of_the_data():
-    from scipy.stats import norm
-
-    units = Standardization(np.array([3.0, -1e5]), np.array([0.2, 40.0]))
-    x = units.mean + units.std * np.random.default_rng(0).normal(size=(5, 2))
-    expected = norm.logpdf(x, units.mean, units.std).sum(axis=1)
-    of_standardized = norm.logpdf(units.apply(x)).sum(axis=1) - units.log_scale
-    np.testing.assert_allclose(of_standardized, expected, rtol=1e-6)
-
-
-def test_weights_for_the_data_and_back_are_the_same():
-    rng = np.random.default_rng(0)
-    shapes = {"Encoder_W1.dat": (2, 5), "Encoder_b1.dat": 5, "Decoder_W6.dat": (5, 4)}
-    values = {name: rng.normal(size=shape) for name, shape in shapes.items()}
-    values["Decoder_b6.dat"] = rng.normal(size=4)
-    units = Standardization(np.array([3.0, -1e5]), np.array([0.2, 40.0]))
-    again = weights_for_standardized(weights_for_data(values, units), units)
-    for name, value in values.items():
-        np.testing.assert_allclose(again[name], value, rtol=1e-9, atol=1e-9)

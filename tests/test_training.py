@@ -1,14 +1,16 @@
-"""The compiled loop, a run and its folder: history, divergence, resume, checkpoints."""
+"""The compiled loop, a run and its folder: history, divergence, resume, checkpoints, best epoch."""
 
 import os
 import signal
+from functools import partial
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import contents, history, weights
+from helpers import contents, history, read_json, rows_of, weights
 
+import beta_vae_main
 import vae_main
 from data_processing import Batches, Chunk
 from training import checkpoints, loop, run_folder
@@ -76,6 +78,17 @@ def test_the_compiled_loop_equals_a_plain_loop_over_the_same_batches(batches):
     )
 
 
+def test_beta_one_takes_the_steps_of_the_vae_to_the_bit_in_compiled_code(batches):
+    of_beta_vae = partial(beta_vae_main.training_step, beta=tf.constant(1.0))
+    found = []
+    for step in (vae_main.training_step, of_beta_vae):
+        model, optimizer = model_and_optimizer()
+        iterate = loop.compile_steps(step, model, optimizer)
+        terms = [iterate(chunk) for chunk in batches.chunks(epoch=1)]
+        found.append([*terms, *(weight.numpy() for weight in model.weights)])
+    np.testing.assert_equal(*found)
+
+
 def test_a_training_step_lowers_minus_the_elbo_along_its_gradient():
     model = VAE(3, 2, (5, 5), seed=1)
     optimizer = loop.make_optimizer(model, "sgd", 0.01)
@@ -139,12 +152,9 @@ def test_weights_that_are_not_finite_are_not_saved(run, tmp_path):
     assert np.isfinite(run.model.decoder.weights[3]).all()
 
 
-def test_a_diverging_run_keeps_finite_weights_and_its_settings(
-    uncompiled, ends, tmp_path, data_file
-):
-    flags = "--n_width 5 --batch_size 4 --n_epoch 2 --optimizer sgd --lr 1e6 --no-standardize"
-    argv = [*flags.split(), "--data_path", data_file, "--output_dir", tmp_path]
-    status, lines = ends(vae_main.main, argv)
+def test_a_diverging_run_keeps_finite_weights_and_its_settings(train, ends, tmp_path):
+    flags = "--optimizer sgd --lr 1e6 --no-standardize".split()
+    status, lines = ends(lambda argv: train(vae_main.main, *argv, folder=tmp_path), flags)
     assert status == 1
     assert len(lines) == 1
     for word in ("diverged in epoch 1, step", "is not finite", "--lr"):
@@ -159,9 +169,10 @@ def test_a_diverging_run_keeps_finite_weights_and_its_settings(
     assert not (tmp_path / "report.json").exists()
 
 
-def test_interrupted_runs_end_in_the_same_bits(uncompiled, train, monkeypatch):
+def test_interrupted_runs_end_in_the_same_bits(
+    vae_run, train, without_report, tmp_path, monkeypatch
+):
     """A signal within an epoch, then a crash, then a damaged checkpoint."""
-    whole = train(vae_main.main)
     monkeypatch.setattr(run_module, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     monkeypatch.setattr(run_module, "SECONDS_BETWEEN_EPOCH_CHECKPOINTS", 0.0)
     plain_add, calls = run_module.Run.add, []
@@ -176,7 +187,7 @@ def test_interrupted_runs_end_in_the_same_bits(uncompiled, train, monkeypatch):
 
     monkeypatch.setattr(run_module.Run, "add", interrupted_add)
     handler = signal.getsignal(signal.SIGTERM)
-    folder = whole.parent / "interrupted"
+    folder = tmp_path / "interrupted"
     with pytest.raises(Stopped, match="epoch 2.*--resume") as stopped:
         train(vae_main.main, folder=folder)
     assert stopped.value.status == 128 + signal.SIGTERM
@@ -188,8 +199,8 @@ def test_interrupted_runs_end_in_the_same_bits(uncompiled, train, monkeypatch):
     newest.write_bytes(newest.read_bytes()[:-1000])
     train(vae_main.main, "--resume", folder=folder)
     assert calls[5:] == [3, 3]  # from the end of the last chunk of epoch 2
-    assert weights(folder) == weights(whole)
-    assert history(folder) == history(whole)
+    assert weights(folder) == weights(vae_run)
+    assert history(folder) == history(vae_run)
 
 
 def test_a_signal_after_the_last_step_is_not_lost(tmp_path):
@@ -224,13 +235,49 @@ def test_a_finished_run_has_nothing_to_resume(vae_run, train):
     assert contents(vae_run) == before
 
 
-def test_a_run_at_a_constant_rate_goes_on_to_more_epochs_as_if_never_stopped(uncompiled, train):
-    flags = "--training_data_size 14 --lr_schedule constant --optimizer sgd".split()
-    long = train(vae_main.main, *flags, "--n_epoch", "2")
-    short = train(vae_main.main, *flags, "--n_epoch", "1")
-    train(vae_main.main, *flags, "--n_epoch", "2", "--resume", folder=short)
-    assert weights(short) == weights(long)
-    assert history(short) == history(long)
+BEST = (  # a large rate without decay memorizes the 38 rows within a few epochs
+    "--n_width 16 --batch_size 19 --n_epoch 12 --lr 0.05 --lr_schedule constant "
+    "--weight_decay 0 --keep best"
+).split()
+
+
+@pytest.fixture(scope="module")
+def best(train):
+    """The folder of a run that keeps an earlier epoch than its last."""
+    return train(vae_main.main, *BEST)
+
+
+def test_the_epoch_of_the_highest_validation_elbo_is_kept(best, vae_run, train, without_report):
+    elbos = [float(row["elbo_validation"]) for row in rows_of(best / "history.csv")]
+    report = read_json(best / "report.json")
+    kept = report["kept_epoch"]
+    assert kept == 1 + int(np.argmax(elbos))
+    assert kept < 12
+    assert report["rows_held_out"] == 6  # the other half of the 12 rows that did not train
+    shorter = train(vae_main.main, *BEST, "--n_epoch", str(kept))
+    assert weights(shorter) == weights(best)
+    assert read_json(vae_run / "report.json")["kept_epoch"] == 3  # the last: --keep last
+
+
+def test_the_best_weights_survive_a_crash_after_their_epoch(
+    best, train, without_report, tmp_path, monkeypatch
+):
+    kept = read_json(best / "report.json")["kept_epoch"]
+    monkeypatch.setattr(run_module, "SECONDS_BETWEEN_EPOCH_CHECKPOINTS", 0.0)
+    end_epoch = run_module.Run.end_epoch
+
+    def crash_two_epochs_later(run, elbo):
+        if run.state.epoch == kept + 2:
+            raise RuntimeError("power cut")
+        end_epoch(run, elbo)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module.Run, "end_epoch", crash_two_epochs_later)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(vae_main.main, *BEST, folder=tmp_path / "cut")
+    cut = train(vae_main.main, *BEST, "--resume", folder=tmp_path / "cut")
+    assert weights(cut) == weights(best)
+    assert read_json(cut / "report.json")["kept_epoch"] == kept
 
 
 def test_resume_without_an_earlier_run_starts_one(train, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from helpers import assert_same_chunks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2, kstest
@@ -11,7 +12,7 @@ from scipy.stats import chi2, kstest
 from analysis import gaussian_report
 from data_processing import Batches
 from training import large_data
-from training.large_data import TrainingRows, spread
+from training.large_data import TrainingRows
 
 pytestmark = pytest.mark.usefixtures("small_blocks")
 
@@ -44,17 +45,6 @@ def test_every_row_is_held_out_equally_often_and_every_part_of_the_file_alike(nu
     z = (counts - n_seeds * p) / np.sqrt(n_seeds * p * (1 - p))
     assert chi2.sf(np.sum(z**2), 62) > 1e-3
     assert np.abs(z).max() < 4.5
-
-
-@settings(deadline=None, derandomize=True)
-@given(st.lists(st.integers(0, 9), min_size=1, max_size=20), st.data(), st.integers(0, 99))
-def test_rows_are_spread_over_blocks_in_proportion_to_their_sizes(sizes, data, seed):
-    n = data.draw(st.integers(0, sum(sizes)))
-    counts = spread(n, np.array(sizes), np.random.default_rng(seed))
-    assert counts.sum() == n
-    for size, count in zip(sizes, counts, strict=True):
-        assert 0 <= count <= size
-        assert abs(count - n * size / max(1, sum(sizes))) < 1
 
 
 def test_samples_are_random_rows_of_their_part_from_the_whole_file(numbered, monkeypatch):
@@ -91,7 +81,7 @@ def test_every_training_row_is_used_once_in_an_epoch(tmp_path_factory, n_rows, d
 
 
 def test_a_row_lands_anywhere_in_the_epoch_with_equal_probability(numbered):
-    """One row of each block by fifths of the epoch, beside the same counts of permutations."""
+    """How often one row of each block lands in each fifth, in our order and in permutations."""
     rows = TrainingRows(numbered(60), 50, seed=0)  # 15 blocks, 3 buffers
     train = np.sort(order_of(rows, 0))
     one_of_a_block = train[np.unique(train // 4, return_index=True)[1]]
@@ -107,17 +97,6 @@ def test_a_row_lands_anywhere_in_the_epoch_with_equal_probability(numbered):
         statistic = np.sum((count - expected) ** 2) / expected
         assert chi2.sf(statistic, 15 * 4) > 1e-3
         assert chi2.cdf(statistic, 15 * 4) > 1e-3
-
-
-def test_the_rows_of_a_block_come_within_one_buffer_and_buffers_are_new_in_every_epoch(numbered):
-    rows = TrainingRows(numbered(160), 160, seed=0)  # 40 blocks, 8 buffers
-    together = []
-    for epoch in (1, 2):
-        order = order_of(rows, epoch)
-        blocks = [set(part // 4) for part in np.split(order, 8)]
-        assert set(map(len, blocks)) == {5}
-        together.append({frozenset(block) for block in blocks})
-    assert not together[0] & together[1]
 
 
 def test_orders_repeat_with_the_seed_and_differ_between_seeds_and_epochs(numbered):
@@ -145,10 +124,7 @@ def test_chunks_from_the_kth_on_are_the_same_and_read_nothing_that_came_before(
         blocks_read.clear()
         late = list(batches.chunks(epoch=3, first=k))
         assert len(late) == 13 - k
-        for (x, epsilon, n), (late_x, late_epsilon, late_n) in zip(every[k:], late, strict=True):
-            np.testing.assert_array_equal(x, late_x)
-            np.testing.assert_array_equal(epsilon, late_epsilon)
-            assert n == late_n
+        assert_same_chunks(every[k:], late)
         # each buffer of at most 5 blocks that has a row to come, once
         assert len(set(blocks_read)) == len(blocks_read) <= (101 - 8 * k + 8) // 4 + 5
     assert not blocks_read
