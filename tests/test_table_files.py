@@ -1,7 +1,6 @@
 """Files of numbers: what is read from them exactly, and what is refused with one line."""
 
 import gzip
-import os
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 
 from training import tables
 from training.errors import InputError
-from training.tables import check_finite, column_names, load_table, save_table
+from training.tables import check_finite, column_names, load_table
 
 FUZZ = settings(deadline=None, max_examples=60, derandomize=True)
 
@@ -116,30 +115,23 @@ def test_a_single_row_or_column_is_a_table_too(tmp_path, content, shape):
     ("name", "content", "said"),
     [
         ("x.dat", "", ": holds no rows of numbers"),
-        ("x.dat", "\n# 1 2\n  \r\n", ": holds no rows of numbers"),
         ("x.csv", "a,b\n\n", ", line 1, column 1: 'a' is not a number"),
         ("x.dat", "1 2\n\n3 four\n", ", line 3, column 2: 'four' is not a number"),
         ("x.csv", "a,b\nc,d\n1,2\n", ", line 2, column 1 (\"a\"): 'c' is not a number; names of r"),
-        ("x.csv", "a,2020,2021\n1,2,3\n", ", line 1, column 1: 'a' is not a number"),
-        ("x.csv", ",mpg\nMazda,21\n", ", line 2, column 1 (\"\"): 'Mazda' is not a number; names"),
         (
             "x.csv",
             "mpg,cyl\n1,21,6\n",
             ", line 2: has 3 cells, but above there are 2; names of rows",
         ),
-        ("x.csv", "a,b,c\n1,2\n", ", line 2: has 2 cells, but above there are 3"),
         ("x.csv", "1,2,\n", ", line 1, column 3: an empty cell, or a line that ends with its sep"),
         ("x.csv", "a,b\n1,2\n,4\n", ", line 3, column 1 (\"a\"): '' is a missing value; drop such"),
         ("x.csv", "a,b\n1,2\n3,NA\n", ", line 3, column 2 (\"b\"): 'NA' is a missing value; drop"),
         ("x.dat", "# n\n1 2\n3 nan\n", ", line 3, column 2: 'nan' is a missing value"),
         ("x.txt", "1\t\t3\n4\t5\t\n", ", line 1, column 2: '' is a missing value"),
-        ("x.txt", "\t3\t2\n4\t5\t6\n", ", line 1, column 1: '' is a missing value"),
-        ("x.dat", "1 2\n-inf 4\n", ", line 2, column 1: -inf is infinite or too large"),
         ("x.dat", "1 2\n1e150 4\n", ", line 2, column 1: 1e150 is infinite or too large"),
         ("x.dat", "1 2\n\n3 4 5\n", ", line 3: has 3 cells, but above there are 2"),
         ("x.dat", "1,5 2,5\n", "'1,5': a decimal comma, or a table that must be named .csv"),
         ("x.csv", "a;b\n1,5;2,5\n", "'5;2': the cells of a .csv file are separated by commas"),
-        ("x.csv", "a\tb\n1.5\t2\n", "the cells of a .csv file are separated by commas"),
         ("x.dat", "1_000\n", ", line 1, column 1: '1_000' is not a number"),
         ("x.dat", "1 \0 2\n", ", line 1, column 2: '\\x00' is not a number"),
         ("x.dat", b"1 2\n3 \xe9\n", ", line 2, column 2: '\ufffd' is not a number"),
@@ -176,15 +168,6 @@ def test_what_is_no_readable_file_is_refused(tmp_path, ending):
     assert "null byte" in refusal(tmp_path / f"nul\0{ending}")
 
 
-@pytest.mark.skipif(
-    os.name != "posix" or os.geteuid() == 0, reason="POSIX permissions, which root does not need"
-)
-def test_a_file_without_read_permission_is_refused(tmp_path):
-    path = text_file(tmp_path, "1 2")
-    path.chmod(0)
-    assert "Permission denied" in refusal(path)
-
-
 @pytest.mark.parametrize(
     ("name", "hint"),
     [("x", ""), ("x.npz", ""), (".csv", ""), ("x.dat.gz", "; unpack"), ("x.tsv", "; where tabs")],
@@ -194,7 +177,7 @@ def test_other_endings_are_refused_with_the_four_that_are_read(tmp_path, name, h
     assert said.startswith(": the name of a table must end in .dat, .txt, .csv or .npy" + hint)
 
 
-@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i1", "u2", "i8", "u8", ">f4", ">f8", ">i2"])
+@pytest.mark.parametrize("dtype", ["f2", "f4", "i8", "u8", ">f4", ">i2"])
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_npy_files_of_real_numbers_are_read_as_they_are(tmp_path, dtype, order):
     values = np.asarray(np.arange(15).reshape(5, 3), dtype, order=order)
@@ -250,10 +233,8 @@ NO_TABLES = [
 ]
 
 
-@pytest.mark.parametrize("large_bytes", [0, tables.LARGE_BYTES])
 @pytest.mark.parametrize(("array", "said"), NO_TABLES)
-def test_npy_files_of_anything_else_are_refused(tmp_path, monkeypatch, large_bytes, array, said):
-    monkeypatch.setattr(tables, "LARGE_BYTES", large_bytes)
+def test_npy_files_of_anything_else_are_refused(tmp_path, array, said):
     assert said in refusal(npy_file(tmp_path, array))
 
 
@@ -270,38 +251,13 @@ def test_a_damaged_npy_header_is_refused(tmp_path, shape):
     assert refusal(text_file(tmp_path, damaged, "x.npy"))
 
 
-def test_a_header_of_python_2_is_read_without_a_warning(tmp_path, recwarn):
-    whole = npy_file(tmp_path, np.ones((2, 3))).read_bytes()
-    path = text_file(tmp_path, whole.replace(b"(2, 3)", b"(2L,3)"), "old.npy")
-    np.testing.assert_array_equal(load_table(path), np.ones((2, 3)))
-    assert "no row" in refusal(text_file(tmp_path, ""))
-    assert not recwarn.list
-
-
 def test_a_file_of_another_kind_named_npy_is_refused(tmp_path):
     np.savez(tmp_path / "x.npz", x=np.zeros((2, 3)))
     for content in (b"1 2 3\n4 5 6\n", (tmp_path / "x.npz").read_bytes()):
         assert "magic string is not correct" in refusal(text_file(tmp_path, content, "x.npy"))
 
 
-TOKENS = [
-    "1",
-    "-2.5",
-    "3e2",
-    "nan",
-    "1e39",
-    "x",
-    "",
-    ",",
-    ";",
-    "#",
-    '"',
-    "é",
-    "\0",
-    "\x0c",
-    "1_0",
-    "\t",
-]
+TOKENS = ["", "\t", *'1 -2.5 3e2 nan 1e39 x , ; # " é \0 \x0c 1_0'.split(" ")]
 
 
 @FUZZ
@@ -340,11 +296,3 @@ def test_any_damage_of_an_npy_file_ends_in_a_table_or_in_one_line(tmp_path_facto
         assert len(str(error).splitlines()) == 1
     else:
         assert table.ndim == 2 and np.isfinite(table).all()
-
-
-@pytest.mark.parametrize("name", ["x.dat", "x.npy"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_saved_table_comes_back_exact_to_the_bit(tmp_path, name, dtype):
-    x = np.random.default_rng(0).standard_normal((1500, 3)).astype(dtype)
-    save_table(tmp_path / name, x)
-    np.testing.assert_array_equal(load_table(tmp_path / name).astype(dtype), x)

@@ -63,9 +63,10 @@ def test_batch_norm_normalizes_each_hidden_layer_before_its_activation():
     assert np.abs(of_batch - at_start).max() > 1e-3
 
 
-def train(decoder, optimizer, z, n_steps=5):
-    """Steps that lower a cost in which mean and std both matter; z (B, n_in)."""
-    for _ in range(n_steps):
+def train(decoder, z, lr):
+    """Five steps that lower a cost in which mean and std both matter; z (B, n_in)."""
+    optimizer = keras.optimizers.Adam(lr)
+    for _ in range(5):
         with tf.GradientTape() as tape:
             mean, log_std = decoder(z)
             cost = tf.reduce_sum(tf.square(mean - 1.0) * tf.exp(-log_std) + log_std)
@@ -73,13 +74,12 @@ def train(decoder, optimizer, z, n_steps=5):
         optimizer.apply(gradients, decoder.trainable_variables)
 
 
-@pytest.mark.parametrize("optimizer", [keras.optimizers.Adam, keras.optimizers.SGD])
-def test_a_std_given_as_a_number_stays_to_the_bit_through_training(optimizer):
+def test_a_std_given_as_a_number_stays_to_the_bit_through_training():
     decoder = Decoder(2, (5, 6), 3, seeds(), decoder_std=0.3)
     z = tf.constant(np.random.default_rng(0).normal(size=(4, 2)), tf.float32)
     before, log_std_before = decoder(z)
     np.testing.assert_allclose(log_std_before, np.full((4, 3), np.log(0.3)), rtol=1e-6)
-    train(decoder, optimizer(0.1), z)
+    train(decoder, z, lr=0.1)
     after, log_std = decoder(z)
     np.testing.assert_array_equal(log_std, log_std_before)
     assert np.abs(after - before).max() > 0.1
@@ -87,15 +87,14 @@ def test_a_std_given_as_a_number_stays_to_the_bit_through_training(optimizer):
     assert not head.kernel.numpy()[:, 3:].any()
 
 
-@pytest.mark.parametrize("optimizer", [keras.optimizers.Adam, keras.optimizers.SGD])
 @pytest.mark.parametrize("scale", [1.0, np.array([0.5, 20.0, 3.0])], ids=["raw", "standardized"])
-def test_a_shared_std_is_learned_and_stays_one_for_all_dimensions(optimizer, scale):
+def test_a_shared_std_is_learned_and_stays_one_for_all_dimensions(scale):
     log_scale = np.log(scale)
     decoder = Decoder(2, (5, 6), 3, seeds(), decoder_std="shared", log_scale=log_scale)
     z = tf.constant(np.random.default_rng(0).normal(size=(4, 2)), tf.float32)
     start = decoder(z)[1].numpy() + log_scale  # in the units of the data
     np.testing.assert_allclose(start, np.full((4, 3), np.mean(log_scale)), atol=1e-6)
-    train(decoder, optimizer(0.01), z)
+    train(decoder, z, lr=0.01)
     log_std = decoder(z)[1].numpy() + log_scale
     assert np.ptp(log_std) < 1e-6
     assert abs(log_std - start).max() > 1e-3
@@ -103,14 +102,6 @@ def test_a_shared_std_is_learned_and_stays_one_for_all_dimensions(optimizer, sca
     assert not head.kernel.numpy()[:, 3:].any()
     biases = head.bias.numpy()[3:] + log_scale
     np.testing.assert_allclose(biases, log_std[0], atol=1e-6)
-
-
-@pytest.mark.parametrize("decoder_std", [0.3, "shared"])
-def test_one_std_leaves_the_initial_weights_of_the_mean_as_they_are(decoder_std):
-    z = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
-    one = Decoder(2, (5, 6), 3, seeds(), decoder_std=decoder_std)(z)[0]
-    learned = Decoder(2, (5, 6), 3, seeds())(z)[0]
-    np.testing.assert_array_equal(one, learned)
 
 
 def test_a_linear_network_is_a_linear_map_whatever_its_depth():
