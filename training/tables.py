@@ -3,7 +3,6 @@
 import csv
 import io
 import os
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -96,9 +95,7 @@ def centered(x, mean):
 def _read_npy(path):
     """The table in a .npy file, memory-mapped read-only."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of an old file
-            x = np.lib.format.open_memmap(path, mode="r")
+        x = np.lib.format.open_memmap(path, mode="r")
     except Exception as error:  # a damaged header lets NumPy fail in about any way
         raise input_error(path, error) from error
     if x.ndim != 2 or x.dtype.kind not in "fiu":
