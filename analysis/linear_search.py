@@ -208,18 +208,18 @@ def thresholds_above_one(covariance, n_dim, min_log_std):
     bounds = log_variance_bounds(covariance, NEARLY_ONE, min_log_std)
     collapsed = bounds[1]
     nearest = minimize(collapsed, root, data_dim, NEARLY_ONE, bounds)
-    n_units = np.sum(directions(root, data_dim, NEARLY_ONE, np.exp(nearest))[0][:n_dim] > 1.0)
+    eigenvalues, _, _ = directions(root, data_dim, NEARLY_ONE, np.exp(nearest))
+    n_units = np.sum(eigenvalues[:n_dim] > 1.0001)  # the search leaves errors of 1e-5 near beta 1
     if n_units == 0:
         return np.array([])
     # The collapsed model is the optimum from the largest eigenvalue of Psi^-1/2 C Psi^-1/2 on.
     last = directions(root, data_dim, 1.0, np.exp(collapsed))[0][0]
     thresholds = [last]
     for k in range(1, n_units):
-        start = minimize(collapsed, root, data_dim, last, bounds)
 
-        def log_eigenvalue(beta, k=k, start=start):
+        def log_eigenvalue(beta, k=k):
             """It falls through 0 where unit k goes."""
-            log_variances = minimize(start, root, data_dim, beta, bounds)
+            log_variances = minimize(nearest, root, data_dim, beta, bounds)
             return np.log(directions(root, data_dim, beta, np.exp(log_variances))[0][k])
 
         if log_eigenvalue(last) < 0.0:  # else it goes with the one before
