@@ -53,6 +53,7 @@ def test_every_flag_of_a_main_is_a_checked_field():
     [
         ("n_dim", ...),
         ("n_dim", 2.0),
+        ("n_dim", True),
         ("n_dim", 2**30),
         ("n_width", []),
         ("n_width", [5, 0]),
