@@ -226,7 +226,7 @@ def test_many_units_and_columns_are_shown_in_part(capsys):
 
 
 def test_a_run_in_a_folder_with_blanks_and_any_letters_is_found_from_anywhere(
-    train, data_file, tmp_path, monkeypatch
+    uncompiled, train, data_file, tmp_path, monkeypatch
 ):
     home = tmp_path / "Läufe von 東京"
     home.mkdir()

@@ -33,7 +33,7 @@ def elbo(folder):
     return np.array([[float(row["elbo"]), float(row["elbo_held_out"])] for row in history(folder)])
 
 
-def test_standardized_training_is_the_same_in_any_units(train, rows, tmp_path):
+def test_standardized_training_is_the_same_in_any_units(uncompiled, train, rows, tmp_path):
     flags = ["--n_epoch", "1"]
     here = train(vae_main.main, *flags)
     there = train(vae_main.main, *flags, "--data_path", save(tmp_path, rows * STD))
@@ -87,7 +87,9 @@ def test_the_weight_files_do_for_data_what_the_standardized_model_does(
 @pytest.mark.parametrize(
     ("value", "more"), [(4.0, []), (0.0, ["--no-standardize"])], ids=["standardized", "raw"]
 )
-def test_a_constant_column_keeps_its_std_above_the_bound(train, rows, tmp_path, value, more):
+def test_a_constant_column_keeps_its_std_above_the_bound(
+    uncompiled, train, rows, tmp_path, value, more
+):
     x = rows.copy()
     x[:, 1] = value
     flags = ["--data_path", save(tmp_path, x), "--n_epoch", "8", "--lr", "0.2", *more]
@@ -102,7 +104,7 @@ def test_a_constant_column_keeps_its_std_above_the_bound(train, rows, tmp_path, 
     assert -0.7 <= lowest[-0.7] < -0.5
 
 
-def test_clipping_saves_a_run_on_heavy_tails(train, tmp_path):
+def test_clipping_saves_a_run_on_heavy_tails(uncompiled, train, tmp_path):
     x = np.random.default_rng(3).standard_cauchy(size=(50, 3))
     x = np.sign(x) * np.abs(x) ** 2.5
     flags = ["--data_path", save(tmp_path, x), *"--optimizer sgd --n_epoch 1".split()]

@@ -67,7 +67,7 @@ def largest_difference(run, other):
 
 
 def test_two_workers_go_on_as_one_process_would_and_the_chief_alone_writes(
-    start_workers, train, without_report, data_file, tmp_path
+    uncompiled, start_workers, train, data_file, tmp_path
 ):
     constant = [*BATCH, "--lr_schedule", "constant", "--no-standardize"]
     one = train(vae_main.main, *constant, "--n_epoch", "5")

@@ -108,7 +108,8 @@ def test_beta_one_trains_exactly_as_the_vae(vae_run, beta_run):
     assert (config["beta"], config["model"]) == (1.0, "beta_vae")
 
 
-def test_one_seed_repeats_a_run_to_the_bit_and_another_differs(train, without_report):
+def test_one_seed_repeats_a_run_to_the_bit_and_another_differs(uncompiled, train):
+    """The runs that beta_run and the interrupted one repeat are compiled ones."""
     one, again, other = (train(vae_main.main, *FEW_STEPS, "--seed", seed) for seed in "778")
     assert weights(one) == weights(again)
     assert history(one) == history(again)
@@ -116,7 +117,7 @@ def test_one_seed_repeats_a_run_to_the_bit_and_another_differs(train, without_re
     assert history(one)[0]["kl"] != history(other)[0]["kl"]
 
 
-def test_beta_weighs_the_kl_in_training(train, without_report):
+def test_beta_weighs_the_kl_in_training(uncompiled, train):
     flags = ["--training_data_size", "14", "--n_epoch", "2"]
     low, high = (train(beta_vae_main.main, *flags, "--beta", beta) for beta in ("0", "100"))
     assert weights(low) != weights(high)
@@ -124,7 +125,7 @@ def test_beta_weighs_the_kl_in_training(train, without_report):
 
 
 @pytest.mark.parametrize("decoder_std", ["0.3", "shared"])
-def test_one_decoder_std_reaches_the_files(train, without_report, decoder_std):
+def test_one_decoder_std_reaches_the_files(uncompiled, train, decoder_std):
     folder = train(vae_main.main, *FEW_STEPS, "--decoder_std", decoder_std)
     last_w, last_b = (np.loadtxt(folder / f"Decoder_{kind}6.dat") for kind in "Wb")
     assert not last_w[:, 3:].any()
@@ -157,7 +158,9 @@ def test_a_short_run_on_the_known_gaussian_beats_independent_columns(tmp_path, m
 
 
 @pytest.mark.parametrize("with_mean", [True, False])
-def test_a_known_gaussian_beside_a_file_makes_its_optimum_exact(train, tmp_path, with_mean):
+def test_a_known_gaussian_beside_a_file_makes_its_optimum_exact(
+    uncompiled, train, tmp_path, with_mean
+):
     mean, covariance = [1.0, -2.0, 0.5], random_covariance(0)
     np.savetxt(tmp_path / "c.dat", covariance)
     np.savetxt(tmp_path / "m.dat", mean)
@@ -194,7 +197,7 @@ def sweep(train, betas, *flags, folder=None):
     return train(beta_sweep.main, *flags, folder=folder)
 
 
-def test_a_sweep_makes_a_folder_for_each_beta_and_a_table(train, tmp_path):
+def test_a_sweep_makes_a_folder_for_each_beta_and_a_table(uncompiled, train, tmp_path):
     folder = sweep(train, "4 0.5", folder=tmp_path / "sweep")
     assert {p.name for p in folder.iterdir() if p.is_dir()} == {"beta_4", "beta_0.5", "figures"}
     assert (folder / "figures" / "beta_sweep.png").stat().st_size > 0
@@ -216,7 +219,9 @@ def test_a_sweep_makes_a_folder_for_each_beta_and_a_table(train, tmp_path):
     assert weights(single) == weights(folder / "beta_4")
 
 
-def test_a_resumed_sweep_trains_what_is_missing_and_more_epochs(train, monkeypatch, tmp_path):
+def test_a_resumed_sweep_trains_what_is_missing_and_more_epochs(
+    uncompiled, train, monkeypatch, tmp_path
+):
     folder = tmp_path / "sweep"
     first_of_two = weights(sweep(train, "0.5", folder=folder) / "beta_0.5")
     monkeypatch.setattr(sweep_figures, "draw_sweep", lambda *_: None)
@@ -231,7 +236,7 @@ def test_a_resumed_sweep_trains_what_is_missing_and_more_epochs(train, monkeypat
 
 
 def test_a_sweep_of_one_column_or_of_independent_ones_has_no_threshold_and_is_drawn(
-    train, tmp_path
+    uncompiled, train, tmp_path
 ):
     x = np.random.default_rng(0).normal(size=(50, 3))
     np.savetxt(tmp_path / "one.dat", x[:, 0])
@@ -256,13 +261,13 @@ def test_a_sweep_of_one_column_or_of_independent_ones_has_no_threshold_and_is_dr
         "--n_dim 4 --n_width 6 5 4",
     ],
 )
-def test_odd_sizes_train_to_a_report(train, flags, recwarn):
+def test_odd_sizes_train_to_a_report(uncompiled, train, flags, recwarn):
     report = read_json(train(vae_main.main, *FEW_STEPS, *flags.split()) / "report.json")
     assert np.isfinite(report["elbo_held_out"])
     assert not [w for w in recwarn if issubclass(w.category, RuntimeWarning)]
 
 
-def test_data_of_one_dimension_train_and_generate(train, tmp_path):
+def test_data_of_one_dimension_train_and_generate(uncompiled, train, tmp_path):
     np.savetxt(tmp_path / "x.dat", np.random.default_rng(0).normal(size=50))
     flags = ["--data_path", str(tmp_path / "x.dat"), "--data_dim", "1", "--n_dim", "1"]
     folder = train(vae_main.main, *FEW_STEPS, *flags)
@@ -275,7 +280,9 @@ def test_data_of_one_dimension_train_and_generate(train, tmp_path):
     assert np.loadtxt(tmp_path / "y.dat").shape == (9,)
 
 
-def test_data_with_a_constant_column_train_to_a_report_without_a_reference(train, tmp_path, capsys):
+def test_data_with_a_constant_column_train_to_a_report_without_a_reference(
+    uncompiled, train, tmp_path, capsys
+):
     x = np.random.default_rng(0).normal(size=(50, 3))
     x[:, 1] = 2.0
     np.savetxt(tmp_path / "x.dat", x)
