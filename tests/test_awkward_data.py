@@ -58,8 +58,7 @@ def test_config_tells_what_standardization_took_away(vae_run, rows):
 
 
 @pytest.mark.parametrize(
-    ("decoder_std", "min_log_std"),
-    [("learned", None), ("learned", -1.0), (0.25, None), ("shared", None)],
+    ("decoder_std", "min_log_std"), [("learned", -1.0), (0.25, None), ("shared", None)]
 )
 def test_the_weight_files_do_for_data_what_the_standardized_model_does(
     tmp_path, decoder_std, min_log_std
@@ -84,15 +83,10 @@ def test_the_weight_files_do_for_data_what_the_standardized_model_does(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("value", "more"), [(4.0, []), (0.0, ["--no-standardize"])], ids=["standardized", "raw"]
-)
-def test_a_constant_column_keeps_its_std_above_the_bound(
-    uncompiled, train, rows, tmp_path, value, more
-):
+def test_a_constant_column_keeps_its_std_above_the_bound(train, rows, tmp_path):
     x = rows.copy()
-    x[:, 1] = value
-    flags = ["--data_path", save(tmp_path, x), "--n_epoch", "8", "--lr", "0.2", *more]
+    x[:, 1] = 4.0
+    flags = ["--data_path", save(tmp_path, x), "--n_epoch", "8", "--lr", "0.2"]
     z = np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32)
     lowest = {}
     for bound in ([], ["--min_log_std", "-0.7"]):
@@ -104,7 +98,7 @@ def test_a_constant_column_keeps_its_std_above_the_bound(
     assert -0.7 <= lowest[-0.7] < -0.5
 
 
-def test_clipping_saves_a_run_on_heavy_tails(uncompiled, train, tmp_path):
+def test_clipping_saves_a_run_on_heavy_tails(train, tmp_path):
     x = np.random.default_rng(3).standard_cauchy(size=(50, 3))
     x = np.sign(x) * np.abs(x) ** 2.5
     flags = ["--data_path", save(tmp_path, x), *"--optimizer sgd --n_epoch 1".split()]

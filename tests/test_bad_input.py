@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,19 +26,11 @@ def text_file(folder, text, name="x.dat"):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("1 2 3\n4 five 6\n", "line 2"),
-        ("1 2 3\n4 5 6\n7 8 nan\n", "3, column 3"),
-        ("1 2\n3 4\n", "has 2 columns, but --data_dim is 3"),
-        ("1 2 3\n", "1 row"),
-    ],
+    ("text", "said"), [("1 2 3\n4 five 6\n", "x.dat, line 2"), ("1 2 3\n", "1 row")]
 )
 def test_a_data_file_that_is_no_table_is_refused_with_its_place(refused, tmp_path, text, said):
     argv = ["--data_path", text_file(tmp_path, text), "--data_dim", "3"]
-    line = refused(vae_main.main, [*argv, "--output_dir", tmp_path / "out"])
-    assert said in line
-    assert "x.dat" in line or said == "1 row"
+    assert said in refused(vae_main.main, [*argv, "--output_dir", tmp_path / "out"])
 
 
 @pytest.mark.parametrize("main", SCRIPTS.values(), ids=SCRIPTS)
@@ -62,20 +55,15 @@ def test_another_data_dim_than_that_of_the_known_gaussian_is_refused(refused):
     assert "covariance.dat has 10 dimensions" in line
 
 
-COVARIANCES = {
-    "not square": ("1 0 0\n0 1 0\n", "square"),
-    "not symmetric": ("1 0.5\n0.2 1\n", "symmetric"),
-    "indefinite": ("1 2\n2 1\n", "positive definite"),
-    "singular": ("1 1\n1 1\n", "positive definite"),
-    "a variance of zero": ("1 0\n0 0\n", "variances"),
-    "a negative variance": ("1 0\n0 -2\n", "variances"),
-    "not a number": ("1 nan\nnan 1\n", "'nan'"),
-    "another size than --data_dim": ("2 1\n1 2\n", "--data_dim 3"),
-}
-
-
-@pytest.mark.parametrize(("text", "said"), COVARIANCES.values(), ids=COVARIANCES)
-def test_a_covariance_that_is_none_is_refused(refused, tmp_path, text, said):
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1 0.5\n0.2 1\n", "symmetric"),
+        ("1 nan\nnan 1\n", "'nan'"),
+        ("2 1\n1 2\n", "--data_dim 3"),
+    ],
+)
+def test_a_matrix_that_is_no_covariance_is_refused(refused, tmp_path, text, said):
     argv = ["--covariance_path", text_file(tmp_path, text, "c.dat"), "--data_dim", "3"]
     line = refused(vae_main.main, argv)
     assert said in line
@@ -86,10 +74,6 @@ def test_a_covariance_that_is_none_is_refused(refused, tmp_path, text, said):
     ("flags", "said"),
     [
         (["--mean_path", "m.dat"], "m.dat: has 2 numbers, but the covariance has 10"),
-        (
-            ["--mean_path", "m.dat", "--covariance_path", "c3.dat"],
-            "has 2 numbers, but the covariance",
-        ),
         (["--mean_path", "no.dat"], "no.dat"),
         (["--covariance_path", "no.dat"], "no.dat"),
         (["--covariance_path", "c2.dat", "--data_path", "x.dat"], "has 3 columns"),
@@ -99,8 +83,7 @@ def test_a_gaussian_of_another_size_than_the_data_or_missing_is_refused(
     refused, tmp_path, flags, said
 ):
     text_file(tmp_path, "1\n2\n", "m.dat")
-    for size in (2, 3):
-        np.savetxt(tmp_path / f"c{size}.dat", random_covariance(0, size))
+    np.savetxt(tmp_path / "c2.dat", random_covariance(0, 2))
     text_file(tmp_path, 5 * "1 2 3\n")
     assert said in refused(vae_main.main, flags)
 
@@ -140,17 +123,28 @@ def test_a_wrong_flag_of_a_sweep_is_refused_by_name(refused):
     assert "--lrr" in refused(beta_sweep.main, ["--lrr", "1"])
 
 
-@pytest.mark.parametrize("content", [None, b'--output_dir "open', b"\xff\xfe\x00--lr", b"--lrr 1"])
-def test_a_file_of_flags_that_cannot_be_read_is_refused(refused, tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "my.args"),
+        (b'--output_dir "open', "flag file"),
+        (b"\xff\xfe\x00--lr", "flag file"),
+        (b"--lrr 1", "--lrr"),
+    ],
+)
+def test_a_file_of_flags_that_cannot_be_read_is_refused(refused, tmp_path, content, said):
     if content is not None:
         (tmp_path / "my.args").write_bytes(content)
     line = refused(vae_main.main, [f"@{tmp_path / 'my.args'}"])
-    assert any(named in line for named in ("my.args", "--lrr", "--output_dir", "flag file"))
+    assert said in line
     assert "Errno" not in line
 
 
+NO_PROC = pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
+
+
 @pytest.mark.parametrize("main", SCRIPTS.values(), ids=SCRIPTS)
-@pytest.mark.parametrize("place", ["file", "file/deep/out"])
+@pytest.mark.parametrize("place", ["file", "file/deep/out", pytest.param("/proc", marks=NO_PROC)])
 def test_an_output_folder_that_cannot_be_made_is_refused(refused, tmp_path, data_file, main, place):
     (tmp_path / "file").write_text("mine")
     argv = ["--data_path", data_file, *SMALL, "--output_dir", tmp_path / place]
@@ -185,7 +179,7 @@ def test_json_that_is_damaged_or_no_object_is_refused_by_name(tmp_path):
 
 
 def test_the_command_line_ends_with_its_status_and_one_line(vae_run, environment, tmp_path):
-    """Real scripts in a real process; one process for all, because importing TensorFlow is slow."""
+    """Real scripts, one after the other in one real process: importing TensorFlow is slow."""
     (shutil.copytree(vae_run, tmp_path / "run") / "Encoder_b2.dat").write_text("0.5\n")
     cases = [
         ("vae_main.py", ["--data_path", "no.dat"], 2, "no.dat"),
