@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import ROOT, SMALL, history
+from helpers import FEW_STEPS, ROOT, SMALL, history
 
 import beta_sweep
 import beta_vae_main
@@ -37,7 +37,9 @@ def tf_configs(n_workers):
 
 @pytest.fixture
 def start_workers(environment):
-    """start_workers(*flags of each): vae_main.py on two workers; whatever is left is ended."""
+    """start_workers(*flags): vae_main.py on one worker per list of flags; those still running at
+    the end are killed.
+    """
     started = []
 
     def call(*flags):
@@ -66,8 +68,19 @@ def largest_difference(run, other):
     return max(np.abs(np.loadtxt(run / n) - np.loadtxt(other / n)).max() for n in names)
 
 
+def test_the_step_of_a_strategy_is_the_plain_one(train, monkeypatch):
+    """On one device, whose share is the whole batch; of several the slow tests have some."""
+    flags = [*BATCH, *FEW_STEPS, "--optimizer", "sgd"]
+    one = train(vae_main.main, *flags)
+    monkeypatch.setattr(distribute, "strategy", None)  # as it is after the test, too
+    mirrored = train(vae_main.main, *flags, "--distribute", "mirrored")
+    assert distribute.strategy is not None
+    assert largest_difference(one, mirrored) < 1e-5
+
+
+@pytest.mark.slow
 def test_two_workers_go_on_as_one_process_would_and_the_chief_alone_writes(
-    uncompiled, start_workers, train, data_file, tmp_path
+    start_workers, train, data_file, tmp_path
 ):
     constant = [*BATCH, "--lr_schedule", "constant", "--no-standardize"]
     one = train(vae_main.main, *constant, "--n_epoch", "5")
