@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import ROOT, SMALL, contents, history, weights
+from helpers import FEW_STEPS, ROOT, SMALL, contents, history, weights
 
 import beta_sweep
 import beta_vae_after_training
@@ -116,7 +116,7 @@ def test_a_folder_that_is_removed_during_the_run_ends_it_with_one_line(
         return 0.0
 
     monkeypatch.setattr(module, name, remove_folder)
-    status, lines = ends(lambda _: train(vae_main.main, folder=folder), [])
+    status, lines = ends(lambda _: train(vae_main.main, *FEW_STEPS, folder=folder), [])
     assert (status, len(lines)) == (1, 1)
     assert str(folder) in lines[0] and not folder.exists()
 
@@ -291,12 +291,15 @@ def test_a_disk_that_is_full_after_training_leaves_no_half_file(
 
 
 @pytest.mark.parametrize("script", AFTER_TRAINING, ids=lambda script: script.__name__)
-def test_no_string_in_a_config_leads_a_script_out_of_its_folder(model_folder, script, tmp_path):
+def test_no_string_in_a_config_leads_a_script_out_of_its_folder(
+    model_folder, script, tmp_path, monkeypatch
+):
     argv = model_folder(script)
     config = tmp_path / "run" / "config.json"
     sound = json.loads(config.read_text())
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine.dat").write_text("1 2 3")
+    monkeypatch.chdir(tmp_path / "other")  # from where, too, "../made" lies in tmp_path
 
     def outside():
         return {name: c for name, c in contents(tmp_path).items() if not name.startswith("run")}
