@@ -1,5 +1,6 @@
 """Training runs and sweeps of the mains on Gaussian data, end to end."""
 
+import shutil
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -7,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import random_covariance
-from helpers import FEW_STEPS, PARAMETERS, history, read_json, rows_of, weights
+from helpers import FEW_STEPS, PARAMETERS, contents, history, read_json, rows_of, weights
 from scipy.stats import multivariate_normal
 
 import beta_sweep
-import beta_vae_main
 import data_processing
 import vae_decoder_sample_generation
 import vae_main
@@ -60,7 +60,7 @@ def test_a_run_leaves_the_files_of_the_contract_and_no_others(vae_run):
     expected |= {"checkpoint", "figures", ".lock"}
     assert {path.name for path in vae_run.iterdir()} == expected
     pictures = {path.name for path in (vae_run / "figures").iterdir()}
-    assert pictures >= {
+    assert pictures == {
         f"{name}.png"
         for name in ("learning_curves", "latent_plane", "covariances", "pairwise_marginals")
     }
@@ -108,33 +108,14 @@ def test_beta_one_trains_exactly_as_the_vae(vae_run, beta_run):
     assert (config["beta"], config["model"]) == (1.0, "beta_vae")
 
 
-def test_one_seed_repeats_a_run_to_the_bit_and_another_differs(uncompiled, train):
-    """The runs that beta_run and the interrupted one repeat are compiled ones."""
-    one, again, other = (train(vae_main.main, *FEW_STEPS, "--seed", seed) for seed in "778")
-    assert weights(one) == weights(again)
-    assert history(one) == history(again)
-    assert not set(weights(one).values()) & set(weights(other).values())
-    assert history(one)[0]["kl"] != history(other)[0]["kl"]
-
-
-def test_beta_weighs_the_kl_in_training(uncompiled, train):
-    flags = ["--training_data_size", "14", "--n_epoch", "2"]
-    low, high = (train(beta_vae_main.main, *flags, "--beta", beta) for beta in ("0", "100"))
-    assert weights(low) != weights(high)
-    assert history(low)[-1]["kl"] > history(high)[-1]["kl"]
-
-
-@pytest.mark.parametrize("decoder_std", ["0.3", "shared"])
-def test_one_decoder_std_reaches_the_files(uncompiled, train, decoder_std):
-    folder = train(vae_main.main, *FEW_STEPS, "--decoder_std", decoder_std)
+def test_a_shared_decoder_std_reaches_the_files(train):
+    folder = train(vae_main.main, *FEW_STEPS, "--decoder_std", "shared")
     last_w, last_b = (np.loadtxt(folder / f"Decoder_{kind}6.dat") for kind in "Wb")
     assert not last_w[:, 3:].any()
     assert last_w[:, :3].any()
     np.testing.assert_allclose(last_b[3:], last_b[3], rtol=1e-6)
-    if decoder_std == "0.3":
-        np.testing.assert_allclose(last_b[3:], np.log(0.3), rtol=1e-6)
     model, settings = load_model(folder, make_model)
-    assert str(settings.decoder_std) == decoder_std
+    assert settings.decoder_std == "shared"
     log_std = model.decode(np.eye(2, dtype=np.float32))[1].numpy()
     of_data = log_std + np.log(model.standardization.std)
     np.testing.assert_allclose(of_data, np.full((2, 3), last_b[3]), rtol=1e-5)
@@ -157,27 +138,7 @@ def test_a_short_run_on_the_known_gaussian_beats_independent_columns(tmp_path, m
     assert report["active_units"] >= 1
 
 
-@pytest.mark.parametrize("with_mean", [True, False])
-def test_a_known_gaussian_beside_a_file_makes_its_optimum_exact(
-    uncompiled, train, tmp_path, with_mean
-):
-    mean, covariance = [1.0, -2.0, 0.5], random_covariance(0)
-    np.savetxt(tmp_path / "c.dat", covariance)
-    np.savetxt(tmp_path / "m.dat", mean)
-    known = multivariate_normal(mean if with_mean else np.zeros(3), covariance)
-    x = known.rvs(50, random_state=0)
-    np.save(tmp_path / "x.npy", x)
-    flags = ["--data_path", str(tmp_path / "x.npy"), "--covariance_path", str(tmp_path / "c.dat")]
-    flags += ["--mean_path", str(tmp_path / "m.dat")] if with_mean else []
-    folder = train(vae_main.main, *FEW_STEPS, *flags)
-    report = read_json(folder / "report.json")
-    assert report["optimum_is"] == "exact"
-    data = data_of_run(folder)
-    x_held_out = data.in_data_units(data.x_held_out)
-    assert report["optimum"] == pytest.approx(known.logpdf(x_held_out).mean(), abs=1e-4)
-
-
-def test_rows_are_drawn_from_the_covariance_and_the_mean_of_the_files(tmp_path):
+def test_rows_are_drawn_from_the_covariance_and_the_mean_of_the_files_or_known_to_be(tmp_path):
     mean, covariance = [1.0, -2.0, 0.5], random_covariance(0)
     np.savetxt(tmp_path / "c.dat", covariance)
     np.savetxt(tmp_path / "m.dat", mean)
@@ -190,6 +151,11 @@ def test_rows_are_drawn_from_the_covariance_and_the_mean_of_the_files(tmp_path):
         np.testing.assert_array_less(np.abs(x.mean(axis=0) - expected), 5 * std / len(x) ** 0.5)
         error = np.abs(np.cov(x, rowvar=False) - covariance) / np.outer(std, std)
         assert error.max() < 5 * (2 / len(x)) ** 0.5
+        np.save(tmp_path / "x.npy", x[:50])
+        beside = vae_main.parse_arguments([*flags, *more, "--data_path", str(tmp_path / "x.npy")])
+        known = data_processing.get_data(beside).known
+        np.testing.assert_array_equal(known.mean, expected)
+        np.testing.assert_allclose(known.covariance, covariance)
 
 
 def sweep(train, betas, *flags, folder=None):
@@ -197,17 +163,25 @@ def sweep(train, betas, *flags, folder=None):
     return train(beta_sweep.main, *flags, folder=folder)
 
 
-def test_a_sweep_makes_a_folder_for_each_beta_and_a_table(uncompiled, train, tmp_path):
-    folder = sweep(train, "4 0.5", folder=tmp_path / "sweep")
+@pytest.fixture(scope="module")
+def sweep_run(train):
+    """The folder of a finished sweep. Copy it to change it."""
+    return sweep(train, "4 0.5")
+
+
+def test_a_sweep_makes_a_folder_for_each_beta_a_table_and_pictures(sweep_run):
+    folder = sweep_run
     assert {p.name for p in folder.iterdir() if p.is_dir()} == {"beta_4", "beta_0.5", "figures"}
-    assert (folder / "figures" / "beta_sweep.png").stat().st_size > 0
+    pictures = {path.stem for path in (folder / "figures").iterdir()}
+    assert pictures == {"beta_sweep", "latent_planes", "common_information"}
     table = rows_of(folder / "sweep.csv")
     assert list(table[0]) == SWEEP_COLUMNS
     assert [float(row["beta"]) for row in table] == [0.5, 4.0]
     for row in table:
         run = folder / f"beta_{float(row['beta']):g}"
         assert {*PARAMETERS, "cost_function_beta_vae.dat"} < {p.name for p in run.iterdir()}
-        assert read_json(run / "config.json")["beta"] == float(row["beta"])
+        config = read_json(run / "config.json")
+        assert (config["beta"], config["lr_schedule"]) == (float(row["beta"]), "constant")
         report = read_json(run / "report.json")
         for name, text in row.items():
             value = report.get(name)
@@ -215,78 +189,73 @@ def test_a_sweep_makes_a_folder_for_each_beta_and_a_table(uncompiled, train, tmp
     without = {name for name, text in table[0].items() if text == "nan"}
     assert without >= {"cost_exact", "rate_exact", "distortion_exact", "active_units_exact"}
     assert not [name for name, text in table[1].items() if text == "nan"]
-    single = train(beta_vae_main.main, "--beta", "4", *FEW_STEPS, "--lr_schedule", "constant")
-    assert weights(single) == weights(folder / "beta_4")
+    assert weights(folder / "beta_4") != weights(folder / "beta_0.5")
 
 
 def test_a_resumed_sweep_trains_what_is_missing_and_more_epochs(
-    uncompiled, train, monkeypatch, tmp_path
+    sweep_run, train, monkeypatch, tmp_path
 ):
-    folder = tmp_path / "sweep"
-    first_of_two = weights(sweep(train, "0.5", folder=folder) / "beta_0.5")
     monkeypatch.setattr(sweep_figures, "draw_sweep", lambda *_: None)
-    (folder / ".12.sweep.csv").write_text("beta,")  # what a sweep leaves that is killed in writing
+    folder = Path(shutil.copytree(sweep_run, tmp_path / "sweep"))
+    shutil.rmtree(folder / "beta_4")
+    (folder / "sweep.csv").unlink()
+    (folder / ".12.sweep.csv").write_text("beta,")  # what a killed sweep was writing
+    finished = contents(folder / "beta_0.5")
     sweep(train, "4 0.5", "--resume", folder=folder)
     assert not (folder / ".12.sweep.csv").exists()
-    assert weights(folder / "beta_0.5") == first_of_two
-    assert len(rows_of(folder / "sweep.csv")) == 2
+    assert contents(folder / "beta_0.5") == finished
+    assert (folder / "sweep.csv").read_text() == (sweep_run / "sweep.csv").read_text()
     sweep(train, "4 0.5", "--n_epoch", "2", "--resume", folder=folder)
     assert [len(history(folder / name)) for name in ("beta_4", "beta_0.5")] == [2, 2]
-    assert weights(folder / "beta_0.5") != first_of_two
+    assert weights(folder / "beta_0.5") != weights(sweep_run / "beta_0.5")
 
 
-def test_a_sweep_of_one_column_or_of_independent_ones_has_no_threshold_and_is_drawn(
-    uncompiled, train, tmp_path
-):
-    x = np.random.default_rng(0).normal(size=(50, 3))
-    np.savetxt(tmp_path / "one.dat", x[:, 0])
+def assert_has_no_threshold_and_is_drawn(sweep_of_one):
+    """As it is of columns without dependence, whose common information has no picture."""
+    assert read_json(sweep_of_one / "beta_1" / "report.json")["beta_thresholds"] == []
+    pictures = {path.stem for path in (sweep_of_one / "figures").iterdir()}
+    assert pictures == {"beta_sweep", "latent_planes"}
+
+
+def test_one_column_trains_sweeps_and_generates(uncompiled, train, tmp_path):
+    np.savetxt(tmp_path / "x.dat", np.random.default_rng(0).normal(size=50))
+    flags = ["--data_path", str(tmp_path / "x.dat"), "--data_dim", "1", "--n_dim", "1"]
+    folder = sweep(train, "1", *flags)
+    assert_has_no_threshold_and_is_drawn(folder)
+    run = folder / "beta_1"
+    data = data_of_run(run)
+    x = data.in_data_units(data.x_train)
+    optimum = -0.5 * np.log(2 * np.pi * np.var(x, ddof=1)) - 0.5
+    assert read_json(run / "report.json")["cost_exact"] == pytest.approx(-optimum, abs=1e-5)
+    argv = ["--model_dir", str(run), "--n_samples", "9", "--output", str(tmp_path / "y.dat")]
+    vae_decoder_sample_generation.main(argv)
+    assert np.loadtxt(tmp_path / "y.dat").shape == (9,)
+
+
+def test_a_sweep_of_independent_columns_has_no_threshold_and_is_drawn(train, tmp_path):
     np.savetxt(tmp_path / "identity.dat", np.eye(3))
-    np.save(tmp_path / "x.npy", x)
-    one = ["--data_path", str(tmp_path / "one.dat"), "--data_dim", "1", "--n_dim", "1"]
-    independent = ["--data_path", str(tmp_path / "x.npy")]
-    independent += ["--covariance_path", str(tmp_path / "identity.dat")]
-    for flags in (one, independent):
-        folder = sweep(train, "1 2", *flags)
-        assert read_json(folder / "beta_2" / "report.json")["beta_thresholds"] == []
-        pictures = {path.stem for path in (folder / "figures").iterdir()}
-        assert pictures == {"beta_sweep", "latent_planes"}  # no dependence, no common information
+    known = ["--covariance_path", str(tmp_path / "identity.dat")]
+    assert_has_no_threshold_and_is_drawn(sweep(train, "1", *known))
 
 
 @pytest.mark.parametrize(
     "flags",
     [
-        "--training_data_size 2 --batch_size 1",
-        "--training_data_size 3 --batch_size 3",  # too few for a covariance
+        "--training_data_size 2 --batch_size 1 --n_dim 4 --n_width 6 5 4",
         "--training_data_size 48 --batch_size 48",
-        "--n_dim 4 --n_width 6 5 4",
     ],
 )
-def test_odd_sizes_train_to_a_report(uncompiled, train, flags, recwarn):
+def test_odd_sizes_train_to_a_report(train, flags, recwarn):
     report = read_json(train(vae_main.main, *FEW_STEPS, *flags.split()) / "report.json")
     assert np.isfinite(report["elbo_held_out"])
     assert not [w for w in recwarn if issubclass(w.category, RuntimeWarning)]
 
 
-def test_data_of_one_dimension_train_and_generate(uncompiled, train, tmp_path):
-    np.savetxt(tmp_path / "x.dat", np.random.default_rng(0).normal(size=50))
-    flags = ["--data_path", str(tmp_path / "x.dat"), "--data_dim", "1", "--n_dim", "1"]
-    folder = train(vae_main.main, *FEW_STEPS, *flags)
-    data = data_of_run(folder)
-    x = data.in_data_units(data.x_train)
-    optimum = -0.5 * np.log(2 * np.pi * np.var(x, ddof=1)) - 0.5
-    assert read_json(folder / "report.json")["cost_exact"] == pytest.approx(-optimum, abs=1e-5)
-    argv = ["--model_dir", str(folder), "--n_samples", "9", "--output", str(tmp_path / "y.dat")]
-    vae_decoder_sample_generation.main(argv)
-    assert np.loadtxt(tmp_path / "y.dat").shape == (9,)
-
-
-def test_data_with_a_constant_column_train_to_a_report_without_a_reference(
-    uncompiled, train, tmp_path, capsys
-):
+def test_data_with_a_constant_column_train_to_a_report_without_a_reference(train, tmp_path, capsys):
     x = np.random.default_rng(0).normal(size=(50, 3))
     x[:, 1] = 2.0
     np.savetxt(tmp_path / "x.dat", x)
-    flags = [*FEW_STEPS, "--data_path", str(tmp_path / "x.dat"), "--beta", "1", "2"]
+    flags = [*FEW_STEPS, "--data_path", str(tmp_path / "x.dat"), "--beta", "1"]
     folder = train(beta_sweep.main, *flags)
     report = read_json(folder / "beta_1" / "report.json")
     assert report["optimum"] is report["gap"] is report["cost_exact"] is None
