@@ -2,7 +2,6 @@ import argparse
 import threading
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kstest
@@ -11,7 +10,6 @@ import data_processing
 from analysis import known
 from analysis.information import Gaussian
 from data_processing import Batches, Data
-from training import tables
 from training.prefetch import prefetched
 from training.standardization import Standardization
 from training.tables import load_table
@@ -158,18 +156,6 @@ def test_chunks_from_the_kth_on_equal_all_chunks_without_the_first_k():
             np.testing.assert_array_equal(x, late_x)
             np.testing.assert_array_equal(epsilon, late_epsilon)
             assert n == late_n
-
-
-@pytest.mark.parametrize("name", ["x.dat", "x.npy"])
-def test_a_saved_table_comes_back_exact(tmp_path, name, monkeypatch):
-    monkeypatch.setattr(tables, "TEXT_ROWS", 40)
-    bits = np.random.default_rng(0).integers(0, 2**32, 300, dtype=np.uint32)
-    x = bits.view(np.float32)
-    x = np.where(np.isfinite(x), x, np.float32(0.1)).reshape(-1, 3)
-    tables.save_table(tmp_path / name, x)
-    loaded = np.load(tmp_path / name) if name == "x.npy" else np.loadtxt(tmp_path / name)
-    np.testing.assert_array_equal(loaded.astype(np.float32).view(np.uint32), x.view(np.uint32))
-    assert [p.name for p in tmp_path.iterdir()] == [name]
 
 
 def test_batches_hold_several_draws_of_noise_for_each_row():
