@@ -1,13 +1,9 @@
 """The documents keep step with the code: names, lines, links, commands, and the program."""
 
-import ast
 import importlib
 import re
 import shlex
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,20 +31,10 @@ def text_only(text):
     return BLOCK.sub("", text)
 
 
-def find(file, name):
-    """The syntax tree of `function`, `Class`, `Class.method` or `CONSTANT` in a file, or None."""
-    node = ast.parse(read(file))
-    for part in name.split("."):
-        named = [
-            child
-            for child in ast.iter_child_nodes(node)
-            if getattr(child, "name", None) == part
-            or part in [getattr(t, "id", None) for t in getattr(child, "targets", [])]
-        ]
-        if not named:
-            return None
-        node = named[0]
-    return node
+def defines(file, name):
+    """Whether the file has this function, class, method or constant."""
+    last = name.rpartition(".")[2]
+    return re.search(rf"^\s*(def|class) {last}\b|^{last} = ", read(file), re.MULTILINE)
 
 
 def shown_lines():
@@ -77,19 +63,17 @@ COMMANDS = {" ".join(command): command for path in DOCUMENTS for command in comm
 def test_every_reference_names_something_that_its_file_defines():
     pairs = {pair for path in DOCUMENTS for pair in REFERENCE.findall(path.read_text())}
     assert len(pairs) > 40
-    assert not [pair for pair in pairs if not (ROOT / pair[0]).exists() or find(*pair) is None]
+    assert not [pair for pair in pairs if not (ROOT / pair[0]).exists() or not defines(*pair)]
 
 
-def test_every_line_of_code_in_the_guide_stands_in_the_function_named_before_it():
+def test_every_line_of_code_in_the_guide_stands_in_the_file_named_before_it():
     def bare(code):
         return re.sub(r"\s", "", code)
 
-    def stands_in(line, file, name):
-        return bare(line) in bare(ast.get_source_segment(read(file), find(file, name)))
-
     lines = shown_lines()
     assert len(lines) > 20
-    assert not [line for line, pairs in lines if not any(stands_in(line, *p) for p in pairs)]
+    for line, references in lines:
+        assert any(bare(line) in bare(read(file)) for file, _ in references), line
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
@@ -157,7 +141,7 @@ def test_the_numpy_program_of_the_documents_decodes_as_the_model_does(vae_run):
     assert noise.std() == pytest.approx(1, abs=0.1)
 
 
-def test_the_program_of_the_readme_trains_and_generates(monkeypatch, tmp_path):
+def test_the_program_of_the_readme_trains_and_generates(monkeypatch, tmp_path, uncompiled):
     monkeypatch.chdir(ROOT)  # where data/ is looked for
     small = f'"--n_epoch", "1", "--data_size", "500", "--output_dir", "{tmp_path / "run"}"'
     code = program("README.md", "vae_main.main")
@@ -202,15 +186,8 @@ def test_the_commands_of_the_readme_run_one_after_the_other(tmp_path, monkeypatc
     assert pictures >= {"beta_sweep.png", "common_information.png", "generated_means.png"}
 
 
-def test_the_workflow_is_one_that_github_accepts():
-    check = shutil.which("check-jsonschema", path=str(Path(sys.executable).parent))
-    if check is None:
-        pytest.skip("check-jsonschema is not installed")
-    workflow = ROOT / ".github" / "workflows" / "tests.yml"
-    command = [check, "--builtin-schema", "vendor.github-workflows", str(workflow)]
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
-    text = workflow.read_text(encoding="utf-8")
+def test_the_workflow_runs_the_test_command_of_the_readme():
     (commands_of_tests,) = re.findall(
         r"^    (python3 -m venv .*pytest -n 2)$", read("README.md"), re.MULTILINE
     )
-    assert commands_of_tests in text
+    assert commands_of_tests in read(".github/workflows/tests.yml")
