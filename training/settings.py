@@ -13,13 +13,16 @@ from training.errors import InputError
 MAX_SIZE = 2**16  # of a layer; a config.json that asks for more is damaged
 BATCH_SIZE = 250
 N_EPOCH = 20
-STEPS = {"last": 6400, "best": 9600}  # of few rows, in more epochs; --keep best may take longer
+STEPS = {
+    "last": 6400,
+    "best": 9600,
+}  # when rows are few: more epochs, and --keep best can afford most
 DECAY_ROWS = 250  # weight decay 1 up to as many rows, then as 1 / rows
 OWN_TO_A_PROCESS = ("output_dir", "resume")  # not in config.json: where, and whether to go on
 
 
 class Settings(types.SimpleNamespace):
-    """Every flag of a run by name, completed by what its data decide.
+    """All flags of a run by name, and what its data determine.
 
     data_dim, training_data_size, batch_size, n_epoch: also where the flags leave them open.
     standardization: the `mean` and `std` of each column that the rows are standardized with, two
@@ -28,109 +31,54 @@ class Settings(types.SimpleNamespace):
     """
 
 
-def is_text(value):
-    return isinstance(value, str)
-
-
-def is_yes_or_no(value):
-    return isinstance(value, bool)
-
-
-def is_size(value):
-    return type(value) is int and 0 < value <= MAX_SIZE
-
-
-def is_count(value):
-    return type(value) is int and value >= 0
-
-
-def is_number(value):
-    return type(value) in (int, float) and math.isfinite(value)
-
-
-def is_weight(value):
-    return is_number(value) and value >= 0
-
-
-def is_positive(value):
-    return is_number(value) and value > 0
-
-
-def is_list_of_sizes(value):
-    return isinstance(value, list) and len(value) > 0 and all(map(is_size, value))
-
-
-def is_decoder_std(value):
-    return value in ("learned", "shared") or is_positive(value)
-
-
-def is_standardization(value):
-    """Whether it holds a mean and a std of each column."""
-    if not isinstance(value, dict) or value.keys() != {"mean", "std"}:
-        return False
-    means, stds = value["mean"], value["std"]
-    if not isinstance(means, list) or not isinstance(stds, list) or len(means) != len(stds):
-        return False
-    return all(map(is_number, means)) and all(map(is_positive, stds))
-
-
-def one_of(*values):
-    """A check for settings with few possible values."""
-    return lambda value: value in values
-
-
-def or_none(check):
-    """A check for settings that may be missing, as null."""
-    return lambda value: value is None or check(value)
-
-
-# Every field of a config.json by name, and the check of what a run can have written there.
+NUMBER = int | float
+# Every field of a config.json by name: its type, or the values to choose from.
 EVERY_RUN = {
-    "beta": is_weight,
-    "data_path": or_none(is_text),
-    "data_dim": is_size,
-    "n_dim": is_size,
-    "n_width": is_list_of_sizes,
-    "activation": one_of("relu", "tanh", "linear"),
-    "min_log_std": or_none(is_number),
-    "n_epoch": is_count,
-    "batch_size": is_count,
-    "lr": is_positive,
-    "clip_norm": or_none(is_positive),
-    "keep": one_of("best", "last"),
-    "seed": is_count,
-    "tensorboard": is_yes_or_no,
-    "distribute": one_of(None, "mirrored", "multi_worker"),
+    "beta": NUMBER,
+    "data_path": str | None,
+    "data_dim": int,
+    "n_dim": int,
+    "n_width": list,
+    "activation": ("relu", "tanh", "linear"),
+    "min_log_std": NUMBER | None,
+    "n_epoch": int,
+    "batch_size": int,
+    "lr": NUMBER,
+    "clip_norm": NUMBER | None,
+    "keep": ("best", "last"),
+    "seed": int,
+    "tensorboard": bool,
+    "distribute": (None, "mirrored", "multi_worker"),
 }
 GAUSSIAN_RUN = {
-    "model": one_of("vae", "beta_vae"),
-    "covariance_path": or_none(is_text),
-    "mean_path": or_none(is_text),
-    "mixture_path": or_none(is_text),
-    "data_size": is_count,
-    "training_data_size": is_count,
-    "standardize": is_yes_or_no,
-    "standardization": or_none(is_standardization),
-    "decoder_std": is_decoder_std,
-    "lr_schedule": one_of("cosine", "constant"),
-    "optimizer": one_of("adam", "sgd"),
-    "weight_decay": is_weight,
+    "model": ("vae", "beta_vae"),
+    "covariance_path": str | None,
+    "mean_path": str | None,
+    "mixture_path": str | None,
+    "data_size": int,
+    "training_data_size": int,
+    "standardize": bool,
+    "standardization": dict | None,
+    "decoder_std": str | NUMBER,
+    "lr_schedule": ("cosine", "constant"),
+    "optimizer": ("adam", "sgd"),
+    "weight_decay": NUMBER,
     **EVERY_RUN,
 }
 IMAGE_RUN = {
-    "model": one_of("mnist_vae"),
-    "image_shape": is_list_of_sizes,
-    "binarization": one_of("dynamic", "static", "none"),
-    "likelihood": one_of("bernoulli", "gaussian", "squared_error"),
-    "batch_norm": is_yes_or_no,
-    "output_bias": one_of("mean", "zero"),
-    "objective": one_of("elbo", "iwae"),
-    "n_samples": is_size,
-    "warm_up": is_count,
-    "lr_schedule": one_of("constant", "cosine", "steps", "burda2015"),
-    "lr_factor": is_positive,
-    "lr_every": is_count,
-    "adam_epsilon": is_positive,
+    "model": ("mnist_vae",),
+    "image_shape": list,
+    "binarization": ("dynamic", "static", "none"),
+    "likelihood": ("bernoulli", "gaussian", "squared_error"),
+    "batch_norm": bool,
+    "output_bias": ("mean", "zero"),
+    "objective": ("elbo", "iwae"),
+    "n_samples": int,
+    "warm_up": int,
+    "lr_schedule": ("constant", "cosine", "steps", "burda2015"),
+    "lr_factor": NUMBER,
+    "lr_every": int,
+    "adam_epsilon": NUMBER,
     **EVERY_RUN,
 }
 
@@ -199,16 +147,55 @@ def read_config(folder, kinds):
     values = run_folder.read_json(path)
     if values.get("model") not in kinds:
         raise InputError(f"{path}: its model is {values.get('model')}, not {' or '.join(kinds)}")
-    checks = IMAGE_RUN if values["model"] == "mnist_vae" else GAUSSIAN_RUN
-    for name, holds in checks.items():
+    fields = IMAGE_RUN if values["model"] == "mnist_vae" else GAUSSIAN_RUN
+    for name, kind in fields.items():
         if name not in values:
             raise InputError(f"{path}: damaged ({name} is missing)")
-        if not holds(values[name]):
+        if not fits(values[name], kind):
             raise InputError(f"{path}: damaged ({name} is {values[name]!r})")
-    settings = Settings(**{name: values[name] for name in checks})
-    columns = settings.standardization["mean"] if getattr(settings, "standardization", 0) else None
-    if columns is not None and len(columns) != settings.data_dim:
-        raise InputError(f"{path}: damaged (standardization has {len(columns)} columns)")
+    settings = Settings(**{name: values[name] for name in fields})
+    name = impossible_field(settings)
+    if name is not None:
+        raise InputError(f"{path}: damaged ({name} is {values[name]!r})")
     settings.output_dir = str(folder)
     settings.resume = False
     return settings
+
+
+def fits(value, kind):
+    """Whether a value is of this type, or among these values to choose from."""
+    if isinstance(kind, tuple):
+        return value in kind
+    if isinstance(value, bool):  # in Python an int, too
+        return kind is bool
+    return isinstance(value, kind)
+
+
+def is_size(value):
+    return fits(value, int) and 1 <= value <= MAX_SIZE
+
+
+def is_positive(value):
+    return fits(value, NUMBER) and value > 0
+
+
+def impossible_field(settings):
+    """The name of a field with a size or a number that no run can have; None if there is none."""
+    if not is_size(settings.data_dim):
+        return "data_dim"
+    if not is_size(settings.n_dim):
+        return "n_dim"
+    if not settings.n_width or not all(map(is_size, settings.n_width)):
+        return "n_width"
+    if settings.model == "mnist_vae":
+        return None
+    if settings.decoder_std not in ("learned", "shared") and not is_positive(settings.decoder_std):
+        return "decoder_std"
+    if settings.standardization is not None:
+        means, stds = settings.standardization.get("mean"), settings.standardization.get("std")
+        for numbers in (means, stds):
+            if not isinstance(numbers, list) or len(numbers) != settings.data_dim:
+                return "standardization"
+        if not all(fits(v, NUMBER) for v in means) or not all(map(is_positive, stds)):
+            return "standardization"
+    return None
