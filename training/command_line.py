@@ -76,7 +76,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def number(convert, what, holds):
-    """An argparse type: a number of which `holds` is true; the error says that it is not `what`."""
+    """An argparse type for a number that satisfies `holds`; `what` describes it in the error."""
 
     def read(text):
         try:

@@ -9,7 +9,7 @@ from training import distribute
 
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
 LR_SCHEDULES = ("cosine", "constant")
-SMALL_STEP = 5_000_000  # products of a weight and a number, forward; more gain by a second thread
+SMALL_STEP = 5_000_000  # multiplications of a forward pass; larger steps gain by a second thread
 
 
 def choose_threads(settings):

@@ -1,16 +1,4 @@
-"""One training run in one folder: its epochs, checkpoints, resume, divergence, and best epoch.
-
-A main script's loop over epochs and chunks of steps reads
-
-    with training_run(settings, model, optimizer) as run:
-        for epoch in run.epochs():
-            for chunk in run.chunks(batches):
-                run.add(chunk, iterate(chunk))
-            run.end_epoch(elbo)
-        run.write_results()
-        ...
-        run.finish(report)
-"""
+"""One training run in one folder: its epochs, checkpoints, resume, divergence, and best epoch."""
 
 import contextlib
 import dataclasses
@@ -164,7 +152,7 @@ class Run:
         self.save_when_due(SECONDS_BETWEEN_CHECKPOINTS)
 
     def end_epoch(self, elbo, **more):
-        """Close the epoch: the means of its terms and the ELBO of the rows that it is judged by.
+        """Close the epoch: its mean terms, and the ELBO of the rows that judge it, join the history.
 
         elbo: of the validation rows where there are some, else of the held-out rows. more: further
         columns of the history.
@@ -284,12 +272,6 @@ class Run:
 
     def finish(self, report):
         """Complete the report and write it, the last file of a run."""
-        report["kept_epoch"] = self.kept_epoch
+        report["kept_epoch"] = self.state.best_epoch or len(self.history)
         report["seconds"] = round(sum(row["seconds"] for row in self.history), 3)
-        self.log.add_pictures(self.settings.n_epoch)
         run_folder.write_json(self.folder / "report.json", report)
-
-    @property
-    def kept_epoch(self):
-        """The epoch whose weights are the result."""
-        return len(self.history) if self.settings.keep == "last" else self.state.best_epoch

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from training import checkpoints, run_folder, tables
-from training.errors import InputError, one_line
+from training.errors import InputError
 from training.settings import read_config
 from training.standardization import weights_for_data, weights_for_standardized
 
@@ -87,10 +86,7 @@ def load_model(model_dir, make_model, kinds=("vae", "beta_vae"), checkpoint=Fals
     InputError: the folder holds no finished run of this kind, or a file in it is damaged.
     """
     settings = read_config(model_dir, kinds)
-    try:
-        model = make_model(settings)
-    except tf.errors.OpError as error:  # such as layers beyond memory
-        raise InputError(f"{model_dir}/config.json: damaged ({one_line(error)})") from None
+    model = make_model(settings)
     if checkpoint:
         read_checkpoint(model, model_dir)
     else:

@@ -18,7 +18,7 @@ class Signals:
         self.noted = number
 
     def end(self):
-        """Obey signals again, and the one that came, if no checkpoint followed it."""
+        """Restore the handlers, and raise the signal that was noted, if no checkpoint answered it."""
         while self.handlers:
             signal.signal(*self.handlers.popitem())
         if self.noted is not None:

@@ -29,7 +29,7 @@ def load_table(path, data_dim=None, data_size=None, may_have_names=True):
     file holds real numbers and keeps their type. If its rows need more than LARGE_BYTES they stay
     in the file: a numpy.memmap, not checked yet.
 
-    InputError: the file cannot be read, is no such table, or D is not data_dim (None: any).
+    InputError: the file cannot be read or is not such a table, or D is not data_dim (None: any D).
     """
     path = Path(path)
     ending = path.suffix.lower()
