@@ -26,11 +26,10 @@ class Data:
     and without the means of columns that lie far from zero.
 
     x_train (N, data_dim) train, x_validation choose the epoch (None: the last one is kept),
-    x_held_out are touched once, by the report. known: the distribution of the data, an
-    information.Gaussian or a mixture.Mixture, in units of the data; None where it is not known.
-
-    Of data too large for memory x_train stays in its file, and the others are some of the rows that
-    do not train, drawn at random.
+    x_held_out are touched once, by the report. If the data are too large for memory, x_train stays
+    in its file, and the other two are random samples of the remaining rows. In units of the data:
+    known, their distribution (None where it is not known); fitted, the Gaussian with the mean and
+    covariance of x_train.
     """
 
     x_train: np.ndarray | TrainingRows
@@ -38,6 +37,7 @@ class Data:
     x_held_out: np.ndarray
     known: Gaussian | Mixture | None = None
     standardization: Standardization | None = None
+    fitted: Gaussian | None = None
 
     @property
     def followed(self):
@@ -49,26 +49,13 @@ class Data:
         return x if self.standardization is None else self.standardization.undo(x)
 
     def reference(self):
-        """The known distribution, or the Gaussian fitted to the training rows, in data units."""
-        return self.fitted() if self.known is None else self.known
-
-    def fitted(self):
-        """The Gaussian fitted to the training rows, in data units."""
-        mean, covariance = moments(self.x_train)
-        if self.standardization is not None:
-            std = self.standardization.std
-            mean = self.standardization.undo(mean)
-            covariance = covariance * np.outer(std, std)
-        return Gaussian(mean, covariance)
+        """The known distribution, or else the fitted one."""
+        return self.fitted if self.known is None else self.known
 
     def training_sample(self, size):
         """`size` of the training rows, drawn at random; fewer where there are not as many."""
-        return rows_of(self.x_train, size)
-
-
-def rows_of(x, size):
-    """`size` rows of x, which are in random order; fewer where there are not as many."""
-    return x.sample[:size] if isinstance(x, TrainingRows) else x[:size]
+        x = self.x_train
+        return x.sample[:size] if isinstance(x, TrainingRows) else x[:size]
 
 
 def get_rows(settings):
@@ -82,8 +69,7 @@ def get_rows(settings):
     if settings.data_path is None:
         return known.draw(settings.data_size, stream(settings.seed, "draw")), known
     data_dim = settings.data_dim if known is None else len(known.mean)
-    x = tables.load_table(settings.data_path, data_dim, settings.data_size)
-    return x, known
+    return tables.load_table(settings.data_path, data_dim, settings.data_size), known
 
 
 def get_data(args):
@@ -96,9 +82,11 @@ def get_data(args):
     n_train = training_size(len(x), args.training_data_size, keep_best)
     x_train, x_rest = split(x, n_train, args.seed)
     if args.data_path is not None:
-        names = tables.column_names(args.data_path)
+        names = tables.names_of_columns(args.data_path, x.shape[1])
+        sample = x_train.sample if isinstance(x_train, TrainingRows) else x_train[:SAMPLE_ROWS]
         columns.warn_of_index(x, names)
-        columns.warn_of_columns(rows_of(x_train, SAMPLE_ROWS), names)
+        columns.warn_of_columns(sample, names)
+    fitted = Gaussian(*moments(x_train))
     standardization = standardization_of(x_train) if args.standardize else centering_of(x_train)
     x_train = as_seen(x_train, standardization)
     x_rest = as_seen(x_rest, standardization)
@@ -109,27 +97,27 @@ def get_data(args):
         x_held_out=x_rest[n_validation:],
         known=known,
         standardization=standardization,
+        fitted=fitted,
     )
 
 
 def training_size(n_rows, training_data_size, keep_best):
     """How many of n_rows rows train: as many as asked for, or 80 % (None).
 
-    Two of the others are held out at least, and with keep_best two more are validation rows.
+    At least two of the others are held out; with keep_best, at least two more are validation rows.
     InputError: fewer than two train, or too few are left.
     """
     n_others = 4 if keep_best else 2
-    if n_rows < 2 + n_others:
+    most = n_rows - n_others
+    if most < 2:
         raise InputError(
             f"{n_rows} rows of data are too few: at least 2 for training and {n_others} others "
             "are needed (2 others with --keep last)"
         )
     if training_data_size is None:
-        return min(n_rows * 4 // 5, n_rows - n_others)
-    if not 2 <= training_data_size <= n_rows - n_others:
-        raise InputError(
-            f"--training_data_size {training_data_size}: must be between 2 and {n_rows - n_others}"
-        )
+        return min(n_rows * 4 // 5, most)
+    if not 2 <= training_data_size <= most:
+        raise InputError(f"--training_data_size {training_data_size}: must be between 2 and {most}")
     return training_data_size
 
 
@@ -146,14 +134,10 @@ def split(x, n_train, seed):
 
 
 class Chunk(NamedTuple):
-    """As many batches as one call of the compiled loop takes, and the noise for z.
+    """As many batches as one call of the compiled loop takes; the first n_steps of K count."""
 
-    x (K, batch, data_dim), epsilon (K, batch, n_dim) or (K, n_samples, batch, n_dim), of which
-    the first n_steps count.
-    """
-
-    x: np.ndarray
-    epsilon: np.ndarray
+    x: np.ndarray  # (K, batch, data_dim)
+    epsilon: np.ndarray  # noise for z, (K, batch, n_dim) or (K, n_samples, batch, n_dim)
     n_steps: int
 
 
@@ -225,9 +209,8 @@ class Batches:
         n_steps = len(rows) // batch
         x = np.zeros((room * batch, self.x.shape[1]), self.x.dtype)
         x[: len(rows)] = self.prepared(rows, rng)
-        noise_shape = (batch, self.n_dim)
-        if self.n_samples is not None:
-            noise_shape = (self.n_samples, batch, self.n_dim)
+        draws = () if self.n_samples is None else (self.n_samples,)
+        noise_shape = (*draws, batch, self.n_dim)
         epsilon = np.zeros((room, *noise_shape), np.float32)
         epsilon[:n_steps] = rng.standard_normal((n_steps, *noise_shape), np.float32)
         return Chunk(x.reshape(room, batch, -1), epsilon, n_steps)

@@ -130,7 +130,7 @@ def linear_log_px(data, raw, settings):
     since it is the optimum then, or near it.
     """
     if settings.data_path is not None:
-        fitted = data.fitted()
+        fitted = data.fitted
     elif isinstance(data.known, Gaussian):
         return None
     else:

@@ -180,7 +180,8 @@ def test_errors_of_200_reports_are_as_large_as_their_standard_errors_say(decoder
 def report_on_file(x, decoder_std="learned", n_dim=2):
     """The report on an untrained model of the rows of x, two thirds of which train."""
     n_train = 2 * len(x) // 3
-    data = Data(x_train=x[:n_train], x_validation=None, x_held_out=x[n_train:])
+    fitted = Gaussian(x[:n_train].mean(axis=0), np.cov(x[:n_train], rowvar=False))
+    data = Data(x_train=x[:n_train], x_validation=None, x_held_out=x[n_train:], fitted=fitted)
     model = VAE(x.shape[1], n_dim, [7, 6])
     settings = settings_of(model, decoder_std=decoder_std, data_path="x.npy")
     return gaussian_report.make_report(model, data, settings, n_z=2**16)[0]

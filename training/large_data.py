@@ -27,9 +27,9 @@ class TrainingRows:
     a block, neighbours in the file, come within one buffer: a part BUFFER_BLOCKS / n_blocks of the
     epoch. Rows that fit into one buffer are fully permuted.
 
-    mean (data_dim,), covariance (data_dim, data_dim): of all training rows, float64.
-    sample, held_out: random training and held-out rows, at most SAMPLE_ROWS each, in random order.
-    All of this is in the units of the file, and exact, until `standardize` is called.
+    mean (data_dim,), covariance (data_dim, data_dim): of all training rows, float64, in the units
+    of the file. sample, held_out: random training and held-out rows, at most SAMPLE_ROWS each, in
+    random order, in the units of the file and exact, until `standardize` is called.
     InputError: a value of the table is not finite.
     """
 
@@ -40,7 +40,7 @@ class TrainingRows:
         self.table = table
         self.seed = seed
         self.shape = (n_train, data_dim)
-        self.convert = np.asarray  # what becomes of rows before they are given out
+        self.convert = np.asarray  # applied to rows before they are returned
         self.largest = 0.0  # of all absolute values in the file
         block_rows = max(1, BLOCK_BYTES // (4 * data_dim))
         self.edges = [*range(0, n_rows, block_rows), n_rows]  # of the blocks
@@ -93,9 +93,6 @@ class TrainingRows:
         InputError: a value is too large for float32.
         """
         if standardization is not None:
-            std = standardization.std
-            self.mean = (self.mean - standardization.mean) / std
-            self.covariance = self.covariance / np.outer(std, std)
             self.convert = standardization.apply
         elif self.largest > float(np.finfo(np.float32).max):
             raise InputError(f"{self.table.filename}: holds values that are too large for float32")
@@ -137,7 +134,8 @@ class TrainingRows:
 def spread(n, sizes, rng):
     """How many of n rows come from each block, in proportion to the blocks' sizes, sum(sizes) >= n.
 
-    Of the first r of R rows floor(r n / R + u), with one random u in [0, 1).
+    Of the first r of all R rows floor(r n / R + u) are taken, with the same random u in [0, 1) for
+    all r.
     """
     ends = [int(end) for end in np.cumsum(sizes)]  # of Python, which does not overflow
     whole = max(1, ends[-1])

@@ -152,7 +152,7 @@ class Run:
         self.save_when_due(SECONDS_BETWEEN_CHECKPOINTS)
 
     def end_epoch(self, elbo, **more):
-        """Close the epoch: its mean terms, and the ELBO of the rows that judge it, join the history.
+        """Close the epoch: add its mean terms and the ELBO of unseen rows to the history.
 
         elbo: of the validation rows where there are some, else of the held-out rows. more: further
         columns of the history.

@@ -18,7 +18,7 @@ class Signals:
         self.noted = number
 
     def end(self):
-        """Restore the handlers, and raise the signal that was noted, if no checkpoint answered it."""
+        """Restore the handlers, and raise a signal that was noted, unless a checkpoint followed."""
         while self.handlers:
             signal.signal(*self.handlers.popitem())
         if self.noted is not None:
