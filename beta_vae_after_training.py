@@ -45,10 +45,9 @@ def main(argv=None):
     folder = Path(args.output_dir or args.model_dir)
     deco_path = folder / f"deco_data.{args.format}"
     en_deco_path = folder / f"en_deco_data.{args.format}"
-    tables.check_output(deco_path)
-    tables.check_output(en_deco_path)
     x, known = data_processing.get_rows(settings)
     names = tables.names_of_columns(settings.data_path, model.data_dim)
+    run_folder.make_folder(folder)
     mean_only = args.draw == "mean"
 
     most = comparison.compared_rows(model.data_dim)

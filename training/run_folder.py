@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import re
+import tempfile
 from importlib import metadata
 from pathlib import Path
 
@@ -71,6 +72,15 @@ def write_table(path, rows):
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def make_folder(folder):
+    """Make the folder of the results, if need be. InputError: nothing can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise InputError(f"--output_dir {folder}: can't be written to ({error.strerror})") from None
+
+
 def check_unused(folder):
     """InputError: the folder holds results."""
     for name in RESULTS:
@@ -96,11 +106,7 @@ def claim_folder(folder, values, resume):
         check_continues(folder, values, read_json(config))
     else:
         check_unused(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".lock").touch()
-    except OSError as error:
-        raise InputError(f"--output_dir {folder}: can't be written to ({error.strerror})") from None
+    make_folder(folder)
     try:
         lock = filelock.FileLock(folder / ".lock", timeout=0).acquire()
     except filelock.Timeout:

@@ -117,7 +117,9 @@ def save_blocks(path, blocks, shape, names=None):
     ending = Path(path).suffix
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
         if names is not None:
-            file.write(line_of(names))
+            line = io.StringIO()
+            csv.writer(line, lineterminator="\n").writerow(names)  # quotes a name with a comma
+            file.write(line.getvalue().encode())
         for number, x in enumerate(blocks):
             if ending == ".npy" and number == 0:
                 header = {"descr": x.dtype.str, "fortran_order": False, "shape": shape}
@@ -126,13 +128,6 @@ def save_blocks(path, blocks, shape, names=None):
                 file.write(np.ascontiguousarray(x))
             else:
                 write_text(file, x, b"," if ending == ".csv" else b" ")
-
-
-def line_of(names):
-    """The first line of a .csv file, UTF-8; a name with a comma stands in quotes."""
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(names)
-    return line.getvalue().encode()
 
 
 def write_text(file, x, separator=b" "):
