@@ -47,7 +47,6 @@ def main(argv=None):
     en_deco_path = folder / f"en_deco_data.{args.format}"
     x, known = data_processing.get_rows(settings)
     names = tables.names_of_columns(settings.data_path, model.data_dim)
-    run_folder.make_folder(folder)
     mean_only = args.draw == "mean"
 
     most = comparison.compared_rows(model.data_dim)
@@ -60,6 +59,7 @@ def main(argv=None):
         )
     u = large_data.as_seen(x, model.standardization)  # all rows, as the networks see them
     some_u = large_data.as_seen(some, model.standardization)
+    run_folder.make_folder(folder)  # after all that may be wrong with the data
 
     blocks = sampling.generated_blocks(model, args.n_samples, args.seed, mean_only)
     tables.save_blocks(deco_path, blocks, (args.n_samples, model.data_dim))

@@ -1,6 +1,5 @@
 """One run on several devices: the weights of one process, and clear ends."""
 
-import argparse
 import json
 import multiprocessing
 import socket
@@ -19,7 +18,6 @@ import vae_main
 from analysis import gaussian_report, run_figures
 from images import figures
 from training import distribute
-from training.errors import InputError
 
 BATCH = ["--batch_size", "5"]  # of 38 rows on two replicas: 2 and 3 rows, of the last batch 1 and 2
 
@@ -86,8 +84,8 @@ def test_two_workers_go_on_as_one_process_would_and_the_chief_alone_writes(
     one = train(vae_main.main, *constant, "--n_epoch", "5")
     train(vae_main.main, *constant, folder=tmp_path / "run")  # 3 epochs
     flags = [*SMALL, *constant, "--n_epoch", "5", "--resume", "--data_path", data_file]
-    folders = ["--output_dir", str(tmp_path / "run")], ["--output_dir", str(tmp_path / "unused")]
-    chief, worker = start_workers(*([*flags, *folder] for folder in folders))
+    flags += ["--output_dir", str(tmp_path / "run")]
+    chief, worker = start_workers(flags, flags)
     shown, said = chief.communicate()
     assert (chief.returncode, said) == (0, "")
     assert "device: CPU" in shown and "2 workers" in shown and "written to" in shown
@@ -104,7 +102,7 @@ def test_two_workers_go_on_as_one_process_would_and_the_chief_alone_writes(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("act", "statuses", "said"),
-    [("kill", (1, -9), "a worker is lost"), ("terminate", (143, 143), "all work is")],
+    [("kill", (1, -9), "a worker is lost"), ("terminate", (1, 143), "a worker is lost")],
 )
 @pytest.mark.skipif(sys.platform == "win32", reason="signals between processes are POSIX's")
 def test_a_worker_that_ends_ends_the_chief_in_one_line_and_one_process_goes_on(
@@ -202,14 +200,25 @@ def test_a_chief_may_stand_beside_the_workers(monkeypatch):
     config["task"] = {"type": "chief", "index": 0}
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
     assert distribute.place_among_workers() == (3, True)
+    del cluster["worker"]
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    assert distribute.place_among_workers() == (1, True)
 
 
-def test_a_flag_that_is_not_the_chiefs_is_refused(monkeypatch):
-    flags = {"lr": 0.1, "n_width": [3, 5], "output_dir": "a"}
-    monkeypatch.setattr(distribute, "text_from_chief", lambda own: json.dumps(flags))
-    distribute.check_agreement(argparse.Namespace(**flags | {"output_dir": "b"}))
-    with pytest.raises(InputError, match=r"--lr 0.2: the chief has 0.1"):
-        distribute.check_agreement(argparse.Namespace(**flags | {"lr": 0.2}))
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("own", "what"), [(["--lr", "0.5"], "flags"), (["--output_dir", "elsewhere"], "checkpoints")]
+)
+def test_workers_of_other_flags_or_without_the_chiefs_checkpoint_are_refused(
+    start_workers, train, data_file, tmp_path, own, what
+):
+    train(vae_main.main, *BATCH, "--lr_schedule", "constant", folder=tmp_path / "run")
+    flags = [*SMALL, *BATCH, "--lr_schedule", "constant", "--n_epoch", "5", "--resume"]
+    flags += ["--data_path", data_file, "--output_dir", str(tmp_path / "run")]
+    for process in start_workers(flags, [*flags, *own]):
+        line = process.communicate(timeout=60)[1]
+        assert f"the {what} of the workers differ" in line
+        assert (process.returncode, line.count("\n")) == (2, 1)
 
 
 def test_what_several_devices_do_not_do_is_refused(refused):

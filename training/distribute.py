@@ -9,42 +9,44 @@ several processes, the chief, has the results; what the others write ends with t
 import atexit
 import contextlib
 import functools
-import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 
 from training.errors import InputError, Stopped, one_line
 
-OWN_TO_A_PROCESS = ("output_dir", "resume", "data_path")  # flags that may differ between workers
 strategy = None  # of this process, from start(); None: one device
 
 
 def start(args):
     """Prepare the devices and print their name; after the flags are read, before any tensor.
 
-    A worker that is not the chief gets an output_dir that ends with it, and prints nothing.
-    InputError: TF_CONFIG is wrong, or the flags are not the chief's.
+    A worker that is not the chief prints nothing and works in a folder that ends with it, with
+    --resume in a copy of the chief's. InputError: TF_CONFIG is wrong, or the flags differ.
     """
     global strategy
     strategy = None
     if args.distribute == "mirrored":
         strategy = mirrored_strategy()
     elif args.distribute == "multi_worker":
+        flags = {**vars(args), "output_dir": None, "data_path": None}  # these two may differ
         n_workers, is_chief = place_among_workers()
         if not is_chief:
             folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
             atexit.register(folder.cleanup)
-            args.output_dir, args.resume = str(Path(folder.name) / "run"), False
+            if args.resume and Path(args.output_dir).is_dir():
+                shutil.copytree(args.output_dir, folder.name, dirs_exist_ok=True)
+            args.output_dir = folder.name
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
         print(f"{n_workers} workers: waiting for all of them", flush=True)
         strategy = connect()
-        check_agreement(args)
+        check_agreement("flags", flags)
     print(f"device: {device_name()}", flush=True)
 
 
@@ -56,14 +58,12 @@ def mirrored_strategy():
 
 
 def device_name():
-    """What this process computes on, such as "CPU, 2 cores" or "GPU NVIDIA H200"."""
+    """What this process computes on, such as "CPU, 2 cores" or "GPU NVIDIA H200, 1 of 4"."""
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         return f"CPU, {os.cpu_count()} cores"
     name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "")
-    if len(gpus) > 1 and strategy is None:
-        return f"GPU {name}, one of {len(gpus)} (--distribute mirrored uses all)"
-    return f"GPU {name}, {len(gpus)} of them" if len(gpus) > 1 else f"GPU {name}"
+    return f"GPU {name}, {1 if strategy is None else len(gpus)} of {len(gpus)}"
 
 
 def place_among_workers():
@@ -84,7 +84,7 @@ def place_among_workers():
             'multi_worker needs {"cluster": {"worker": ["host0:port", "host1:port"]}, '
             '"task": {"type": "worker", "index": 0}}, with the index of each machine'
         )
-    chief = jobs.get("chief", jobs["worker"])[0]
+    chief = (jobs.get("chief") or jobs["worker"])[0]
     return len(addresses), own == chief
 
 
@@ -113,44 +113,14 @@ def among_workers():
 
 
 @among_workers()
-def sum_of_replicas(value_of):
-    """The sum of value_of(replica), an array of one shape, over all replicas of all processes."""
-    values = strategy.experimental_distribute_values_from_function(
-        lambda context: tf.constant(value_of(context.replica_id_in_sync_group))
-    )
-    return strategy.reduce("SUM", values, axis=None).numpy()
-
-
-def from_chief(array):
-    """The chief's numpy array of this shape, on every worker."""
-    return sum_of_replicas(lambda replica: array * (replica == 0))
-
-
-def text_from_chief(text):
-    """The chief's text, on every worker."""
-    own = np.frombuffer(text.encode(), np.uint8)
-    length = from_chief(np.int32(len(own)))
-    chief = from_chief(np.resize(own, length).astype(np.int32))
-    return bytes(chief.astype(np.uint8)).decode()
-
-
-def check_agreement(args):
-    """InputError: a flag of this worker differs from the chief's."""
-    own = {name: value for name, value in vars(args).items() if name not in OWN_TO_A_PROCESS}
-    chief = json.loads(text_from_chief(json.dumps(own)))
-    for name, value in own.items():
-        if value != chief[name]:
-            raise InputError(
-                f"--{name} {value}: the chief has {chief[name]}; give all workers the same flags"
-            )
-
-
-def signal_of_any(number):
-    """The signal that a process got: this one's `number`, SIGTERM for another's, None for none."""
+def check_agreement(what, value):
+    """InputError: this value is not the same in all processes."""
     if strategy is None:
-        return number
-    noted = sum_of_replicas(lambda _: int(number is not None))
-    return number or (signal.SIGTERM if noted else None)
+        return
+    code = zlib.crc32(repr(value).encode()) % 2**16  # of which a sum is an int32
+    codes = strategy.experimental_distribute_values_from_function(lambda _: tf.constant(code))
+    if strategy.reduce("SUM", codes, axis=None) != code * strategy.num_replicas_in_sync:
+        raise InputError(f"--distribute multi_worker: the {what} of the workers differ")
 
 
 class GradientNote:
@@ -172,7 +142,7 @@ def compile_steps(training_step, model, optimizer):
     variables = model.trainable_variables
 
     def replica_step(x, epsilon):
-        """Terms and gradients, summed over the replicas: one vector, as each message has a cost."""
+        """Terms and gradients: this replica's share of them, summed over all replicas."""
         context, batch_size = tf.distribute.get_replica_context(), x.shape[0]
         replica, n = context.replica_id_in_sync_group, context.num_replicas_in_sync
         first = batch_size * replica // n
@@ -180,21 +150,18 @@ def compile_steps(training_step, model, optimizer):
         rows = slice(first, tf.maximum(end, first + 1))  # an empty share takes one row, weight 0
         note = GradientNote(optimizer.iterations)
         terms = training_step(model, note, x[rows], epsilon[..., rows, :])
-        parts = [tf.reshape(part, [-1]) for part in (*terms, *note.gradients)]
         share = tf.cast((end - first) / batch_size, tf.float32)
-        return context.all_reduce("SUM", share * tf.concat(parts, 0))
+        return context.all_reduce("SUM", [share * part for part in (*terms, *note.gradients)])
 
     @tf.function
     def run_steps(x, epsilon, n_steps):
-        all_terms = tf.TensorArray(tf.float32, n_steps, element_shape=(2,))
+        terms = tf.TensorArray(tf.float32, n_steps, element_shape=(2,))
         for i in tf.range(n_steps):
             summed = strategy.run(replica_step, args=(x[i], epsilon[i]))
-            summed = strategy.experimental_local_results(summed)[0]
-            terms, *gradients = tf.split(summed, [2, *(v.shape.num_elements() for v in variables)])
-            gradients = [tf.reshape(g, v.shape) for g, v in zip(gradients, variables, strict=True)]
+            kl, log_px_z, *gradients = strategy.experimental_local_results(summed)[0]
             optimizer.apply(gradients, variables)
-            all_terms = all_terms.write(i, terms)
-        return all_terms.stack()
+            terms = terms.write(i, tf.stack([kl, log_px_z]))
+        return terms.stack()
 
     @among_workers()
     def iterate(chunk):

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 import time
 from pathlib import Path
 
@@ -89,22 +88,13 @@ class Run:
         """Take up the newest checkpoint with --resume, and make the first one of a new run."""
         if self.settings.resume:
             self.restore()
-        if distribute.strategy is not None:
-            self.begin_where_the_chief_does()
+        distribute.check_agreement("checkpoints", [self.state.epoch, self.state.step])
         followed = "validation" if self.settings.keep == "best" else "held-out"
         self.progress = Progress(self.settings.n_epoch, len(self.history), followed)
         self.signals.begin()
         if self.n_saved == 0:
             self.save()
         self.clock = self.saved_at = time.monotonic()
-
-    def begin_where_the_chief_does(self):
-        """Take the state, the weights and the optimizer's variables of the chief."""
-        own = json.dumps(dataclasses.asdict(self.state))
-        self.state = State(**json.loads(distribute.text_from_chief(own)))
-        for variable in [*self.model.weights, *self.optimizer.variables]:
-            variable.assign(distribute.from_chief(variable.numpy()))
-        self.best_weights = [distribute.from_chief(weight) for weight in self.best_weights]
 
     def close(self):
         """What is left to do after the last step, or after an error."""
@@ -204,7 +194,7 @@ class Run:
 
     def save_when_due(self, seconds):
         """Save if the last checkpoint is old enough, or if a signal ends the run."""
-        number = distribute.signal_of_any(self.signals.noted)
+        number = self.signals.noted
         if number is not None:
             self.signals.noted = None
             self.save()
