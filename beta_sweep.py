@@ -10,9 +10,8 @@ from pathlib import Path
 
 import beta_vae_main
 import data_processing
-import vae_models
 from analysis import run_figures, sweep_figures
-from training import command_line, run_folder, saved_model
+from training import command_line, run_folder
 from training.command_line import non_negative
 from training.settings import read_config
 
@@ -94,10 +93,9 @@ def main(argv=None):
     run_folder.remove_temporaries(folder)  # of a sweep that was killed in writing
     rows = [{name: report.get(name) for name in COLUMNS} for report in reports]
     run_folder.write_table(folder / "sweep.csv", rows)
-    models = [saved_model.load_model(path, vae_models.make_model)[0] for path in folders]
     settings = read_config(folders[0], kinds=["beta_vae"])
     data = data_processing.get_data(settings)
-    sweep_figures.draw_sweep(folder, models, data, settings, reports)
+    sweep_figures.draw_sweep(folder, data, settings, reports)
     print_table(reports, folder)
 
 

@@ -1,24 +1,14 @@
-"""The pictures of a sweep over beta: numbers of its runs beside theory, and latent planes."""
+"""The pictures of a sweep over beta: the numbers of its runs beside theory."""
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from analysis import evaluation, information, linear_vae, sampling
 from analysis import figure_style as style
+from analysis import information, linear_vae
 from analysis.gaussian_report import has_rate
-from analysis.run_figures import (
-    NATS,
-    color_of_rows,
-    columns_of,
-    latent_points,
-    matched,
-    most_active,
-    name_of_best,
-)
-from analysis.sample_figures import gaussian_ellipses
+from analysis.run_figures import NATS, name_of_best
 
 N_OPTIMA = 60  # of the best linear VAE over beta
-MAX_PLANES = 5
 NO_DEPENDENCE = 1e-9  # nats of total correlation
 NEAR_ONE = 1.6  # the betas below are drawn again beside the common information
 # A theoretical limit below what a model reaches: the first stays visible where both coincide.
@@ -29,26 +19,32 @@ WITH_ERROR = (  # keys of report.json beside a standard error
 )
 
 
-def draw_sweep(folder, models, data, settings, reports):
-    """Rate and distortion, information and dependence, and the latent planes, over beta.
+def draw_sweep(folder, data, settings, reports):
+    """Rate and distortion, and information and dependence, over beta.
 
-    folder: of the sweep, the pictures go to figures/ in it. models: one for each of the reports,
-    by rising beta. data: a data_processing.Data. settings: of one of the runs.
+    folder: of the sweep, the pictures go to figures/ in it. data: a data_processing.Data.
+    settings: of one of the runs. reports: one for each beta, by rising beta.
     """
     folder = folder / "figures"
     names = ["beta", "active_units", *WITH_ERROR, *(f"{name}_se" for name in WITH_ERROR)]
     trained = {name: np.array([report[name] for report in reports], float) for name in names}
     reference = data.reference()
     has_minimum = np.array([report["cost_exact"] is not None for report in reports])
-    optima = thresholds = None
+    optima = linear = bound = thresholds = None
     if np.any(has_minimum):
         thresholds = reports[0]["beta_thresholds"]
         optima = optima_over_beta(reference.covariance, settings, trained["beta"], thresholds)
+        distortions = [optimum.distortion for optimum in optima]
+        linear = distortions, [optimum.kl for optimum in optima]
+        # The rate-distortion function, from below all that is drawn.
+        lowest = min(*distortions, *trained["distortion"])
+        distortion = np.geomspace(0.1 * lowest, np.trace(reference.covariance), 300)
+        bound = distortion, information.rate_distortion(reference.covariance, distortion)
     beta_sweep(
         folder / "beta_sweep.png",
         trained,
-        linear=optima and ([o.distortion for o in optima], [o.kl for o in optima]),
-        bound=optima and rate_distortion_bound(reference.covariance, optima, trained),
+        linear=linear,
+        bound=bound,
         thresholds=thresholds,
         exact=data.known is not None,
         best_name=name_of_best(reports),
@@ -60,20 +56,6 @@ def draw_sweep(folder, models, data, settings, reports):
             optima,
             {name: column[has_minimum] for name, column in trained.items()},
         )
-    rows = data.x_held_out[: style.MAX_POINTS]
-    planes = []
-    for model in models:
-        mean, log_std = evaluation.encode(model, rows)
-        planes.append((mean, np.exp(log_std)))
-    latent_planes_over_beta(
-        folder / "latent_planes.png",
-        trained["beta"],
-        planes,
-        samples=[sampling.generate(model, style.MAX_POINTS, settings.seed) for model in models],
-        reference=reference,
-        color=color_of_rows(reference, data.in_data_units(rows)),
-        names=columns_of(settings),
-    )
 
 
 def optima_over_beta(covariance, settings, betas, thresholds):
@@ -90,16 +72,6 @@ def optima_over_beta(covariance, settings, betas, thresholds):
     ]
     # Near a copy of a coordinate KL and log p(x|z) have no bound; there is nothing to draw.
     return [optimum for optimum in optima if has_rate(optimum, settings)] or optima[-1:]
-
-
-def rate_distortion_bound(covariance, optima, trained):
-    """Distortion and rate of the Gaussian rate-distortion function, from below all that is drawn.
-
-    Two arrays (P,).
-    """
-    drawn = [*(optimum.distortion for optimum in optima), *trained["distortion"]]
-    distortion = np.geomspace(0.1 * min(drawn), np.trace(covariance), 300)
-    return distortion, information.rate_distortion(covariance, distortion)
 
 
 def draw_common_information(path, covariance, optima, trained):
@@ -245,7 +217,7 @@ def common_information(
             ax.plot(common_information, 0, label=name, **star)
             _plot_betas(ax, shown, "mutual_information", "conditional_total_correlation")
             ax.margins(0.1)
-            if ax is near:  # it holds the networks, magnifies no noise, and the lines go on beyond
+            if ax is near:  # fits the networks; at least 0.01 high, so that noise is not magnified
                 (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
                 left, top = min(left, 0.95 * common_information), max(top, 0.01)
                 ax.set(xlim=(left, right), ylim=(min(bottom, -0.05 * top), top))
@@ -259,40 +231,3 @@ def common_information(
         whole.set_ylabel("TC(x|z): dependence that z leaves (nats)")
         near.set_title(f"the same, β < {NEAR_ONE}")
         style.legend_above(figure, whole, columns=2)
-
-
-def latent_planes_over_beta(path, betas, planes, samples, reference, color=None, names=None):
-    """The latent planes of the models of a sweep, at most five, above samples of their decoders.
-
-    betas: (K,). planes: K pairs z_mean, z_std (N, n_dim) of q(z|x). samples: K arrays (M, D), of
-    which the two dimensions are drawn that correlate most in the data. reference: what has the
-    data's mean (D,) and covariance (D, D), drawn as ellipses. color: of the rows, as in
-    latent_plane. names: of the columns.
-    """
-    shown = np.unique(np.linspace(0, len(betas) - 1, MAX_PLANES).round().astype(int))
-    units = planes[0][0][:, most_active(planes[0][0])]
-    pair = most_correlated(reference.covariance)
-    mean, covariance = reference.mean[pair], reference.covariance[np.ix_(pair, pair)]
-    labels = [style.names_in_pictures(names, len(reference.mean))[column] for column in pair]
-    side = min(3.0, 7.2 / len(shown))
-    with style.picture(path, height=1.6 + 2.0 * side) as figure:
-        axes = figure.subplots(2, len(shown), squeeze=False, sharex="row", sharey="row")
-        for (above, below), index in zip(axes.T, shown, strict=True):
-            units, std_of_units = matched(units, *planes[index])
-            latent_points(above, units, std_of_units, color)
-            above.set_title(f"β = {betas[index]:g}")
-            points = samples[index][: style.MAX_POINTS, pair].T
-            below.plot(*points, ".", color="#7FB4D6", markersize=2.5, mew=0)
-            gaussian_ellipses(below, mean, covariance)
-            below.set_xlabel(labels[0])
-        axes[0, 0].set_ylabel("two units of z")
-        axes[1, 0].set_ylabel(f"decoder samples, {labels[-1]}\nellipses: data, 1 and 2 std")
-        style.legend_above(figure, axes[0, 0])
-
-
-def most_correlated(covariance):
-    """The numbers, rising, of the two dimensions of the largest absolute correlation."""
-    std = np.sqrt(np.diag(covariance))
-    std[std == 0] = 1.0
-    correlations = np.abs(np.tril(covariance / np.outer(std, std), -1))
-    return np.sort(np.unravel_index(np.argmax(correlations), correlations.shape))

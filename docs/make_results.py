@@ -138,7 +138,6 @@ def sweeps():
         header = "beta, cost, rate, distortion, gap of the model, active units, covariance error"
         fill("results.md", name, header.split(", "), rows)
         copy(name, "beta_sweep", name)
-    copy("beta_sweep", "latent_planes", "beta_sweep_planes")
     copy("beta_sweep_readme", "common_information", "beta_sweep_information")
 
 

@@ -173,7 +173,7 @@ def test_a_sweep_makes_a_folder_for_each_beta_a_table_and_pictures(sweep_run):
     folder = sweep_run
     assert {p.name for p in folder.iterdir() if p.is_dir()} == {"beta_4", "beta_0.5", "figures"}
     pictures = {path.stem for path in (folder / "figures").iterdir()}
-    assert pictures == {"beta_sweep", "latent_planes", "common_information"}
+    assert pictures == {"beta_sweep", "common_information"}
     table = rows_of(folder / "sweep.csv")
     assert list(table[0]) == SWEEP_COLUMNS
     assert [float(row["beta"]) for row in table] == [0.5, 4.0]
@@ -214,7 +214,7 @@ def assert_has_no_threshold_and_is_drawn(sweep_of_one):
     """As it is of columns without dependence, whose common information has no picture."""
     assert read_json(sweep_of_one / "beta_1" / "report.json")["beta_thresholds"] == []
     pictures = {path.stem for path in (sweep_of_one / "figures").iterdir()}
-    assert pictures == {"beta_sweep", "latent_planes"}
+    assert pictures == {"beta_sweep"}
 
 
 def test_one_column_trains_sweeps_and_generates(uncompiled, train, tmp_path):
