@@ -49,7 +49,7 @@ def main(argv=None):
     comparison.print_comparison({"decoder": result}, names)
     if result is not None:
         picture = output.parent / "figures" / f"{output.stem}.png"
-        sample_figures.marginals(picture, {"data": some, "decoder": samples}, result.ks, names)
+        sample_figures.marginals(picture, {"data": some, "decoder": samples}, names, result.ks)
         print(f"open {picture} first: each marginal beside that of the data")
 
 

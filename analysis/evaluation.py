@@ -29,6 +29,7 @@ from analysis.proposals import (
     terms_of,
 )
 from training.random_streams import stateless_seed, stream
+from vae_models import kl_divergence
 
 ELBO_ROWS = 4096  # rows of one draw each whose layers stay in the processor's cache
 ROW_BATCH = 256  # rows in one call when each has many values of z
@@ -37,6 +38,7 @@ FOLLOWED_Z = 1024  # draws of z for the validation rows, at least
 TRAINING_DRAWS = 4  # of z for each training row of a report: enough for an ELBO
 MOST_THREADS = 4  # blocks of rows at once, at most: memory must not grow with the cores
 ENOUGH_EFFECTIVE = 0.5  # share of the draws of z: with less, log p(x) is marked as doubtful
+FEW_EFFECTIVE = 5  # effective draws: with fewer, log p(x) of a row is hardly known
 
 
 @dataclass(frozen=True)
@@ -101,10 +103,7 @@ def evaluate(model, x, n_samples, seed, beta=1.0, proposal=None, with_points=Tru
     gaps.best_gaussian of each row, which is nearer to the posterior. with_points: look for z beyond
     the reach of the draws, which only log_px needs.
 
-    The ELBO is E_q[log w] with r = q. Since log p(x|z) + beta (log p(z) - log q(z|x)) does not
-    depend on z at a linear optimum, that is what the draws are averaged over; the rest,
-    (beta - 1) KL, has a closed form. So the cost beta * kl - log_px_z is exact at such an optimum.
-    Returns an Evaluation.
+    The ELBO's draws have less noise than log w: docs/report.md, (1). Returns an Evaluation.
     """
     plan = Plan.of(model, n_samples, beta, len(x), with_points)
     n_rows = max(ROW_BATCH, Z_BATCH // n_samples)
@@ -122,7 +121,7 @@ def evaluate(model, x, n_samples, seed, beta=1.0, proposal=None, with_points=Tru
 
 
 def key_of(seed):
-    """(seed, purpose, *position) for a seed that is a number or that already."""
+    """The key of a random stream: a number gets the purpose "evaluate", a tuple is one already."""
     return seed if isinstance(seed, tuple) else (seed, "evaluate")
 
 
@@ -131,7 +130,8 @@ def evaluate_block(model, x, q, plan, key):
     x = tf.constant(x, tf.float32)
     draws = draw(model, x, q, plan.n_encoder, (*key, 0), plan.power, from_tempered=False)
     terms = draws.log_px_z + plan.power * draws.log_p_over_q
-    elbo = np.mean(terms, axis=0) + (plan.power - 1.0) * draws.kl
+    kl = np.float64(kl_divergence(*q))
+    elbo = np.mean(terms, axis=0) + (plan.power - 1.0) * kl
 
     strata = [plan.log_terms(draws)]
     n_others = plan.n_samples - plan.n_encoder
@@ -149,7 +149,7 @@ def evaluate_block(model, x, q, plan, key):
         if len(shares) > 1:
             variance += len(shares) * np.var(shares, axis=0, ddof=1)
     return Evaluation(
-        kl=draws.kl,
+        kl=kl,
         elbo=elbo,
         log_px=log_px,
         log_px_se=np.sqrt(variance),
@@ -161,9 +161,9 @@ def missed_share(model, n_rows, n_samples, seed, beta):
     """How much of p(z|x) the draws of `evaluate` never reach: (n_rows,), 0 on average if none.
 
     Of a pair (x, z) of the model's own joint, z from the prior and x from p(x|z), z is a draw of
-    p(z|x) (Grosse et al., 2015). Its share of the estimate of p(x), were it one more draw, is near
-    1 where no other draw comes to the place that it shows, and about one over the effective draws,
-    which is subtracted, where they do. So the mean is about the nats that log p(x) lacks.
+    p(z|x) (Grosse et al., 2015). As one more draw it would have a share of the estimate of p(x):
+    near 1 where no other draw comes close, about 1 / (effective draws) elsewhere. The latter is
+    subtracted, so that the mean is about the nats that log p(x) lacks.
     """
     z = stream(*key_of(seed)).standard_normal((n_rows, model.n_dim)).astype(np.float32)
     x = model.decoder_sample(tf.constant(z), stateless_seed(*key_of(seed), 0))

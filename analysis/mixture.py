@@ -5,8 +5,8 @@ few components far from each other are clusters.
 """
 
 import numpy as np
+from scipy.special import logsumexp
 
-NEGLIGIBLE = 60.0  # nats below the largest: e^-60 is far below the rounding of float64
 BLOCK_NUMBERS = 2**21  # of rows times components at once: 16 MB
 
 
@@ -41,9 +41,11 @@ class Mixture:
         if np.min(weights) <= 0.0:
             raise ValueError(f"has a weight of {np.min(weights):g}; weights must be positive")
         if np.min(stds) < 1e-18:
-            raise ValueError(f"has a standard deviation of {np.min(stds):g}; at least 1e-18 serves")
+            raise ValueError(
+                f"has a standard deviation of {np.min(stds):g}; it must be at least 1e-18"
+            )
         if np.max(np.abs(table)) > 1e18:
-            raise ValueError(f"has a number of size {np.max(np.abs(table)):g}; at most 1e18 serves")
+            raise ValueError(f"has a number of size {np.max(np.abs(table)):g}; the limit is 1e18")
         return cls(weights, means, stds)
 
     @property
@@ -63,49 +65,27 @@ class Mixture:
         k = rng.choice(len(self.weights), size, p=self.weights)
         return self.means[k] + self.stds[k] * rng.standard_normal((size, self.means.shape[1]))
 
+    def log_joint(self, x):
+        """log p(x, k) of each row and each component, (N, data_dim) -> (N, K), in nats."""
+        x, means = np.float64(x) - self.mean, self.means - self.mean
+        return np.log(self.weights) + log_normal(x, means, np.log(self.stds))
+
     def log_density(self, x):
         """log p(x) of each row of x, (N, data_dim) -> (N,), in nats."""
         n_rows = max(1, BLOCK_NUMBERS // len(self.weights))
-        blocks = [np.zeros(0)]
-        for first in range(0, len(x), n_rows):
-            rows, _, log_joint = self._terms(x[first : first + n_rows])
-            blocks.append(_log_sums(rows, log_joint))
+        starts = range(0, len(x), n_rows)
+        blocks = [logsumexp(self.log_joint(x[start : start + n_rows]), axis=1) for start in starts]
         return np.concatenate(blocks)
 
-    def posterior(self, x):
-        """p(k|x), the probability of each component, (N, data_dim) -> (N, K).
 
-        One below about e^-60 of the row's largest is 0.
-        """
-        rows, components, log_joint = self._terms(x)
-        probabilities = np.zeros((len(x), len(self.weights)))
-        probabilities[rows, components] = np.exp(log_joint - _log_sums(rows, log_joint)[rows])
-        return probabilities
-
-    def _terms(self, x):
-        """Rows, components and log p(x, k), each (T,), of every pair that counts, row by row.
-
-        One matrix product gives log p(x, k) of all pairs, with the rounding of squares that cancel.
-        It finds the pairs that count, which are computed again from the differences x - mean.
-        """
-        x = np.asarray(x, np.float64)
-        precisions = self.stds**-2.0
-        constants = np.log(self.weights) - np.sum(np.log(self.stds), axis=1)
-        constants -= 0.5 * self.means.shape[1] * np.log(2.0 * np.pi)
-
-        centred, means = x - self.mean, self.means - self.mean
-        features = np.concatenate([-0.5 * centred**2, centred], axis=1)
-        coefficients = np.concatenate([precisions, means * precisions], axis=1)
-        rounded = features @ coefficients.T + (constants - 0.5 * np.sum(means**2 * precisions, 1))
-        reach = (np.max(np.abs(centred), 0) + np.max(np.abs(means), 0)) / np.min(self.stds, 0)
-        margin = NEGLIGIBLE + 1e-15 * np.sum(reach**2)  # the latter bounds the rounding
-        rows, k = np.nonzero(rounded >= np.max(rounded, axis=1, keepdims=True) - margin)
-
-        standardized = (x[rows] - self.means[k]) / self.stds[k]
-        return rows, k, constants[k] - 0.5 * np.sum(standardized**2, axis=1)
+def squared_distances(x, mean, log_std):
+    """sum_j ((x_j - mean_j) / std_j)^2 of every x (N, d) from every mean (K, d), (N, K)."""
+    precision = np.exp(-2.0 * log_std)
+    squares = x**2 @ precision.T - 2.0 * x @ (mean * precision).T
+    return squares + np.sum(mean**2 * precision, axis=1)
 
 
-def _log_sums(rows, log_terms):
-    """log of the sum of exp(log_terms) of each row; rows: ascending, with every row in it."""
-    starts = np.flatnonzero(np.diff(rows, prepend=-1))
-    return np.logaddexp.reduceat(log_terms, starts)
+def log_normal(x, mean, log_std):
+    """log N(x; mean, diag(std^2)) of every x (N, d) for every mean (K, d), (N, K)."""
+    log_normalizer = np.sum(log_std + 0.5 * np.log(2.0 * np.pi), axis=1)
+    return -0.5 * squared_distances(x, mean, log_std) - log_normalizer

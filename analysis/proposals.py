@@ -1,11 +1,4 @@
-"""Draws of z for the likelihood p(x) of a model, and what each of them is worth.
-
-p(x) is a mean of w = p(x|z) p(z) / r(z|x) over draws z ~ r(z|x) (Burda et al., 2015, Eq. 8). Here r
-is a mixture of q with the tempered encoder, proportional to q(z|x)^beta p(z)^(1 - beta): the
-encoder of least cost at beta is proportional to p(z) p(x|z)^(1/beta), so this is the posterior
-p(z|x) of a model at its optimum, whatever beta is. What lies beyond the reach of both is covered by
-points of the prior, where z has few dimensions.
-"""
+"""Draws of z for the likelihood p(x), and what each is worth: docs/report.md, (2)."""
 
 import math
 from dataclasses import dataclass
@@ -16,9 +9,10 @@ import scipy.optimize
 import tensorflow as tf
 from scipy.special import chdtri, ndtri
 
+from analysis.mixture import log_normal, squared_distances
 from training.random_streams import stateless_seed, stream
 from vae_layers import Decoder
-from vae_models import kl_divergence, reparameterize
+from vae_models import reparameterize
 
 Z_BATCH = 16_384  # values of z in one call at most, so that memory stays bounded
 X_NUMBERS = 2**22  # numbers of x that belong to them
@@ -42,13 +36,12 @@ def tempered(mean, log_std, power):
 
 
 class Draws(NamedTuple):
-    """The terms of log w: kl (B,) and, for each draw of z, (n_draws, B) each.
+    """The terms of log w for each draw of z, (n_draws, B) each.
 
     log_px_z: log p(x|z). log_p_over_q, log_p_over_t: log p(z) less the log-density of the encoder
     and of the tempered encoder. distance: of z from the nearer of the two, squared, in their stds.
     """
 
-    kl: np.ndarray
     log_px_z: np.ndarray
     log_p_over_q: np.ndarray
     log_p_over_t: np.ndarray
@@ -61,7 +54,6 @@ def terms_of(model, x, z, mean, log_std, power):
     from_q = tf.square((z - mean) * tf.exp(-log_std))
     from_t = tf.square((z - t_mean) * tf.exp(-t_log_std))
     return Draws(
-        kl=kl_divergence(mean, log_std),
         log_px_z=model.log_px_z(x, z),
         # The constants of two Gaussians cancel.
         log_p_over_q=tf.reduce_sum(0.5 * (from_q - tf.square(z)) + log_std, axis=-1),
@@ -96,16 +88,8 @@ def draw(model, x, q, n_draws, key, power, from_tempered):
         power_of_call = tf.constant(power, tf.float32)
         parts.append(draw_terms(model, x, q, n, seed, power_of_call, from_tempered))
 
-    def joined(name):
-        return np.concatenate([getattr(part, name) for part in parts], dtype=np.float64)
-
-    return Draws(
-        kl=np.float64(parts[0].kl),
-        log_px_z=joined("log_px_z"),
-        log_p_over_q=joined("log_p_over_q"),
-        log_p_over_t=joined("log_p_over_t"),
-        distance=joined("distance"),
-    )
+    terms = zip(*parts, strict=True)  # one after the other, each of all calls
+    return Draws(*(np.concatenate(term, dtype=np.float64) for term in terms))
 
 
 def z_batch(model):
@@ -169,16 +153,3 @@ def log_terms_of_points(model, x, q, plan, key):
         t_mean, t_log_std = (part.numpy() for part in tempered(q_mean, q_log_std, plan.power))
         beyond &= squared_distances(z, t_mean, t_log_std) >= plan.reach
     return np.where(beyond, log_px_z.T, -np.inf) - np.log(plan.n_points)
-
-
-def squared_distances(x, mean, log_std):
-    """sum_j ((x_j - mean_j) / std_j)^2 of every x (N, d) from every mean (K, d), (N, K)."""
-    precision = np.exp(-2.0 * log_std)
-    squares = x**2 @ precision.T - 2.0 * x @ (mean * precision).T
-    return squares + np.sum(mean**2 * precision, axis=1)
-
-
-def log_normal(x, mean, log_std):
-    """log N(x; mean, diag(std^2)) of every x (N, d) for every mean (K, d), (N, K)."""
-    log_normalizer = np.sum(log_std + 0.5 * np.log(2.0 * np.pi), axis=1)
-    return -0.5 * squared_distances(x, mean, log_std) - log_normalizer

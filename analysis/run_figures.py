@@ -1,7 +1,6 @@
 """The pictures of a run on Gaussian data or on a known mixture: learning curves, latent space."""
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from matplotlib.patches import Ellipse
@@ -10,15 +9,16 @@ from scipy.optimize import linear_sum_assignment
 
 from analysis import evaluation, sample_figures, sampling
 from analysis import figure_style as style
-from analysis.gaussian_report import OPTIMUM_ROWS, REPORT_ROWS, has_rate
+from analysis.gaussian_report import REPORT_ROWS, has_rate
 from analysis.mixture import Mixture
 from analysis.sample_figures import FEW_POINTS, bins_of, normal_density
-from training.tables import column_names
+from training.tables import names_of_columns
 
 DARK_RED = "#A02800"  # dark enough for a grey print of points of all colours
 LEAST_SPAN = 0.2  # nats: the least range of an axis of KL or log p(x|z)
 N_EXAMPLES = 8  # rows whose q(z|x) is drawn
 NATS = "nats per data point"
+OPTIMUM_ROWS = 1_000_000  # the training rows' optimum is a mean over at most so many
 
 
 def draw_run(folder, model, data, settings, history, report, best):
@@ -30,7 +30,7 @@ def draw_run(folder, model, data, settings, history, report, best):
     folder = folder / "figures"
     rows = data.x_held_out[:REPORT_ROWS]
     x, reference = data.in_data_units(rows), data.reference()
-    names = columns_of(settings)
+    names = names_of_columns(settings.data_path, settings.data_dim)
     optima = gap = best_terms = linear = None
     if report["optimum"] is not None:
         seen = data.training_sample(OPTIMUM_ROWS), data.followed[:REPORT_ROWS]
@@ -64,13 +64,8 @@ def draw_run(folder, model, data, settings, history, report, best):
         covariances[title] = np.atleast_2d(np.cov(sample, rowvar=False))
     sample_figures.covariances(folder / "covariances.png", covariances, names)
     sample_figures.pairwise_marginals(
-        folder / "pairwise_marginals.png", samples, known=data.known, names=names
+        folder / "pairwise_marginals.png", samples, names, known=data.known
     )
-
-
-def columns_of(settings):
-    """The names of the columns of a run's file, or None."""
-    return None if settings.data_path is None else column_names(settings.data_path)
 
 
 def name_of_best(reports):
@@ -166,34 +161,24 @@ def _plot_gap(axes, epochs, gaps, final, at, words):
         style.show_late_range(axes, gaps, [0.0])
 
 
-class Color(NamedTuple):
-    """What the colour of a point shows: a number for each drawn row, their range, their name."""
-
-    values: np.ndarray
-    lowest: float
-    highest: float
-    name: str
-
-
 def color_of_rows(reference, x):
-    """The Color of rows x (N, data_dim): where each lies in a Gaussian or a Mixture.
+    """A number for the colour of each of the first rows of x (N, data_dim), and what it is called.
 
-    That is its first principal component, or the number of its most probable component.
+    The first principal component in a Gaussian, the most probable component in a Mixture.
     """
+    x = x[: style.MAX_POINTS]
     if isinstance(reference, Mixture):
-        component = 1 + np.argmax(reference.posterior(x[: style.MAX_POINTS]), axis=1)
-        return Color(
-            component, 1, len(reference.weights), "number of the most probable component of x"
-        )
-    first = (x - reference.mean) @ np.linalg.eigh(reference.covariance)[1][:, -1]
-    values = first[: style.MAX_POINTS] / np.std(first)
-    return Color(values, -2.5, 2.5, "first principal component of x (in its std)")
+        component = 1 + np.argmax(reference.log_joint(x), axis=1)
+        return component, "number of the most probable component of x"
+    variances, axes = np.linalg.eigh(reference.covariance)
+    first = (x - reference.mean) @ axes[:, -1] / np.sqrt(variances[-1])
+    return first, "first principal component of x (in its std)"
 
 
-def latent_plane(path, z_mean, z_std, color=None, linear=None):
+def latent_plane(path, z_mean, z_std, color, linear=None):
     """The encoded data beside the prior N(0, I), for the two most active units.
 
-    z_mean, z_std: (N, n_dim) mean and standard deviation of q(z|x). color: the Color of the rows.
+    z_mean, z_std: (N, n_dim) mean and standard deviation of q(z|x). color: from color_of_rows.
     linear: z_mean (N, n_dim), z_std (n_dim,) of the same data in the best linear VAE, drawn beside.
     With n_dim 1 the histogram of the means beside the prior's density.
     """
@@ -201,18 +186,19 @@ def latent_plane(path, z_mean, z_std, color=None, linear=None):
     planes = {"trained": (z_mean[:, units], z_std[:, units])}
     if linear is not None:
         planes["best linear VAE, exact posterior"] = matched(planes["trained"][0], *linear)
-    width, height = (6.4, 6.6) if linear is None else (8.0, 5.6)
+    numbers, name = color
+    width, height = (5.5, 6.6) if linear is None else (8.0, 5.6)
     with style.picture(path, height if len(units) == 2 else 3.6, width) as figure:
         axes = figure.subplots(1, len(planes), squeeze=False, sharex=True, sharey=True)[0]
         for ax, (title, (mean, std)) in zip(axes, planes.items(), strict=True):
-            points = latent_points(ax, mean, std, color)
+            points = latent_points(ax, mean, std, numbers)
             ax.set(title=title, xlabel=f"z{units[0] + 1}")
         axes[0].set_ylabel(f"z{units[1] + 1}" if len(units) == 2 else "density")
         style.legend_above(figure, axes[0])
-        if color is not None and points is not None:
+        if points is not None:
             whole = MaxNLocator(5, integer=True)
             look = {"location": "bottom", "shrink": 0.6, "aspect": 40, "ticks": whole}
-            figure.colorbar(points, ax=axes, **look).set_label(color.name)
+            figure.colorbar(points, ax=axes, **look).set_label(name)
 
 
 def most_active(z_mean):
@@ -234,19 +220,19 @@ def matched(reference, z_mean, z_std):
     return mean, np.broadcast_to(z_std[..., units], mean.shape)
 
 
-def latent_points(axes, mean, std, color=None):
+def latent_points(axes, mean, std, color):
     """Points, example ellipses and the prior's circles; a histogram where there is one unit.
 
-    mean, std: (N, 2) or (N, 1) of q(z|x). Returns the points, None of one unit.
+    mean, std: (N, 2) or (N, 1) of q(z|x). color: a number for each of the first rows. Returns the
+    points, None of one unit.
     """
     reach = max(3.3, 1.05 * np.percentile(np.abs(mean), 99.9))
     if mean.shape[1] == 1:
         return _latent_line(axes, mean[:, 0], std[:, 0], reach)
     shown = mean[: style.MAX_POINTS]
-    values, lowest, highest, _ = color or Color(np.zeros(len(shown)), -1, 1, "")
     size = 7 if len(mean) >= FEW_POINTS else 20
-    look = {"cmap": "viridis", "vmin": lowest, "vmax": highest, "linewidth": 0, "alpha": 0.7}
-    points = axes.scatter(shown[:, 0], shown[:, 1], size, values, **look)
+    look = {"cmap": "viridis", "linewidth": 0, "alpha": 0.7}
+    points = axes.scatter(shown[:, 0], shown[:, 1], size, color, **look)
     for radius in (1, 2, 3):
         axes.add_patch(Ellipse((0, 0), 2 * radius, 2 * radius, fill=False, **style.EXACT))
     for centre, sides in zip(mean[:N_EXAMPLES], 2 * std[:N_EXAMPLES], strict=True):
@@ -268,19 +254,18 @@ def _latent_line(axes, mean, std, reach):
     axes.plot(z, normal_density(z), label="prior", **style.EXACT)
 
 
-def latent_traversal(path, values, means, mean, std, names=None, units=None):
+def latent_traversal(path, values, means, mean, std, names, units):
     """How the decoder's mean of each data dimension moves while one latent unit runs.
 
     values: (T,) of the moving unit; means: (K, T, D), of each of K units.
     mean, std: (D,) of the data: x is shown as its distance from the mean in std.
-    names: of the columns. units: the numbers of the K units, from 0; None: the first.
+    names: of the columns. units: the numbers of the K units, from 0.
     The dimensions that move most, at most seven, have a colour and a marker; the others are grey.
     """
     means = (means - mean) / np.where(std > 0, std, 1.0)
     move = np.ptp(means, axis=1).max(axis=0)
     leaders = np.sort(np.argsort(-move, kind="stable")[: len(style.LINES)])
-    labels = style.names_in_pictures(names, means.shape[2])
-    units = range(len(means)) if units is None else units
+    labels = style.names_in_pictures(names)
     with style.picture(path, height=1.0 + 3.0 * math.ceil(len(means) / 2)) as figure:
         axes = style.panels(figure, len(means), 2, sharey=True)
         for ax, moved, unit in zip(axes, means, units, strict=True):

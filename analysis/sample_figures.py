@@ -18,12 +18,11 @@ MAX_PANELS = 25
 MAX_PAIRS = 5  # dimensions of which every pair is drawn
 MAX_NUMBERS = 10  # dimensions of a covariance whose numbers are legible
 FEW_POINTS = 300  # fewer have no contours of their own, and larger marks
-ADVANCES = {".": 2.54, "-": 2.89}  # points that these take of a line; a digit takes 5.09
 MASSES = 1.0 - np.exp([-0.5, -2.0])  # inside 1 and 2 std of a two-dimensional Gaussian
 GRID = 200  # points a side on which an exact density is drawn
 
 
-def covariances(path, matrices, names=None):
+def covariances(path, matrices, names):
     """The correlations of a covariance matrix, and how far others are from that matrix.
 
     matrices: dict title -> (D, D), at least two, the first one the reference. All are divided by
@@ -39,18 +38,16 @@ def covariances(path, matrices, names=None):
     titles = [f"{title}: correlations", *(f"{other} − {title}, in %" for other, _ in others)]
     largest = np.max(np.abs(shown[1:])) or 1.0
     ticks = np.arange(0, len(std), math.ceil(len(std) / MAX_NUMBERS))
-    labels = ticks + 1
-    if names is not None:
-        labels = [style.names_in_pictures(names, len(std))[tick] for tick in ticks]
+    names = style.names_in_pictures(names)
+    labels = [names[tick] for tick in ticks]
     with style.picture(path, height=4.6 * math.ceil(len(matrices) / 2)) as figure:
         axes = style.panels(figure, len(matrices), 2)
         for number, ax in enumerate(axes):
             limit = 1.0 if number == 0 else largest
             image = ax.imshow(shown[number], cmap="RdBu_r", vmin=-limit, vmax=limit)
             ax.set_title(titles[number])
-            ax.set_xticks(ticks, labels, rotation=0 if names is None else 90)
+            ax.set_xticks(ticks, labels, rotation=90)
             ax.set_yticks(ticks, labels)
-            ax.set_xlabel("data dimension" if names is None else "")
             ax.grid(False)
             figure.colorbar(image, ax=ax, location="bottom", shrink=0.8, aspect=35)
             if len(std) <= MAX_NUMBERS:
@@ -83,30 +80,25 @@ def _write_numbers(axes, matrix, strong, digits):
 @functools.cache
 def _outline(number):
     """The outline of a number in letters of 8 points, its centre at 0."""
-    widths = [ADVANCES.get(character, 5.09) for character in number]
-    lefts = np.cumsum([0.0, *widths[:-1]]) - np.sum(widths) / 2
-    glyphs = [_glyph(character) for character in number]
-    vertices = [glyph.vertices + [left, -2.9] for glyph, left in zip(glyphs, lefts, strict=True)]
-    return Path(np.concatenate(vertices), np.concatenate([glyph.codes for glyph in glyphs]))
+    path = TextPath((0, 0), number, size=8)
+    center = path.get_extents().corners().mean(axis=0)
+    return Path(path.vertices - center, path.codes)
 
 
-@functools.cache
-def _glyph(character):
-    return TextPath((0, 0), character, size=8)
-
-
-def pairwise_marginals(path, samples, known=None, names=None):
+def pairwise_marginals(path, samples, names, known=None):
     """Corner plot of the first five dimensions: histograms, and beside them every pair.
 
     samples: dict title -> (N, D), at most three; the first is drawn as points, the second as
     contours below the diagonal, the third as contours above it, that hold 39 % and 86 % of the
     sample (1 and 2 std of a Gaussian); a sample of few rows as points.
-    known: the distribution of the data, a Gaussian or a Mixture, drawn in black.
-    names: of the columns.
+    names: of the columns. known: the distribution of the data, a Gaussian or a Mixture, drawn in
+    black.
     """
     data, *others = samples.values()
     size = min(MAX_PAIRS, data.shape[1])
-    labels = style.names_in_pictures(names, data.shape[1])
+    labels = style.names_in_pictures(names)
+    color, marker_size = ("#A6CBE3", 2.5) if len(data) >= FEW_POINTS else ("#7FB4D6", 5)
+    dots = {"color": color, "markersize": marker_size, "markeredgewidth": 0}
     with style.picture(path, height=min(8.0, 1.5 * size + 2.0)) as figure:
         grid = figure.subplots(size, size, squeeze=False, sharex="col")
         for i in range(size):
@@ -122,7 +114,7 @@ def pairwise_marginals(path, samples, known=None, names=None):
             for column in range(size):
                 if row != column:
                     axes = grid[row, column]
-                    _points(axes, data[:, [column, row]])
+                    axes.plot(*data[: style.MAX_POINTS, [column, row]].T, ".", **dots)
                     number = 1 if row > column else 2
                     if number < len(samples):
                         _cloud(axes, others[number - 1][:, [column, row]], style.LINES[number])
@@ -137,37 +129,10 @@ def pairwise_marginals(path, samples, known=None, names=None):
             split = "; ".join(f"{title} {side} the diagonal" for title, side in sides)
             note += f"\n{split}; contours hold 39 % and 86 %"
         figure.supxlabel(note, fontsize=10)
-        _lay_out_grid(figure, grid)
-
-
-def _lay_out_grid(figure, grid):
-    """Place the panels at the left and at the bottom, and the others in line with them.
-
-    Only those have ticks, and grid lines from them: with ticks for all 25 panels, and the layout
-    measuring each, the picture takes twice as long.
-    """
-    inner = grid[:-1, 1:]
-    for (row, column), axes in np.ndenumerate(inner):
-        axes.set_in_layout(False)
-        axes.xaxis.set_visible(False)
-        axes.yaxis.set_visible(False)
-        upwards = grid[row, 0].get_yticks() if row > 0 else grid[-1, 0].get_xticks()
-        _grid_lines(axes.axvline, grid[-1, column + 1].get_xticks(), axes.get_xlim())
-        if row != column + 1:  # a histogram has no scale upwards
-            _grid_lines(axes.axhline, upwards, axes.get_ylim())
-    figure.get_layout_engine().execute(figure)
-    figure.set_layout_engine("none")
-    for (row, column), axes in np.ndenumerate(inner):
-        below = grid[-1, column + 1].get_position()
-        beside = grid[row, 0].get_position()
-        axes.set_position([below.x0, beside.y0, below.width, beside.height])
-
-
-def _grid_lines(line, ticks, limits):
-    """Lines at the ticks within the limits, drawn as a grid is by line(tick)."""
-    for tick in ticks:
-        if limits[0] < tick < limits[1]:
-            line(tick, color=style.STYLE["grid.color"], linewidth=0.8, zorder=0.5)
+        for axes in grid[:-1, 1:].flat:  # no names at these ticks: the layout need not measure them
+            axes.xaxis.set_in_layout(False)
+            axes.yaxis.set_in_layout(False)
+            axes.tick_params(length=0)
 
 
 def _histograms(axes, samples):
@@ -203,12 +168,6 @@ def marginal_density(known, i, x):
     if isinstance(known, Mixture):
         return normal_density(x[:, np.newaxis], known.means[:, i], known.stds[:, i]) @ known.weights
     return normal_density(x, known.mean[i], np.sqrt(known.covariance[i, i]))
-
-
-def _points(axes, pair):
-    """Data (N, 2) as pale dots."""
-    color, size = ("#A6CBE3", 2.5) if len(pair) >= FEW_POINTS else ("#7FB4D6", 5)
-    axes.plot(*pair[: style.MAX_POINTS].T, ".", color=color, markersize=size, markeredgewidth=0)
 
 
 def _cloud(axes, pair, line):
@@ -266,14 +225,14 @@ def gaussian_ellipses(axes, mean, covariance):
         axes.add_artist(Ellipse(mean, *size, angle=angle, fill=False, zorder=3, **style.EXACT))
 
 
-def marginals(path, samples, statistics=None, names=None):
+def marginals(path, samples, names, statistics=None):
     """The density of each data dimension (at most the first 25) of samples, title -> (N, D).
 
-    statistics: (D,) Kolmogorov-Smirnov distance of each dimension. names: of the columns.
+    names: of the columns. statistics: (D,) Kolmogorov-Smirnov distance of each dimension.
     """
     size = next(iter(samples.values())).shape[1]
     shown = min(size, MAX_PANELS)
-    labels = style.names_in_pictures(names, size)
+    labels = style.names_in_pictures(names)
     with style.picture(path, height=1.0 + 1.6 * math.ceil(shown / 5)) as figure:
         axes = style.panels(figure, shown, 5)
         for column, ax in enumerate(axes):

@@ -77,7 +77,7 @@ def _tiles(path, images, rows=(), columns=(), x_label=None, y_label=None, title=
     framed = np.pad(images, [(0, 0), (0, 0), (0, line), (0, line)], constant_values=1.0)
     step_y, step_x = height + line, width + line
     sheet = framed.transpose(0, 2, 1, 3).reshape(n_rows * step_y, n_columns * step_x)
-    tile = min(1.2, (WIDTH - 1) / n_columns)  # an inch for labels, of which the rest is cropped
+    tile = min(1.2, (WIDTH - 1) / n_columns)  # an inch for labels
     size = (n_columns * tile + 1, n_rows * tile * step_y / step_x + 1)
     with picture(path, height=size[1], width=size[0]) as figure:
         axes = figure.subplots()

@@ -23,6 +23,7 @@ def coarse_pixels(monkeypatch):
 
 
 OPTIMA = (-11.9, -12.0)
+NAMES = [f"x{number}" for number in range(1, 28)]
 
 
 def noise(*shape, seed=0):
@@ -50,7 +51,7 @@ def history(seed, n_epoch=12):
 
 
 def color(seed, n_rows=50):
-    return run_figures.Color(noise(n_rows, seed=seed), -2.5, 2.5, "first principal component")
+    return noise(n_rows, seed=seed), "first principal component"
 
 
 def sweep(seed=0, **columns):
@@ -82,10 +83,6 @@ def networks(betas, seed=0):
     return trained
 
 
-def planes(seed, count, n_dim):
-    return [(noise(50, n_dim, seed=seed + k), np.full((50, n_dim), 0.3)) for k in range(count)]
-
-
 def runs(seed):
     values = noise(4, 12, seed=seed)
     epochs = np.arange(1, 13)
@@ -102,7 +99,8 @@ PICTURES = {
     ),
     "latent plane": lambda s: (
         run_figures.latent_plane,
-        *planes(s, 1, 3)[0],
+        noise(50, 3, seed=s),
+        np.full((50, 3), 0.3),
         color(s),
         (noise(50, 3, seed=s), np.array([0.3, 0.4, 0.5])),
     ),
@@ -110,20 +108,20 @@ PICTURES = {
         run_figures.latent_traversal,
         np.linspace(-2, 2, 5),
         noise(2, 1, 9, seed=s) * np.linspace(-2, 2, 5)[:, None],
-        *(np.zeros(9), np.ones(9)),
+        *(np.zeros(9), np.ones(9), NAMES, [2, 4]),
     ),
     "covariances": lambda s: (
         sample_figures.covariances,
         {name: x @ x.T for name, x in pair(s, 4, 4).items()},
+        NAMES,
     ),
-    "pairs": lambda s: (sample_figures.pairwise_marginals, pair(s, 60, 3), NORMAL),
-    "pairs of a mixture": lambda s: (sample_figures.pairwise_marginals, pair(s, 60, 3), CLUSTERS),
-    "marginals": lambda s: (sample_figures.marginals, pair(s, 60, 3), np.array([0.1, 0.2, 0.3])),
+    "pairs": lambda s: (sample_figures.pairwise_marginals, pair(s, 60, 3), NAMES, NORMAL),
+    "pairs of a mixture": lambda s: (
+        sample_figures.pairwise_marginals,
+        *(pair(s, 60, 3), NAMES, CLUSTERS),
+    ),
+    "marginals": lambda s: (sample_figures.marginals, pair(s, 60, 3), NAMES, [0.1, 0.2, 0.3]),
     "sweep": lambda s: (sweep_figures.beta_sweep, sweep(s), CURVE, CURVE, [1.5, 3.0]),
-    "planes over beta": lambda s: (
-        sweep_figures.latent_planes_over_beta,
-        *(np.arange(7), planes(s, 7, 3), noise(7, 40, 3, seed=s), NORMAL, color(s)),
-    ),
     "common information": lambda s: (
         sweep_figures.common_information,
         *(CURVE, networks([1.02, 1.7], s), 1.1, 0.7, CURVE),
@@ -196,11 +194,11 @@ def test_an_error_on_the_way_leaves_the_old_picture_and_no_other_file(tmp_path, 
     path.write_bytes(b"old")
     before = matplotlib.rcParams.copy()
 
-    def full_disk(beside, *_, **__):
+    def full_disk(canvas, beside, **_):
         beside.write_bytes(b"half")
         raise OSError("no space left")
 
-    monkeypatch.setattr(figure_style, "imsave", full_disk)
+    monkeypatch.setattr(figure_style.FigureCanvasAgg, "print_png", full_disk)
     with pytest.raises(OSError, match="no space left"):
         run_figures.learning_curves(path, history(0))
     assert path.read_bytes() == b"old"
@@ -227,30 +225,35 @@ UNUSUAL = {
     "at the optimum": (run_figures.learning_curves, history(0) | {"elbo": [-12.0] * 12}, OPTIMA),
     "not all finite": (run_figures.learning_curves, partly_finite(), OPTIMA),
     "nothing finite": (run_figures.learning_curves, NOTHING, OPTIMA),
-    "plane of one unit": (run_figures.latent_plane, noise(40, 1), np.full((40, 1), 0.5)),
-    "plane of one row": (run_figures.latent_plane, noise(1, 2), np.full((1, 2), 0.5)),
-    "traversal of one": (run_figures.latent_traversal, STEPS, noise(1, 3, 1), *np.zeros((2, 1))),
-    "traversal of 27": (run_figures.latent_traversal, STEPS, noise(1, 3, 27), *np.ones((2, 27))),
+    "plane of one unit": (run_figures.latent_plane, noise(40, 1), np.full((40, 1), 0.5), color(0)),
+    "plane of one row": (run_figures.latent_plane, noise(1, 2), np.full((1, 2), 0.5), color(0, 1)),
+    "traversal of one": (
+        run_figures.latent_traversal,
+        *(STEPS, noise(1, 3, 1), *np.zeros((2, 1)), NAMES, [0]),
+    ),
+    "traversal of 27": (
+        run_figures.latent_traversal,
+        *(STEPS, noise(1, 3, 27), *np.ones((2, 27)), NAMES, [0]),
+    ),
     "pairs of one": (
         sample_figures.pairwise_marginals,
-        pair(0, 40, 1),
-        Gaussian(np.zeros(1), np.eye(1)),
+        *(pair(0, 40, 1), NAMES, Gaussian(np.zeros(1), np.eye(1))),
     ),
-    "pairs of 27": (sample_figures.pairwise_marginals, pair(0, 40, 27)),
-    "constant": (sample_figures.pairwise_marginals, CONSTANT),
-    "marginals of one": (sample_figures.marginals, pair(0, 40, 1)),
-    "marginals of 27": (sample_figures.marginals, pair(0, 40, 27)),
-    "covariance of one": (sample_figures.covariances, dict.fromkeys("ab", np.eye(1))),
-    "covariance of 27": (sample_figures.covariances, dict.fromkeys("ab", np.eye(27))),
-    "covariance of zero": (sample_figures.covariances, dict.fromkeys("ab", np.zeros((2, 2)))),
+    "pairs of 27": (sample_figures.pairwise_marginals, pair(0, 40, 27), NAMES),
+    "constant": (sample_figures.pairwise_marginals, CONSTANT, NAMES),
+    "marginals of one": (sample_figures.marginals, pair(0, 40, 1), NAMES),
+    "marginals of 27": (sample_figures.marginals, pair(0, 40, 27), NAMES),
+    "covariance of one": (sample_figures.covariances, dict.fromkeys("ab", np.eye(1)), NAMES),
+    "covariance of 27": (sample_figures.covariances, dict.fromkeys("ab", np.eye(27)), NAMES),
+    "covariance of zero": (
+        sample_figures.covariances,
+        dict.fromkeys("ab", np.zeros((2, 2))),
+        NAMES,
+    ),
     "one beta": (sweep_figures.beta_sweep, ONE_BETA, CURVE, CURVE, [1.5]),
     "a failed run": (sweep_figures.beta_sweep, FAILED, CURVE, CURVE, []),
     "no Gaussian reference": (sweep_figures.beta_sweep, sweep()),
     "no network": (sweep_figures.common_information, CURVE, networks([]), 1.0, 0.5),
-    "one unit, one beta": (
-        sweep_figures.latent_planes_over_beta,
-        *([2.0], planes(0, 1, 1), noise(1, 30, 1), Gaussian(np.zeros(1), np.eye(1))),
-    ),
     "a single image": (image_figures.image_grid, images(0, 1)),
     "a single pair": (image_figures.image_pairs, images(0, 1), images(1, 1)),
 }
@@ -264,5 +267,5 @@ def test_unusual_input_is_drawn(draw, arguments, tmp_path):
 
 def test_columns_farther_from_zero_than_float64_has_digits_are_drawn(tmp_path):
     x = 2.0**60 + 128.0 * np.random.default_rng(0).integers(-4, 5, (400, 2))
-    sample_figures.pairwise_marginals(tmp_path / "pairs.png", {"data": x, "decoder": x[::-1]})
+    sample_figures.pairwise_marginals(tmp_path / "pairs.png", {"data": x, "decoder": x[::-1]}, "ab")
     assert (tmp_path / "pairs.png").exists()
