@@ -13,6 +13,8 @@ import numpy as np
 
 import data_processing
 from analysis import comparison, gaps, latent_tables, run_figures, sample_figures, sampling
+from analysis.evaluation import encode
+from analysis.latent import latent_units
 from training import command_line, large_data, run_folder, saved_model, tables
 from training.command_line import integer, seed
 from vae_models import make_model
@@ -68,16 +70,16 @@ def main(argv=None):
     tables.save_blocks(en_deco_path, blocks, x.shape)
     print(f"{en_deco_path}: {len(x)} rows, z from the encoder of each data row")
     latent_tables.write_latent(folder / "latent.csv", model, u)
-    scores = latent_tables.write_log_px(folder / "log_px.csv", model, u, args.seed, settings.beta)
-    latent_tables.print_scores(scores)
+    latent_tables.score_rows(folder / "log_px.csv", model, u, args.seed, settings.beta)
     if args.gaps:
         found = gaps.metrics(model, some_u[: gaps.GAP_ROWS], args.seed)
         run_folder.write_json(folder / "gaps.json", found)
         gaps.print_metrics(found)
 
-    units = latent_tables.look_at_units(model, some_u)
-    latent_tables.write_units(folder, units, names)
-    latent_tables.print_units(units, names)
+    units = latent_units(*encode(model, some_u))
+    variance_of_x = latent_tables.variances_over_prior(model)
+    latent_tables.write_units(folder, units, variance_of_x, names)
+    latent_tables.print_units(units, variance_of_x, names)
 
     samples = {
         "decoder": sampling.generate(model, min(args.n_samples, most), args.seed, mean_only),
@@ -99,9 +101,7 @@ def main(argv=None):
         names=names,
         units=units.shown,
     )
-    sample_figures.marginals(
-        pictures / "generated_data.png", {"data": some, **samples}, names=names
-    )
+    sample_figures.marginals(pictures / "generated_data.png", {"data": some, **samples}, names)
     print(f"\nopen {pictures / 'latent_traversal.png'} first: what each unit does to the data")
 
 

@@ -77,8 +77,8 @@ def best_gaussian(model, x, seed):
     """Mean and log_std of q* for each row of x, (2, N, n_dim).
 
     As the `proposal` of evaluation.evaluate it serves log p(x) better than the encoder does. A row
-    keeps the encoder's q where the end of the ascent is worse on draws of z: a few nodes mislead
-    where the decoder jumps.
+    keeps the encoder's q if that is better on draws of z: where the decoder jumps, a few nodes can
+    mislead the ascent.
     """
     epsilon, weights = nodes(model.n_dim, seed)
     n_rows = max(1, proposals.z_batch(model) // len(epsilon))

@@ -19,9 +19,11 @@ REPORT_NUMBERS = 2**25  # numbers of x that belong to them, at most
 CHECKED_Z = 2**17  # draws of z for rows of the model's own, at most
 COVARIANCE_SAMPLES = 100_000  # of the prior, for the covariance of the model's x, at most
 COVARIANCE_NUMBERS = 2**22
-OPTIMUM_ROWS = 1_000_000  # the training rows' optimum is a mean over at most so many
-DOUBTFUL = 5  # effective draws: with fewer, log p(x) of a row is hardly known
 CLEARLY_NOT_GAUSSIAN = 0.001  # a p-value of Mardia's test below this
+OF_BEST = (  # of an Optimum: keys of a report that end in _exact
+    "cost distortion active_units gap_model gap_encoder conditional_total_correlation "
+    "covariance_error"
+).split()
 
 
 def make_report(model, data, settings, n_z=REPORT_Z):
@@ -50,6 +52,9 @@ def make_report(model, data, settings, n_z=REPORT_Z):
         best = linear_vae.optimum(
             gaussian.covariance, model.n_dim, beta, settings.decoder_std, settings.min_log_std
         )
+    dependence = latent.no_dependence()
+    if about_reference["gaussian_applies"]:
+        dependence = dependence_metrics(model, data, gaussian, knowledge, seed)
     raw = data.in_data_units(x)
     optimum = None if reference is None else reference.log_density(raw)
     rows["optimum"] = optimum
@@ -63,6 +68,7 @@ def make_report(model, data, settings, n_z=REPORT_Z):
     rows["linear_log_px"] = linear
     rows["gain_over_linear"] = None if linear is None else rows["log_px"] - linear
 
+    few = held_out.effective_samples < evaluation.FEW_EFFECTIVE
     report = {
         "beta": beta,
         **latent.latent_units(mean_z, log_std_z).metrics(),
@@ -70,12 +76,12 @@ def make_report(model, data, settings, n_z=REPORT_Z):
         **evaluation.means(rows),
         **gaps.metrics(model, x[: gaps.affordable_rows(model)], seed),
         **knowledge,
-        **dependence_metrics(model, data, gaussian, about_reference, knowledge, seed),
+        **dependence,
         **covariance_metrics(model, reference, seed),
         **gaussian_metrics(gaussian, best, settings),
         "effective_samples": float(np.median(held_out.effective_samples)),
         "log_px_draws": n_draws,
-        "log_px_doubtful_rows": float(np.mean(held_out.effective_samples < DOUBTFUL)),
+        "log_px_doubtful_rows": float(np.mean(few)),
         "rows_train": len(x_train),
         "rows_held_out": len(x),
     }
@@ -126,8 +132,8 @@ def linear_log_px(data, raw, settings):
     """log p(x) of rows in data units under the linear VAE of highest likelihood, (N,), or None.
 
     Factor analysis for a learned std, probabilistic PCA for a shared one, fitted to the training
-    rows of a file. Of drawn data it has the exact moments, and is None where they are Gaussian,
-    since it is the optimum then, or near it.
+    rows of a file. For a known mixture the moments are exact. None for drawn Gaussian data, whose
+    best linear VAE the report has anyway.
     """
     if settings.data_path is not None:
         fitted = data.fitted
@@ -146,65 +152,42 @@ def linear_log_px(data, raw, settings):
 
 def gaussian_metrics(gaussian, best, settings):
     """What is known exactly of a Gaussian reference and of its best linear VAE; None without."""
-    common = dependence = thresholds = bound = holds_for = rate = None
+    metrics = dict.fromkeys(
+        "common_information common_information_units total_correlation beta_thresholds "
+        "cost_bound bound_holds_for".split()
+    )
+    metrics |= dict.fromkeys(f"{name}_exact" for name in ["rate", *OF_BEST])
     kind = settings.decoder_std, settings.min_log_std
     if gaussian is not None:
-        dependence = information.total_correlation(gaussian.covariance)
+        metrics["total_correlation"] = information.total_correlation(gaussian.covariance)
         common = information.common_information(gaussian.covariance)
+        if common is not None:
+            metrics["common_information"] = common.nats
+            metrics["common_information_units"] = common.units
         thresholds = linear_vae.beta_thresholds(gaussian.covariance, settings.n_dim, *kind)
+        if thresholds is not None:
+            metrics["beta_thresholds"] = thresholds.tolist()
     if best is not None:
         bound = linear_vae.cost_bound(gaussian.covariance, settings.beta, *kind)
-        holds_for = linear_vae.bound_holds_for(best, bound)
+        is_bound = bound is not None and best.cost < bound + 1e-6  # with n_dim units or fewer
+        metrics["cost_bound"] = bound
+        metrics["bound_holds_for"] = "all" if is_bound else "linear"
+        for name in OF_BEST:
+            metrics[f"{name}_exact"] = getattr(best, name)
         if has_rate(best, settings):
-            rate = best.kl
-
-    def exact(name):
-        return None if best is None else getattr(best, name)
-
-    return {
-        "common_information": None if common is None else common.nats,
-        "common_information_units": None if common is None else common.units,
-        "total_correlation": dependence,
-        "beta_thresholds": None if thresholds is None else thresholds.tolist(),
-        "cost_bound": bound,
-        "bound_holds_for": holds_for,
-        "cost_exact": exact("cost"),
-        "rate_exact": rate,
-        "distortion_exact": exact("distortion"),
-        "active_units_exact": exact("active_units"),
-        "gap_model_exact": exact("gap_model"),
-        "gap_encoder_exact": exact("gap_encoder"),
-        "conditional_total_correlation_exact": exact("conditional_total_correlation"),
-        "covariance_error_exact": exact("covariance_error"),
-    }
+            metrics["rate_exact"] = best.kl
+    return metrics
 
 
-def dependence_metrics(model, data, gaussian, about_reference, knowledge, seed):
+def dependence_metrics(model, data, gaussian, knowledge, seed):
     """latent.dependence, with rows drawn from a known Gaussian, or with the held-out rows."""
-    found = None
-    if gaussian is not None and about_reference["gaussian_applies"]:
-        n_fitted = None
-        x = data.x_held_out[:REPORT_ROWS]
-        if data.known is None:
-            n_fitted = len(data.x_train)
-        else:
-            n_rows = min(REPORT_ROWS, REPORT_NUMBERS // model.data_dim)
-            x = gaussian.draw(n_rows, stream(seed, "report", 5))
-            if data.standardization is not None:
-                x = data.standardization.apply(x)
-        found = latent.dependence(
-            model,
-            x,
-            as_seen(gaussian, data.standardization),
-            knowledge["aggregate_kl_beyond_gaussian"],
-            knowledge["aggregate_kl_beyond_gaussian_se"],
-            (seed, "report", 6),
-            n_fitted,
-        )
-    if found is None:
-        names = ("conditional_total_correlation", "decoder_mismatch")
-        return evaluation.means(dict.fromkeys(names))
-    return found
+    reference = as_seen(gaussian, data.standardization)
+    if data.known is None:
+        x, n_fitted = data.x_held_out[:REPORT_ROWS], len(data.x_train)
+    else:
+        n_rows, n_fitted = min(REPORT_ROWS, REPORT_NUMBERS // model.data_dim), None
+        x = reference.draw(n_rows, stream(seed, "report", 5))
+    return latent.dependence(model, x, reference, knowledge, (seed, "report", 6), n_fitted)
 
 
 def as_seen(gaussian, standardization):

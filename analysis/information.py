@@ -9,7 +9,6 @@ from functools import cached_property
 
 import numpy as np
 from scipy.linalg import solve_triangular
-from scipy.linalg.lapack import dpotrf
 
 BARRIER_END = 1e-10  # the duality gap left is data_dim / 2 times this
 MOST_DIMENSIONS = 250  # above these the common information would take minutes
@@ -30,14 +29,15 @@ def check_covariance(covariance):
     # Of the correlations, so that the answer does not depend on the units of the coordinates.
     std = np.sqrt(variances)
     correlations = covariance / np.outer(std, std)
-    _, fails_at = dpotrf(correlations - 1e-12 * np.eye(len(std)))  # many times faster than eigvalsh
-    if fails_at > 0:
+    try:
+        np.linalg.cholesky(correlations - 1e-12 * np.eye(len(std)))  # far faster than eigvalsh
+    except np.linalg.LinAlgError:
         smallest = np.linalg.eigvalsh(correlations)[0]
         problem = "not positive semi-definite" if smallest < -1e-12 else "singular"
         raise ValueError(
             f"covariance must be positive definite, but is {problem}: the smallest eigenvalue of "
             f"its correlation matrix is {smallest:.3g}"
-        )
+        ) from None
     return covariance
 
 
@@ -69,8 +69,9 @@ class Gaussian:
         """`size` independent points, (size, data_dim) float64, of which 24 bits are random.
 
         The deviations from the mean are drawn in float32 and the mean is added in float64, so that
-        a mean far above the std costs no digits. A mean of that order is rounded to float32 first:
-        then the rows rounded to float32 are those of a computation in float32, bit for bit.
+        a mean far above the std costs no digits. A mean of the order of the std is rounded to
+        float32 first, so that the rows, rounded to float32, are those of float32 arithmetic, bit
+        for bit.
         """
         noise = rng.standard_normal((size, len(self.mean)), dtype=np.float32)
         deviations = noise @ self.root.T.astype(np.float32)

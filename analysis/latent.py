@@ -17,19 +17,28 @@ from vae_models import kl_divergence_per_dimension
 AGGREGATE_ROWS = 500  # rows whose z is scored under the aggregate posterior of all rows
 ROWS_PER_DIMENSION = 4  # with fewer, a regression on x leaves too little to be judged by
 CLEARLY = 2.0  # standard errors
+SHOWN_UNITS = 10  # on the screen and in a picture, at most
 
 
 @dataclass(frozen=True)
 class LatentUnits:
-    """Each unit of z over the rows of x: variance of E[z|x] and mean KL in nats, (n_dim,)."""
+    """Each unit of z over the rows of x: the variances of E[z|x] and of the std of q(z|x), and the
+    mean KL in nats, (n_dim,) each.
+    """
 
     variance_of_mean: np.ndarray
+    variance_of_std: np.ndarray
     kl: np.ndarray
 
     @property
     def active(self):
         """Which units carry information about x: var_x(E[z|x]) > 0.01, Burda et al. (2015)."""
         return self.variance_of_mean > ACTIVE_UNIT_VARIANCE
+
+    @property
+    def shown(self):
+        """The numbers, from 0, of at most SHOWN_UNITS units: those of largest KL."""
+        return np.sort(np.argsort(-self.kl, kind="stable")[:SHOWN_UNITS])
 
     def metrics(self):
         """The keys of a report, a dictionary of plain numbers and lists."""
@@ -41,25 +50,20 @@ class LatentUnits:
 
 
 def latent_units(mean, log_std):
-    """How much each latent unit is used."""
-    kl = kl_divergence_per_dimension(mean, log_std).numpy().mean(axis=0, dtype=np.float64)
-    return LatentUnits(variance_of_mean=mean.var(axis=0, dtype=np.float64), kl=kl)
+    """How much each latent unit is used: the LatentUnits."""
+    return LatentUnits(
+        variance_of_mean=mean.var(axis=0, dtype=np.float64),
+        variance_of_std=np.exp(log_std).var(axis=0, dtype=np.float64),
+        kl=kl_divergence_per_dimension(mean, log_std).numpy().mean(axis=0, dtype=np.float64),
+    )
 
 
 def latent_information(mean, log_std, seed):
-    """The rate in its two parts.
+    """The rate in its two parts, I(x;z) + KL[q(z) || p(z)] (Hoffman & Johnson, 2016).
 
-    Hoffman & Johnson (2016): rate = I(x;z) + KL[q(z) || p(z)], with the aggregate posterior
-    q(z) = E_x q(z|x). Returns a dictionary of nats, each with its standard error (_se):
-    mutual_information, aggregate_kl, mutual_information_at_least, which is low in expectation, and
-    aggregate_kl_beyond_gaussian, the second part of what follows.
-
-    With g the Gaussian of the moments of q(z), KL[q(z)||p] = KL[g||p] + KL[q(z)||g]. The first
-    part has a closed form, and is all for a linear encoder on Gaussian data. The second is
-    estimated with z drawn from some rows, q(z) being the mean of q(z|x) over all *other* rows.
-    That is low in expectation, so aggregate_kl is too and mutual_information too high: by little
-    while exp(KL) is small beside N; beyond that the second part comes out negative and is taken
-    as 0. The lower bound takes q(z) over all rows and is never above log N (Poole et al. 2019).
+    q(z) = E_x q(z|x), the aggregate posterior, and g the Gaussian of its moments. KL[g || p] has a
+    closed form; KL[q(z) || g] is estimated, low in expectation, and taken as 0 where it comes out
+    negative. Returns the keys of docs/report.md, (3), in nats, each with its standard error (_se).
     """
     mean, log_std = np.float64(mean), np.float64(log_std)
     kl = np.sum(0.5 * (mean**2 + np.exp(2.0 * log_std) - 1.0) - log_std, axis=1)
@@ -146,22 +150,17 @@ def regress(inputs, outputs):
     return weights, outputs - inputs @ weights
 
 
-def dependence(model, x, reference, beyond, beyond_se, seed, n_fitted=None):
+def dependence(model, x, reference, knowledge, seed, n_fitted=None):
     """What z leaves of the dependence among the coordinates, and the decoder's cost beyond it.
 
     Rows x (N, data_dim) of `reference`, an information.Gaussian in the units of the networks; where
-    that was fitted to n_fitted other rows, the standard error covers their luck too. beyond, with
-    its standard error: aggregate_kl_beyond_gaussian. None where N is too small for data_dim.
-
-    TC(x|z) = sum_j h(x_j|z) - h(x|z) with h(x|z) = H - I(x;z). No h(x_j|z) is above the length of a
-    code of x_j given z, and of two such codes the shorter is taken, coordinate by coordinate: that
-    of the linear Gaussian decoder with the second moments of the joint of data and encoder, which
-    is h(x_j|z) itself for a linear encoder, and that of the network. The mismatch is what the
-    network's code is longer. docs/report.md, (4).
+    that was fitted to n_fitted other rows, the standard error covers their luck too. knowledge: of
+    latent_information. Returns the keys of docs/report.md, (4), with their standard errors; their
+    values are None where N is too small for data_dim.
     """
     n_rows, data_dim = x.shape
     if n_rows < ROWS_PER_DIMENSION * (data_dim + 1):
-        return None
+        return no_dependence()
     covariance = reference.covariance
     mean_z, log_std_z = encode(model, x)
     x = x - reference.mean
@@ -190,8 +189,9 @@ def dependence(model, x, reference, beyond, beyond_se, seed, n_fitted=None):
     values += np.sum(longer[:, better], axis=1)
 
     log_det_z = np.linalg.slogdet(of_z)[1] - np.linalg.slogdet(covariance)[1]
-    total = 0.5 * (np.sum(np.log(left)) + log_det_z) - np.mean(np.sum(log_std_z, axis=1)) - beyond
-    error = math.hypot(standard_error(values), beyond_se)
+    total = 0.5 * (np.sum(np.log(left)) + log_det_z) - np.mean(np.sum(log_std_z, axis=1))
+    total -= knowledge["aggregate_kl_beyond_gaussian"]
+    error = math.hypot(standard_error(values), knowledge["aggregate_kl_beyond_gaussian_se"])
     if n_fitted is not None:
         of_fit = np.sum(errors**2 / left, axis=1) + np.sum((seen @ precision) * seen, axis=1)
         of_fit -= np.sum(np.linalg.solve(covariance, x.T).T * x, axis=1)
@@ -203,6 +203,11 @@ def dependence(model, x, reference, beyond, beyond_se, seed, n_fitted=None):
     }
 
 
+def no_dependence():
+    """The keys of `dependence` where it is not known."""
+    return means(dict.fromkeys(["conditional_total_correlation", "decoder_mismatch"]))
+
+
 def code_lengths(model, x, z):
     """-log p(x_j|z) of each row and coordinate, in the units of the networks, (N, data_dim)."""
     mean, log_std = in_blocks(model.decode, z)
@@ -210,9 +215,9 @@ def code_lengths(model, x, z):
 
 
 def shorter_codes(longer):
-    """Which columns of differences of code lengths (N, d) are clearly negative; all, if their sum.
-
-    So that no chance makes a code the shorter one, and what is left is not clearly negative.
+    """For which columns (d,) the network's code is clearly shorter, given differences of code
+    lengths (N, d); for all where only the sum of the others is. "Clearly", so that chance does not
+    choose.
     """
     errors = np.std(longer, axis=0, ddof=1) / math.sqrt(len(longer))
     better = np.mean(longer, axis=0) < -CLEARLY * errors

@@ -1,35 +1,18 @@
 """What a trained model says of each row and each unit: .csv files, and tables on the screen."""
 
-import math
-from dataclasses import dataclass
-
 import numpy as np
 import tensorflow as tf
 
 from analysis import evaluation
-from analysis.latent import LatentUnits, latent_units
 from training import tables
 
 BLOCK_ROWS = 2**14  # of the table, at once
 SCORE_Z = 2**21  # about so many draws of z score all rows of a table
 LEAST_DRAWS, MOST_DRAWS = 16, 1024  # of z for one row
-FEW_EFFECTIVE = 5  # effective draws: with fewer, log p(x) of a row is hardly known
-SHOWN_UNITS, SHOWN_COLUMNS = 10, 20  # on the screen
+SHOWN_COLUMNS = 20  # on the screen
 # The normal distribution as points and weights, whose variance is 1 to 1e-9.
 PRIOR_Z = np.linspace(-7.0, 7.0, 281)
 PRIOR_WEIGHTS = np.exp(-0.5 * PRIOR_Z**2) / np.sum(np.exp(-0.5 * PRIOR_Z**2))
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What log_px.csv comes to: the mean of log p(x) over the rows and its standard error in nats,
-    the draws of z for each row, and in how many rows fewer than FEW_EFFECTIVE of them count.
-    """
-
-    mean: float
-    se: float
-    n_draws: int
-    n_doubtful: int
 
 
 def write_latent(path, model, u):
@@ -47,62 +30,37 @@ def write_latent(path, model, u):
     tables.save_blocks(path, blocks(), (len(u), len(names)), names)
 
 
-def write_log_px(path, model, u, seed, beta):
+def score_rows(path, model, u, seed, beta):
     """Write log_px.csv: ELBO, log p(x) and its standard error of each row, in order, in nats.
 
-    u: see write_latent. The standard error is that over the draws of z. Returns the Scores.
+    u: see write_latent. The standard error is that over the draws of z. Prints the mean of log p(x)
+    with its standard error over the rows.
     """
     n_draws = int(np.clip(SCORE_Z // len(u), LEAST_DRAWS, MOST_DRAWS))
-    sums = []  # over each block: log p(x), its square, and rows of few effective draws
+    log_px, few = [], []  # of each block
 
     def blocks():
         for start in range(0, len(u), BLOCK_ROWS):
             rows = u[start : start + BLOCK_ROWS]
             found = evaluation.evaluate(model, rows, n_draws, (seed, "evaluate", start), beta)
-            log_px = found.log_px_corrected
-            few = np.sum(found.effective_samples < FEW_EFFECTIVE)
-            sums.append([np.sum(log_px), np.sum(log_px**2), few])
-            yield np.float32(np.stack([found.elbo, log_px, found.log_px_se], axis=1))
+            log_px.append(found.log_px_corrected)
+            few.append(np.sum(found.effective_samples < evaluation.FEW_EFFECTIVE))
+            yield np.float32(np.stack([found.elbo, log_px[-1], found.log_px_se], axis=1))
 
     tables.save_blocks(path, blocks(), (len(u), 3), ["elbo", "log_px", "log_px_se"])
-    total, squares, n_doubtful = np.sum(sums, axis=0)
-    mean = total / len(u)
-    se = math.nan
-    if len(u) > 1:
-        se = math.sqrt(max(squares / len(u) - mean**2, 0.0) / (len(u) - 1))
-    return Scores(mean=mean, se=se, n_draws=n_draws, n_doubtful=int(n_doubtful))
-
-
-@dataclass(frozen=True)
-class Units(LatentUnits):
-    """What each unit does: besides its use, the variance of std over the rows (n_dim,), and that of
-    E[x|z] while the unit runs over its prior (n_dim, data_dim), see variances_over_prior.
-    """
-
-    variance_of_std: np.ndarray
-    variance_of_x: np.ndarray
-
-    @property
-    def shown(self):
-        """The numbers, from 0, of at most SHOWN_UNITS units: those of largest KL."""
-        return np.sort(np.argsort(-self.kl, kind="stable")[:SHOWN_UNITS])
-
-
-def look_at_units(model, u):
-    """The Units of a model over the rows u (N, data_dim), as the networks see them."""
-    mean, log_std = evaluation.encode(model, u)
-    used = latent_units(mean, log_std)
-    return Units(
-        variance_of_mean=used.variance_of_mean,
-        kl=used.kl,
-        variance_of_std=np.exp(log_std).var(axis=0, dtype=np.float64),
-        variance_of_x=variances_over_prior(model),
+    log_px = np.concatenate(log_px)
+    print(
+        f"log p(x): {log_px.mean():.4f} ± {evaluation.standard_error(log_px):.4f} nats, mean over "
+        f"the rows ({n_draws} draws of z for each)"
     )
+    if sum(few) > 0:
+        print(f"  in {sum(few)} rows few of the draws count: log p(x) may be too low there")
 
 
-def write_units(folder, units, names):
-    """Write active_units.csv and active_dimensions.csv, a row per unit; names: of the data's
-    columns.
+def write_units(folder, units, variance_of_x, names):
+    """Write active_units.csv and active_dimensions.csv, a row per unit.
+
+    units: latent.LatentUnits. variance_of_x: of variances_over_prior. names: of the data's columns.
     """
     numbers = np.arange(1, len(units.kl) + 1)
     columns = {
@@ -114,21 +72,13 @@ def write_units(folder, units, names):
     }
     table = np.float32(np.column_stack(list(columns.values())))
     tables.save_table(folder / "active_units.csv", table, list(columns))
-    table = np.column_stack([numbers, units.variance_of_x])
+    table = np.column_stack([numbers, variance_of_x])
     tables.save_table(folder / "active_dimensions.csv", table, ["unit", *names])
 
 
-def print_scores(scores):
-    """Print the Scores of the rows."""
-    print(f"log p(x): {scores.mean:.4f} ± {scores.se:.4f} nats, mean over the rows", end="")
-    print(f" ({scores.n_draws} draws of z for each)")
-    if scores.n_doubtful > 0:
-        print(f"  in {scores.n_doubtful} rows few of the draws count: it may be too low there")
-
-
-def print_units(units, names):
+def print_units(units, variance_of_x, names):
     """Print what write_units writes, in part where there are many units or columns."""
-    n_dim, data_dim = units.variance_of_x.shape
+    n_dim, data_dim = variance_of_x.shape
     print(f"\nactive units: {units.active.sum()} of {n_dim}, variance of E[z|x] above 0.01")
     if len(units.shown) < n_dim:
         print(f"the {len(units.shown)} of largest KL (all are in active_units.csv):")
@@ -143,7 +93,7 @@ def print_units(units, names):
         print(f"the first {len(columns)} of {data_dim} columns (all in active_dimensions.csv):")
     print(" " * 16 + "".join(f"{f'z{k + 1}':>11}" for k in units.shown))
     for j in columns:
-        values = "".join(f"{units.variance_of_x[k, j]:11.4g}" for k in units.shown)
+        values = "".join(f"{variance_of_x[k, j]:11.4g}" for k in units.shown)
         print(f"{names[j]:<16.15}{values}")
 
 

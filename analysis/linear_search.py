@@ -115,9 +115,9 @@ def _of_least_kl(best, root, n_dim, bounds):
 
 
 def _onto_the_bound(log_variances, root, n_dim, beta, lower):
-    """Coordinates near their bound put on it where the cost still falls towards it there.
+    """Moves coordinates that are near their bound onto it if the cost still falls there.
 
-    The search ends above it, where rounding hides how the cost falls; the slope shows it longer.
+    Rounding ends the search above the bound, while the slope still shows the direction.
     """
     best = np.array(log_variances)
     cost, _, _ = profile_cost(best, root, n_dim, beta)

@@ -43,37 +43,52 @@ class Optimum:
 
 
 def optimum(covariance, n_dim, beta, decoder_std, min_log_std=None):
-    """The best linear beta-VAE, an Optimum; None where `why_no_optimum` has a reason.
+    """The best linear beta-VAE, an Optimum; None where has_optimum says that there is none.
 
-    decoder_std: "learned", "shared" or a number. min_log_std: lower bound of a learned log std.
+    decoder_std: "learned", "shared" or a number. min_log_std: the lower bound m of a learned log
+    std, which networks, log_std = m + softplus(raw - m), come near to but never have.
+
+    All but Psi is in closed form (docs/theory.md, section 3), Psi too where it is one number
+    (section 5; at beta 1 probabilistic PCA). A learned Psi is found by analysis.linear_search
+    (section 4; at beta 1 factor analysis). beta 1 has two special cases. Where the best Psi has a
+    zero (a Heywood case) it is kept at its bound, or without one at 1e-8 Var(x_j | the others);
+    `attained` is False, and kl and log_px_z are those of that bound. Where many Psi cost the same
+    the limit of beta -> 1 from above is returned, which has the least kl: to 1e-5 nats, or, with
+    fewer units than the common information takes, too high by up to a few percent.
     """
-    if why_no_optimum(len(covariance), n_dim, beta, decoder_std, min_log_std) is not None:
+    covariance = check_covariance(covariance)
+    data_dim = len(covariance)
+    if not has_optimum(data_dim, n_dim, beta, decoder_std, min_log_std):
         return None
+    attained = True
     if decoder_std == "learned":
-        return linear_optimum(covariance, n_dim, beta, min_log_std)
-    if decoder_std == "shared":
-        return shared_std_optimum(covariance, n_dim, beta, min_log_std)
-    return fixed_std_optimum(covariance, n_dim, beta, decoder_std)
+        noise_variances, attained = linear_search.best_noise_variances(
+            covariance, n_dim, beta, min_log_std
+        )
+    elif decoder_std == "shared":
+        variance = _shared_variance(covariance, n_dim, beta)
+        least = 0.0 if min_log_std is None else np.exp(2.0 * min_log_std)
+        attained = variance > least
+        # The cost is convex in log(variance), so a bound above the minimum is the best there is.
+        noise_variances = np.full(data_dim, max(variance, least))
+    else:
+        noise_variances = np.full(data_dim, float(decoder_std) ** 2)
+    return _optimum_given_variances(covariance, n_dim, beta, noise_variances, attained)
 
 
-def why_no_optimum(data_dim, n_dim, beta, decoder_std, min_log_std=None):
-    """Why there is no best linear VAE, a sentence, or None where there is one."""
-    if beta <= 0.0:
-        return f"at beta {beta:g} the cost has no minimum"
-    unbounded = beta < 1.0 and min_log_std is None
-    if decoder_std == "learned" and unbounded:
-        return (
-            f"at beta {beta:g}, below 1, the cost has no minimum where the std is learned: a unit "
-            "that copies a coordinate lets its std go to 0 and the cost fall without end"
-        )
-    if decoder_std == "shared" and unbounded and n_dim >= data_dim:
-        return (
-            f"at beta {beta:g}, below 1, the cost has no minimum where the std is learned and "
-            f"n_dim ({n_dim}) is at least data_dim ({data_dim})"
-        )
-    if decoder_std == "learned" and data_dim > MOST_DIMENSIONS:
-        return f"with a learned std it is not computed above {MOST_DIMENSIONS} dimensions"
-    return None
+def has_optimum(data_dim, n_dim, beta, decoder_std, min_log_std=None):
+    """Whether the cost of the linear models has an infimum, and it is computed.
+
+    Below beta 1 the cost falls without end as a learned std goes to 0, unless the std is bounded,
+    or shared with directions that no unit takes. A learned one takes minutes in many dimensions.
+    """
+    if beta <= 0.0 or (decoder_std == "learned" and data_dim > MOST_DIMENSIONS):
+        return False
+    if beta >= 1.0 or min_log_std is not None:
+        return True
+    if decoder_std == "learned":
+        return False
+    return decoder_std != "shared" or n_dim < data_dim
 
 
 def cost_bound(covariance, beta, decoder_std, min_log_std=None):
@@ -88,87 +103,15 @@ def cost_bound(covariance, beta, decoder_std, min_log_std=None):
     return None if best is None else best.cost
 
 
-def bound_holds_for(best, bound):
-    """Of which models `best`, an Optimum, is the best: "all" models, or "linear" ones.
-
-    "all" where it costs as little as `bound`, the cost_bound, here to 1e-6 nats: at most n_dim
-    units are then active at the optimum with data_dim units.
-    """
-    if bound is not None and best.cost < bound + 1e-6:
-        return "all"
-    return "linear"
-
-
-def linear_optimum(covariance, n_dim, beta=1.0, min_log_std=None):
-    """The best linear beta-VAE with a learned, constant, diagonal decoder variance.
-
-    All but Psi is in closed form (docs/theory.md, section 3); analysis.linear_search finds Psi. At
-    beta = 1 it is factor analysis, and its cost the entropy where C = W W' + Psi can be solved.
-
-    min_log_std: the bound of networks, log_std = m + softplus(raw - m) > m, which come near to m
-    but never have it. With psi >= exp(2 m) any beta > 0 has a finite infimum.
-
-    beta = 1 has two special cases. Where the best Psi has a zero (a Heywood case) the infimum is
-    not attained: kl and log_px_z diverge together. The model returned keeps psi at its bound, or
-    without one at 1e-8 Var(x_j | other coordinates), which costs about 1e-8 nats; its kl and
-    log_px_z are those of that variance. Where many Psi are equally good the limit of beta -> 1 from
-    above is returned, which has the least kl. With as many units as the common information has,
-    kl is that, to 1e-5 nats. With fewer units, but more than C has factors, kl is an upper bound,
-    good to a few percent, since costs that differ by less than rounding then have different kl.
-
-    Returns an Optimum. Raises ValueError where there is none.
-    """
-    covariance = check_covariance(covariance)
-    _check_minimum(len(covariance), n_dim, beta, "learned", min_log_std)
-    noise_variances, attained = linear_search.best_noise_variances(
-        covariance, n_dim, beta, min_log_std
-    )
-    return _optimum_given_variances(covariance, n_dim, beta, noise_variances, attained)
-
-
-def fixed_std_optimum(covariance, n_dim, beta, decoder_std):
-    """The best linear beta-VAE whose decoder has the given standard deviation in every dimension.
-
-    Closed form for any beta > 0: principal direction i, of variance l_i, is active iff it is one of
-    the first n_dim and l_i > beta * decoder_std^2. Returns an Optimum.
-    """
-    covariance = check_covariance(covariance)
-    noise_variances = np.full(len(covariance), float(decoder_std) ** 2)
-    return _optimum_given_variances(covariance, n_dim, beta, noise_variances)
-
-
-def shared_std_optimum(covariance, n_dim, beta, min_log_std=None):
-    """The best linear beta-VAE with one learned decoder variance, the same in every dimension.
-
-    Closed form; at beta = 1 it is probabilistic PCA (Tipping & Bishop 1999). There is a minimum for
-    any beta > 0 if n_dim < data_dim, since the variance must cover the directions left out. With
-    n_dim >= data_dim there is one for beta >= 1 only, and at beta = 1 every variance up to the
-    smallest eigenvalue is equally good: the answer is then the largest of them. min_log_std bounds
-    the variance from below, as for `linear_optimum`.
-
-    Returns an Optimum. Raises ValueError where there is none.
-    """
-    covariance = check_covariance(covariance)
-    data_dim = len(covariance)
-    _check_minimum(data_dim, n_dim, beta, "shared", min_log_std)
-    falls_without_end = n_dim >= data_dim and beta < 1.0
-    variance = 0.0 if falls_without_end else _shared_variance(covariance, n_dim, beta)
-    least = 0.0
-    if min_log_std is not None:
-        least = np.exp(2.0 * min_log_std)
-    # The cost is convex in log(variance), so a bound above the minimum is the best there is.
-    noise_variances = np.full(data_dim, max(variance, least))
-    return _optimum_given_variances(covariance, n_dim, beta, noise_variances, variance > least)
-
-
 def beta_thresholds(covariance, n_dim, decoder_std, min_log_std=None):
     """The betas at which the units of the best linear VAE go, rising: an array.
 
     A unit is gone from the beta on where its eigenvalue lambda is 1 and E[z_i|x] constant, which
     is a little (for a fixed std one percent) above the beta where it ceases to count as active.
-    Units that are gone at every beta with an optimum are left out; a min_log_std gives one to every
-    beta, and each unit a threshold. For "learned" those above 1 are roots, found on the conjecture
-    that a unit once gone stays gone (docs/theory.md, section 4); None where that takes minutes.
+    Units that are gone at every beta with an optimum are left out; with a min_log_std there is an
+    optimum at every beta, and each unit has a threshold. For "learned" those above 1 are roots,
+    found on the conjecture that a unit once gone stays gone (docs/theory.md, section 4); None where
+    that takes minutes.
     """
     covariance = check_covariance(covariance)
     data_dim = len(covariance)
@@ -211,14 +154,10 @@ def cost_of_rows(optimum, beta, x, mean, covariance):
     return optimum.cost + 0.5 * beta * (np.sum(white**2, axis=0) - expected)
 
 
-def _check_minimum(data_dim, n_dim, beta, decoder_std, min_log_std):
-    reason = why_no_optimum(data_dim, n_dim, beta, decoder_std, min_log_std)
-    if reason is not None:
-        raise ValueError(f"no best linear VAE: {reason}")
-
-
 def _shared_variance(covariance, n_dim, beta):
-    """The best shared variance where there is one; docs/theory.md, section 5."""
+    """The best shared variance; docs/theory.md, section 5."""
+    if n_dim >= len(covariance) and beta < 1.0:
+        return 0.0  # the cost falls without end
     data_dim = len(covariance)
     eigenvalues = np.linalg.eigvalsh(covariance)[::-1]
     # The fewest active directions k whose stationary variance leaves direction k + 1 unused; the
@@ -230,7 +169,7 @@ def _shared_variance(covariance, n_dim, beta):
     return variance
 
 
-def _optimum_given_variances(covariance, n_dim, beta, noise_variances, attained=True):
+def _optimum_given_variances(covariance, n_dim, beta, noise_variances, attained):
     """The best W and encoder for the decoder variances Psi; docs/theory.md, Eq. (3) and (4)."""
     root = np.linalg.cholesky(covariance)
     eigenvalues, u, left = linear_search.directions(root, n_dim, beta, noise_variances)

@@ -84,13 +84,13 @@ def remarks(report):
     lines.append(f"log p(x): {effective:.0f} of {draws} draws of z are effective (median)")
     if missed > max(SURE * report["log_px_missed_se"], 0.005):
         lines.append(
-            f"  they miss {100 * missed:.1f} % of p(z|x), seen on data from the model itself: "
-            "log p(x) may be too low, and the model's gap too large, by more than the error"
+            f"  the draws miss {100 * missed:.1f} % of p(z|x), estimated on data from the model "
+            "itself: log p(x) may be too low, and the model's gap too large, by more than the error"
         )
     elif doubtful > 0.002:
         lines.append(
-            f"  for {100 * doubtful:.1f} % of the rows fewer than 5: log p(x) may be too low, and "
-            "the model's gap too large, by more than the error"
+            f"  in {100 * doubtful:.1f} % of the rows fewer than 5 are: there log p(x) may be too "
+            "low, and the model's gap too large, by more than the error"
         )
     if report["optimum_is"] == "exact" and report["gap"] < -5.0 * report["gap_se"]:
         lines.append(
@@ -219,13 +219,13 @@ def of_units(report, settings):
         return f"Nothing to find: {off}, and the columns are independent: collapse is right.", None
     if best is None:
         if active > 0:
-            return f"{off[0].upper()}{off[1:]}.", None
+            return f"{off}.", None
         return f"Collapsed: {off}.", "a smaller --beta, or a longer training"
     if active >= best:
-        return f"Collapse is right: {off}, as of the best linear VAE.", None
+        return f"Collapse is right: {off}, as in the best linear VAE.", None
     gain = report["cost_gap"]
     if gain < max(NOTICEABLE, SURE * report["cost_gap_se"]):
-        return f"{off[0].upper()}{off[1:]}; {best} active ones would gain next to nothing.", None
+        return f"{off}; {best} active ones would gain next to nothing.", None
     sentence = (
         f"Collapsed: {off}, where the best linear VAE has {best} active ones and costs "
         f"{gain:.4f} nats less."

@@ -38,7 +38,7 @@ def best_linear_vae():
     """The best linear VAE of the default data with two units and learned variances."""
     rows = []
     for beta in [1, 1.02, 2, 4, 5.6]:
-        best = linear_vae.linear_optimum(DATA["covariance"], 2, beta)
+        best = linear_vae.optimum(DATA["covariance"], 2, beta, "learned")
         rate = information.rate_distortion(DATA["covariance"], best.distortion)
         numbers = [
             best.cost,
@@ -73,7 +73,7 @@ def folding_cost(shift, slope, std, decoder_slope, decoder_shift, step):
 
 def fewer_units():
     """One unit for two independent coordinates, std 0.1: a nonlinear encoder wins."""
-    best = linear_vae.fixed_std_optimum(np.eye(2), 1, 1.0, 0.1)
+    best = linear_vae.optimum(np.eye(2), 1, 1.0, 0.1)
     rows = [
         ["the best linear VAE with one unit", f"{best.cost:.4f}"],
         [
@@ -98,7 +98,7 @@ def stars_near_one():
         common = information.common_information(covariance)
         row = [listed(t, 2), f"{common.nats:.4f}", common.units]
         for beta in betas:
-            best = linear_vae.linear_optimum(covariance, len(t), beta)
+            best = linear_vae.optimum(covariance, len(t), beta, "learned")
             row.append(f"{1.0 / best.posterior_covariance[1, 1] - 1.0:.5f}")
         rows.append(row)
     header = ["$t$", "$C_W$", "its units", *(f"$\\lambda_2 - 1$ at {beta}" for beta in betas)]
@@ -126,7 +126,7 @@ def flatness():
     for name, what in STARS.items():
         row = [what]
         for beta in [1.003, 1.02]:
-            best = linear_vae.linear_optimum(DATA[name], len(DATA[name]), beta)
+            best = linear_vae.optimum(DATA[name], len(DATA[name]), beta, "learned")
             least, most = nearly_as_good(DATA[name], beta, best.cost)
             row += [f"{best.kl:.4f}", f"{least:.4f} to {most:.4f}"]
         rows.append(row)
@@ -141,7 +141,7 @@ def nearly_as_good(covariance, beta, lowest):
     entropy = information.entropy(covariance)
 
     def point(other):
-        return linear_vae.linear_optimum(covariance, len(covariance), other)
+        return linear_vae.optimum(covariance, len(covariance), other, "learned")
 
     def excess(other):
         best = point(other)

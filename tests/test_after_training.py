@@ -11,7 +11,7 @@ from scipy.stats import multivariate_normal
 import beta_vae_after_training
 import vae_decoder_sample_generation
 import vae_main
-from analysis import comparison, latent_tables, sampling
+from analysis import latent, latent_tables, sampling
 from training.saved_model import load_model
 from vae_models import make_model
 
@@ -99,23 +99,24 @@ def test_the_variances_of_a_linear_decoder_over_the_prior_are_exact(linear_gauss
     np.testing.assert_allclose(found, linear_gaussian.weights.T**2, rtol=1e-5)
 
 
-def test_every_row_is_scored_in_order(linear_gaussian, tmp_path, monkeypatch):
+def test_every_row_is_scored_in_order(linear_gaussian, tmp_path, monkeypatch, capsys):
     """The encoder is the posterior, so ELBO and log p(x) are the log-density, in any block."""
     monkeypatch.setattr(latent_tables, "BLOCK_ROWS", 7)
     x = linear_gaussian.draw(30, seed=5)
     expected = multivariate_normal(linear_gaussian.mean, linear_gaussian.covariance).logpdf(x)
     model = linear_gaussian.model()
-    found = latent_tables.write_log_px(tmp_path / "log_px.csv", model, x, 2, 1.0)
+    latent_tables.score_rows(tmp_path / "log_px.csv", model, x, 2, 1.0)
     assert list(rows_of(tmp_path / "log_px.csv")[0]) == ["elbo", "log_px", "log_px_se"]
     scores = table_of(tmp_path / "log_px.csv")
     np.testing.assert_allclose(scores[:, :2], np.stack([expected] * 2, axis=1), atol=2e-4)
     np.testing.assert_allclose(scores[:, 2], 0, atol=2e-4)
-    assert found.mean == pytest.approx(expected.mean(), abs=1e-4)
-    assert found.se == pytest.approx(expected.std(ddof=1) / np.sqrt(30), rel=1e-3)
-    assert (found.n_draws, found.n_doubtful) == (1024, 0)
-    monkeypatch.setattr(latent_tables, "FEW_EFFECTIVE", 10_000)
-    found = latent_tables.write_log_px(tmp_path / "log_px.csv", model, x, 2, 1.0)
-    assert found.n_doubtful == 30
+    words = capsys.readouterr().out.split()
+    assert float(words[2]) == pytest.approx(expected.mean(), abs=2e-4)
+    assert float(words[4]) == pytest.approx(expected.std(ddof=1) / np.sqrt(30), abs=2e-4)
+    assert words[10:] == "(1024 draws of z for each)".split()
+    monkeypatch.setattr(evaluation, "FEW_EFFECTIVE", 10_000)
+    latent_tables.score_rows(tmp_path / "log_px.csv", model, x, 2, 1.0)
+    assert "in 30 rows few of the draws count" in capsys.readouterr().out
 
 
 def test_another_table_is_scored_in_the_units_of_the_model(vae_run, tmp_path, capsys):
@@ -186,8 +187,8 @@ def test_an_interrupted_run_is_looked_at_as_it_stands(vae_run, tmp_path, capsys,
 def test_many_units_and_columns_are_shown_in_part(capsys):
     kl = np.random.default_rng(0).uniform(size=200)
     kl[[7, 150]] = 2.0
-    units = latent_tables.Units(kl, kl, variance_of_std=kl, variance_of_x=np.ones((200, 90)))
-    latent_tables.print_units(units, [f"c{j}" for j in range(90)])
+    units = latent.LatentUnits(kl, kl, kl)
+    latent_tables.print_units(units, np.ones((200, 90)), [f"c{j}" for j in range(90)])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) < 50
     assert max(map(len, lines)) < 130

@@ -1,19 +1,18 @@
 """Wyner's common information, its relaxation, and the betas at which units go."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from conftest import random_covariance
+from helpers import ROOT
 
 from analysis.information import (
     common_information,
     pair_relaxed_common_information,
     total_correlation,
 )
-from analysis.linear_vae import beta_thresholds, linear_optimum, optimum
+from analysis.linear_vae import beta_thresholds, optimum
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = ROOT / "data"
 
 
 def equal_correlations(data_dim, rho):
@@ -26,7 +25,7 @@ def star(edges):
 
 def curve(covariance, n_dim, betas):
     """I and TC of the best linear VAE at each of the betas, two arrays."""
-    optima = [linear_optimum(covariance, n_dim, beta) for beta in betas]
+    optima = [optimum(covariance, n_dim, beta, "learned") for beta in betas]
     information = np.array([best.kl for best in optima])
     return information, np.array([best.conditional_total_correlation for best in optima])
 
@@ -170,7 +169,7 @@ def test_the_number_of_units_only_falls_as_beta_grows():
     for seed in range(8):
         covariance = random_covariance(30 + seed, 3 + seed % 3)
         betas = 1.0 + np.geomspace(1e-3, 4.0, 25)
-        units = [live_units(linear_optimum(covariance, 5, beta)) for beta in betas]
+        units = [live_units(optimum(covariance, 5, beta, "learned")) for beta in betas]
         thresholds = beta_thresholds(covariance, 5, "learned")
         assert units == [np.sum(thresholds > beta) for beta in betas]
 

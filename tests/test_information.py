@@ -14,7 +14,7 @@ from analysis.information import (
     rate_distortion,
     total_correlation,
 )
-from analysis.linear_vae import fixed_std_optimum, linear_optimum, shared_std_optimum
+from analysis.linear_vae import optimum
 
 DATA_DIM = 3
 
@@ -84,9 +84,7 @@ def test_a_bad_covariance_is_refused_with_its_fault_named(covariance, message):
         check_covariance,
         entropy,
         lambda bad: Gaussian(np.zeros(2), bad).log_density(np.zeros((4, 2))),
-        lambda bad: linear_optimum(bad, 1, 2.0),
-        lambda bad: fixed_std_optimum(bad, 1, 2.0, 0.5),
-        lambda bad: shared_std_optimum(bad, 1, 2.0),
+        lambda bad: optimum(bad, 1, 2.0, "learned"),
         lambda bad: rate_distortion(bad, 0.1),
         total_correlation,
         common_information,
