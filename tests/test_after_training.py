@@ -11,7 +11,7 @@ from scipy.stats import multivariate_normal
 import beta_vae_after_training
 import vae_decoder_sample_generation
 import vae_main
-from analysis import latent, latent_tables, sampling
+from analysis import comparison, evaluation, latent, latent_tables, sampling
 from training.saved_model import load_model
 from vae_models import make_model
 
