@@ -71,9 +71,11 @@ def compile_steps(training_step, model, optimizer):
     @tf.function(jit_compile=True)
     def run_steps(x, epsilon, n_steps):
         terms = tf.TensorArray(tf.float32, x.shape[0], element_shape=(2,))
-        for i in tf.range(n_steps):
+        i = tf.constant(0)
+        while i < n_steps:  # not tf.range(n_steps): XLA would compile anew for each n_steps
             step_terms = tf.stack(training_step(model, optimizer, x[i], epsilon[i]))
             terms = terms.write(i, step_terms)
+            i += 1
         return terms.stack()
 
     def iterate(chunk):
