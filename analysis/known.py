@@ -7,7 +7,7 @@ import numpy as np
 from analysis.information import Gaussian, check_covariance
 from analysis.mixture import Mixture
 from training import tables
-from training.errors import InputError
+from training.errors import InputError, as_input
 
 DATA_FOLDER = Path(__file__).resolve().parent.parent / "data"
 
@@ -22,13 +22,13 @@ def known_distribution(settings):
     gaussian = settings.covariance_path or settings.mean_path
     if settings.mixture_path and gaussian:
         raise InputError("--mixture_path: give a mixture or a Gaussian, not both")
-    if settings.mixture_path:
+    if gaussian or (settings.data_path is None and not settings.mixture_path):
+        place = settings.covariance_path or "data/covariance.dat"
+        known = known_gaussian(settings.covariance_path, settings.mean_path)
+    elif settings.mixture_path:
         place = settings.mixture_path
         table = tables.load_table(place, may_have_names=False)
         known = as_input(f"--mixture_path {place}", Mixture.from_table, table)
-    elif gaussian or settings.data_path is None:
-        place = settings.covariance_path or "data/covariance.dat"
-        known = known_gaussian(settings.covariance_path, settings.mean_path)
     else:
         return None
     if settings.data_dim not in (None, len(known.mean)):
@@ -52,11 +52,3 @@ def known_gaussian(covariance_path=None, mean_path=None):
             f"{len(covariance)} rows"
         )
     return Gaussian(mean, covariance)
-
-
-def as_input(place, function, *arguments):
-    """function(*arguments), whose ValueError says what a user's file has wrong at this place."""
-    try:
-        return function(*arguments)
-    except ValueError as error:
-        raise InputError(f"{place}: {error}") from None

@@ -22,3 +22,11 @@ def one_line(error):
 def input_error(place, error):
     """The InputError for an exception that was raised at a place such as a file."""
     return InputError(f"{place}: {one_line(error)}")
+
+
+def as_input(place, function, *arguments):
+    """function(*arguments), whose ValueError says what a user's file has wrong at this place."""
+    try:
+        return function(*arguments)
+    except ValueError as error:
+        raise InputError(f"{place}: {error}") from None
