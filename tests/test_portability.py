@@ -40,7 +40,6 @@ def test_no_module_uses_a_name_that_only_posix_has():
 def train_on(cores, folder):
     """In a process of its own: a small run on these cores, without its report."""
     os.sched_setaffinity(0, cores)
-    os.environ.pop("TF_NUM_INTRAOP_THREADS", None)
     sys.path.insert(0, str(ROOT))
     import vae_main
     from analysis import gaussian_report
