@@ -1,12 +1,8 @@
 """Pictures are written whole, of any sizes, and show their input."""
 
-import subprocess
-import sys
-
 import matplotlib
 import numpy as np
 import pytest
-from helpers import ROOT
 from matplotlib.image import imread
 
 import compare_runs
@@ -14,13 +10,6 @@ from analysis import figure_style, run_figures, sample_figures, sweep_figures
 from analysis.information import Gaussian
 from analysis.mixture import Mixture
 from images import figures as image_figures
-
-
-@pytest.fixture(autouse=True)
-def coarse_pixels(monkeypatch):
-    """A third of the pixels a side: the same drawing in less time."""
-    monkeypatch.setitem(figure_style.STYLE, "figure.dpi", 50)
-
 
 OPTIMA = (-11.9, -12.0)
 NAMES = [f"x{number}" for number in range(1, 28)]
@@ -174,19 +163,9 @@ def test_a_picture_shows_its_input_and_leaves_matplotlib_as_it_was(make, tmp_pat
 
 
 def test_a_picture_has_pixels_enough_for_a_page_800_wide(tmp_path, monkeypatch):
-    monkeypatch.undo()
+    monkeypatch.undo()  # the coarse pixels of the tests
     run_figures.learning_curves(tmp_path / "figure.png", history(0), OPTIMA)
     assert 1150 < imread(tmp_path / "figure.png").shape[1] < 1300
-
-
-def test_import_changes_no_setting_and_loads_no_pyplot():
-    script = (
-        "import sys, matplotlib; before = matplotlib.rcParams.copy(); "
-        "import analysis.sample_figures, images.figures; "
-        "assert matplotlib.rcParams.copy() == before; "
-        "assert not {'matplotlib.pyplot', 'tensorflow'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
 
 
 def test_an_error_on_the_way_leaves_the_old_picture_and_no_other_file(tmp_path, monkeypatch):

@@ -43,14 +43,14 @@ def test_a_copied_coordinate_has_the_std_of_the_bound_however_low_that_is(min_lo
 
 def test_heywood_cases_are_seen_also_where_the_search_stops_above_the_floor():
     rng, n_seen = np.random.default_rng(9), 0
-    for seed in range(6):
+    for seed in range(12):
         mix = rng.normal(size=(6, 6)) if seed % 2 else np.eye(6)  # mixed: nearly singular
         covariance = mix @ wishart(seed, 6, 8) @ mix.T
         best = optimum(covariance, N_DIM, 1.0, "learned")
         relative = best.noise_variances * np.diag(np.linalg.inv(covariance))
         assert best.attained == (np.min(relative) > 1e-4)
         n_seen += not best.attained
-    assert 1 < n_seen < 6
+    assert 3 < n_seen < 12
 
 
 def wishart(seed, data_dim, rows_per_dim=3):
