@@ -54,7 +54,7 @@ def test_where_points_have_no_reach_the_missed_share_is_reported():
 def test_too_few_rows_for_a_regression_leave_no_total_correlation():
     model, gaussian = VAE(4, 2, [5]), Gaussian(np.zeros(4), np.eye(4))
     x = gaussian.draw(19, np.random.default_rng(0)).astype(np.float32)
-    assert latent.dependence(model, x, gaussian, 0.0, 0.0, seed=0) is None
+    assert latent.dependence(model, x, gaussian, {}, seed=0) == latent.no_dependence()
 
 
 def test_a_code_is_the_shorter_one_only_where_that_is_clear():
