@@ -29,7 +29,7 @@ import mnist_vae_main
 import vae_decoder_sample_generation
 import vae_main
 import vae_models
-from analysis import figure_style, gaussian_report
+from analysis import evaluation, figure_style
 from images import data as image_data
 from images import models as image_models
 from training import command_line, run_folder, saved_model, tables
@@ -104,7 +104,7 @@ def test_a_disk_that_is_full_at_any_file_stops_the_run_which_then_goes_on(
 
 @posix
 @pytest.mark.parametrize(
-    ("module", "name"), [(gaussian_report, "followed_elbo"), (saved_model, "write_weights")]
+    ("module", "name"), [(evaluation, "followed_elbo"), (saved_model, "write_weights")]
 )
 def test_a_folder_that_is_removed_during_the_run_ends_it_with_one_line(
     train, ends, tmp_path, monkeypatch, module, name

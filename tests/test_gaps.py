@@ -7,7 +7,6 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, norm
 
-import beta_vae_after_training
 from analysis import gaps
 from analysis.evaluation import encode, evaluate, means, standard_error
 from vae_models import VAE, kl_divergence
@@ -127,12 +126,3 @@ def test_a_report_has_the_gaps_of_its_first_rows_or_none(vae_run, linear_gaussia
     assert abs(parts - report["gap_encoder"]) < 0.01 + 4 * report["gap_family_se"]
     without = gaps.metrics(linear_gaussian.model(), np.zeros((0, 3)), seed=0)
     assert without == dict.fromkeys(without, None) | {"gap_rows": 0}
-
-
-def test_the_script_after_training_has_them_on_demand(run_copy):
-    folder = run_copy()
-    beta_vae_after_training.main(["--model_dir", str(folder), "--n_samples", "7", "--gaps"])
-    found = read_json(folder / "gaps.json")
-    assert found["gap_rows"] == 50  # all rows of the run
-    assert found["gap_family_se"] > 0 and found["gap_amortization_se"] > 0
-    assert found["effective_samples_of_best_q"] > found["effective_samples_of_encoder"]
