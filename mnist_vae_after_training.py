@@ -7,7 +7,6 @@ the arrays they show to images.npz there, and the numbers to .csv and .json file
 
 import quiet_tensorflow
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from images import models as image_models
 from images import report as image_report
 from training import command_line, run_folder, saved_model, tables
 from training.command_line import integer, seed
-from training.errors import InputError, input_error
+from training.errors import InputError
 
 
 def parse_arguments(argv=None):
@@ -48,18 +47,6 @@ def load_images(data_path, settings):
     return images
 
 
-def make_folder(path):
-    """The folder of the results, made if need be. InputError: nothing can be written there."""
-    folder = Path(path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise input_error(f"--output_dir {path}", error) from None
-    if not os.access(folder, os.W_OK):
-        raise InputError(f"{path}: can't be written to; give another folder as --output_dir")
-    return folder
-
-
 def main(argv=None):
     args = parse_arguments(argv)
     model, settings = saved_model.load_model(
@@ -67,7 +54,8 @@ def main(argv=None):
     )
     images = load_images(args.data_path, settings)
     x, labels = images.x_test, images.y_test
-    folder = make_folder(args.output_dir or args.model_dir)
+    folder = Path(args.output_dir or args.model_dir)
+    run_folder.make_folder(folder)
 
     mean, log_std = evaluation.encode(model, x)
     units = latent.latent_units(mean, log_std)

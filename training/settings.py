@@ -13,10 +13,7 @@ from training.errors import InputError
 MAX_SIZE = 2**16  # of a layer; a config.json that asks for more is damaged
 BATCH_SIZE = 250
 N_EPOCH = 20
-STEPS = {
-    "last": 6400,
-    "best": 9600,
-}  # when rows are few: more epochs, and --keep best can afford most
+STEPS = {"last": 6400, "best": 9600}  # of few rows, in more epochs; --keep best can afford more
 DECAY_ROWS = 250  # weight decay 1 up to as many rows, then as 1 / rows
 OWN_TO_A_PROCESS = ("output_dir", "resume")  # not in config.json: where, and whether to go on
 
