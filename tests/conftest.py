@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from helpers import SMALL, affine_vae, contents, read_json
 
+COARSE = 50  # dots per inch
+
 
 @contextlib.contextmanager
 def nothing_compiled():
@@ -38,7 +40,7 @@ def coarse_pixels(monkeypatch):
     """Pictures have a third of their pixels a side: the same drawing in less time."""
     from analysis import figure_style
 
-    monkeypatch.setitem(figure_style.STYLE, "figure.dpi", 50)
+    monkeypatch.setitem(figure_style.STYLE, "figure.dpi", COARSE)
 
 
 @pytest.fixture(scope="session")
@@ -71,9 +73,11 @@ def train(tmp_path_factory, data_file):
 def vae_run(tmp_path_factory, data_file):
     """The folder of a finished run of vae_main.py, pictures and all. Copy it to change it."""
     import vae_main
+    from analysis import figure_style
 
     folder = tmp_path_factory.mktemp("vae") / "run"
-    with nothing_compiled():
+    with nothing_compiled(), pytest.MonkeyPatch.context() as patch:
+        patch.setitem(figure_style.STYLE, "figure.dpi", COARSE)
         vae_main.main([*SMALL, "--data_path", data_file, "--output_dir", str(folder)])
     return folder
 
