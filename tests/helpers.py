@@ -10,10 +10,10 @@ from scipy.stats import multivariate_normal, norm
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = (
-    "--data_dim 3 --n_dim 2 --n_width 5 --batch_size 4 --training_data_size 38 --n_epoch 3 "
+    "--data_dim 3 --n_dim 2 --n_width 5 --batch_size 13 --training_data_size 38 --n_epoch 3 "
     "--lr 0.02 --seed 7 --keep last"
-).split()  # 38 rows: nine batches of 4 and one of 2
-FEW_STEPS = "--training_data_size 14 --n_epoch 1".split()  # three batches of 4 and one of 2
+).split()  # 38 rows: two batches of 13 and one of 12
+FEW_STEPS = "--training_data_size 14 --n_epoch 1".split()  # a batch of 13 and one of 1
 PARAMETERS = [
     *(f"Encoder_{kind}{number}.dat" for number in "123" for kind in "Wb"),
     *(f"Decoder_{kind}{number}.dat" for number in "456" for kind in "Wb"),
