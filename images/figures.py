@@ -77,9 +77,11 @@ def _tiles(path, images, rows=(), columns=(), x_label=None, y_label=None, title=
     framed = np.pad(images, [(0, 0), (0, 0), (0, line), (0, line)], constant_values=1.0)
     step_y, step_x = height + line, width + line
     sheet = framed.transpose(0, 2, 1, 3).reshape(n_rows * step_y, n_columns * step_x)
-    tile = min(1.2, (WIDTH - 1) / n_columns)  # an inch for labels
-    size = (n_columns * tile + 1, n_rows * tile * step_y / step_x + 1)
-    with picture(path, height=size[1], width=size[0]) as figure:
+    tile = min(1.2, (WIDTH - 1) / n_columns)
+    beside = 1.0 if len(rows) > 0 else 0.1  # inches for labels
+    below = 0.8 if len(columns) > 0 else 0.3
+    sheet_height = n_rows * tile * step_y / step_x
+    with picture(path, height=sheet_height + below, width=n_columns * tile + beside) as figure:
         axes = figure.subplots()
         axes.imshow(sheet[:-line, :-line], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_yticks(np.arange(len(rows)) * step_y + (height - 1) / 2, rows)
