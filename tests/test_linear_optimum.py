@@ -6,8 +6,10 @@ from conftest import random_covariance
 from scipy.optimize import minimize
 
 from analysis import linear_search
+from analysis.gaussian_report import has_rate
 from analysis.information import MOST_DIMENSIONS, common_information, entropy
 from analysis.linear_vae import beta_thresholds, cost_bound, optimum
+from training.settings import Settings
 
 N_DIM = 2
 
@@ -31,6 +33,9 @@ def test_a_heywood_case_has_the_cost_of_its_boundary_and_no_rate():
     assert infimum <= best.cost < infimum + 1e-7
     assert not best.attained
     np.testing.assert_allclose(best.noise_variances[1:], [0.36, 0.51], rtol=1e-6)
+    assert not has_rate(best, Settings(min_log_std=None))
+    assert has_rate(best, Settings(min_log_std=-8.0))
+    assert not has_rate(None, Settings(min_log_std=-8.0))
 
 
 @pytest.mark.parametrize("min_log_std", [-8.0, -9.5, -15.0, -40.0])

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import contents, history, read_json, rows_of, weights
+from helpers import FEW_STEPS, contents, history, read_json, rows_of, weights
 
 import beta_vae_main
 import vae_main
@@ -233,6 +233,30 @@ def test_a_finished_run_has_nothing_to_resume(vae_run, train):
         train(vae_main.main, "--resume", folder=vae_run)
     assert stopped.value.status == 0
     assert contents(vae_run) == before
+
+
+def test_a_run_at_a_constant_rate_goes_on_to_more_epochs_as_if_never_stopped(train):
+    flags = [*FEW_STEPS, "--lr_schedule", "constant"]
+    long = train(vae_main.main, *flags, "--n_epoch", "2")
+    short = train(vae_main.main, *flags)
+    train(vae_main.main, *flags, "--n_epoch", "2", "--resume", folder=short)
+    assert weights(short) == weights(long)
+    assert history(short) == history(long)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "distribute", "expected"),
+    [(138, None, [1]), (140, None, []), (5, "mirrored", [])],
+)
+def test_a_run_of_small_steps_on_one_device_takes_one_thread(
+    monkeypatch, batch_size, distribute, expected
+):
+    """10-128-128-2 in the encoder: 17 920 weights, as many in the decoder: 139.5 rows are 5e6."""
+    asked_for = []
+    monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", asked_for.append)
+    sizes = {"data_dim": 10, "n_width": [128], "n_dim": 2}
+    loop.choose_threads(Settings(batch_size=batch_size, distribute=distribute, **sizes))
+    assert asked_for == expected
 
 
 BEST = (  # a large rate without decay memorizes the 38 rows within a few epochs
