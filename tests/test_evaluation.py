@@ -205,3 +205,8 @@ def test_aggregate_kl_of_few_rows_of_a_linear_encoder_is_zero_on_average():
     raw, bias = np.array(found).T
     assert raw.mean() > 0.02
     assert abs((raw - bias).mean()) < 4 * evaluation.standard_error(raw - bias)
+
+
+def test_draws_from_the_exact_posterior_miss_nothing(linear_gaussian):
+    missed = evaluation.missed_share(linear_gaussian.model(), 50, n_samples=4, seed=0, beta=1.0)
+    np.testing.assert_allclose(missed, np.zeros(50), atol=1e-4)
