@@ -70,7 +70,11 @@ def main(argv=None):
     tables.save_blocks(en_deco_path, blocks, x.shape)
     print(f"{en_deco_path}: {len(x)} rows, z from the encoder of each data row")
     latent_tables.write_latent(folder / "latent.csv", model, u)
-    latent_tables.score_rows(folder / "log_px.csv", model, u, args.seed, settings.beta)
+    n_draws = latent_tables.draws_for(len(u))
+    log_px, n_few = latent_tables.score_rows(
+        folder / "log_px.csv", model, u, n_draws, args.seed, settings.beta
+    )
+    latent_tables.print_scores(log_px, n_few, n_draws)
     if args.gaps:
         found = gaps.metrics(model, some_u[: gaps.GAP_ROWS], args.seed)
         run_folder.write_json(folder / "gaps.json", found)

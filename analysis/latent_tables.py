@@ -30,13 +30,12 @@ def write_latent(path, model, u):
     tables.save_blocks(path, blocks(), (len(u), len(names)), names)
 
 
-def score_rows(path, model, u, seed, beta):
+def score_rows(path, model, u, n_draws, seed, beta):
     """Write log_px.csv: ELBO, log p(x) and its standard error of each row, in order, in nats.
 
-    u: see write_latent. The standard error is that over the draws of z. Prints the mean of log p(x)
-    with its standard error over the rows.
+    u: see write_latent. n_draws: of z for each row; the standard error is that over these. Returns
+    log p(x), (N,), and in how many rows few of the draws count.
     """
-    n_draws = int(np.clip(SCORE_Z // len(u), LEAST_DRAWS, MOST_DRAWS))
     log_px, few = [], []  # of each block
 
     def blocks():
@@ -48,13 +47,22 @@ def score_rows(path, model, u, seed, beta):
             yield np.float32(np.stack([found.elbo, log_px[-1], found.log_px_se], axis=1))
 
     tables.save_blocks(path, blocks(), (len(u), 3), ["elbo", "log_px", "log_px_se"])
-    log_px = np.concatenate(log_px)
+    return np.concatenate(log_px), sum(few)
+
+
+def draws_for(n_rows):
+    """How many draws of z score each of so many rows."""
+    return int(np.clip(SCORE_Z // n_rows, LEAST_DRAWS, MOST_DRAWS))
+
+
+def print_scores(log_px, n_few, n_draws):
+    """Print the mean of log p(x) with its standard error over the rows; see score_rows."""
     print(
         f"log p(x): {log_px.mean():.4f} ± {evaluation.standard_error(log_px):.4f} nats, mean over "
         f"the rows ({n_draws} draws of z for each)"
     )
-    if sum(few) > 0:
-        print(f"  in {sum(few)} rows few of the draws count: log p(x) may be too low there")
+    if n_few > 0:
+        print(f"  in {n_few} rows few of the draws count: log p(x) may be too low there")
 
 
 def write_units(folder, units, variance_of_x, names):

@@ -156,9 +156,9 @@ def cost_of_rows(optimum, beta, x, mean, covariance):
 
 def _shared_variance(covariance, n_dim, beta):
     """The best shared variance; docs/theory.md, section 5."""
-    if n_dim >= len(covariance) and beta < 1.0:
-        return 0.0  # the cost falls without end
     data_dim = len(covariance)
+    if n_dim >= data_dim and beta < 1.0:
+        return 0.0  # the cost falls without end
     eigenvalues = np.linalg.eigvalsh(covariance)[::-1]
     # The fewest active directions k whose stationary variance leaves direction k + 1 unused; the
     # loop ends before data_dim - beta * k reaches 0.

@@ -105,7 +105,9 @@ def test_every_row_is_scored_in_order(linear_gaussian, tmp_path, monkeypatch, ca
     x = linear_gaussian.draw(30, seed=5)
     expected = multivariate_normal(linear_gaussian.mean, linear_gaussian.covariance).logpdf(x)
     model = linear_gaussian.model()
-    latent_tables.score_rows(tmp_path / "log_px.csv", model, x, 2, 1.0)
+    n_draws = latent_tables.draws_for(30)
+    found = latent_tables.score_rows(tmp_path / "log_px.csv", model, x, n_draws, 2, 1.0)
+    latent_tables.print_scores(*found, n_draws)
     assert list(rows_of(tmp_path / "log_px.csv")[0]) == ["elbo", "log_px", "log_px_se"]
     scores = table_of(tmp_path / "log_px.csv")
     np.testing.assert_allclose(scores[:, :2], np.stack([expected] * 2, axis=1), atol=2e-4)
@@ -115,7 +117,8 @@ def test_every_row_is_scored_in_order(linear_gaussian, tmp_path, monkeypatch, ca
     assert float(words[4]) == pytest.approx(expected.std(ddof=1) / np.sqrt(30), abs=2e-4)
     assert words[10:] == "(1024 draws of z for each)".split()
     monkeypatch.setattr(evaluation, "FEW_EFFECTIVE", 10_000)
-    latent_tables.score_rows(tmp_path / "log_px.csv", model, x, 2, 1.0)
+    found = latent_tables.score_rows(tmp_path / "log_px.csv", model, x, n_draws, 2, 1.0)
+    latent_tables.print_scores(*found, n_draws)
     assert "in 30 rows few of the draws count" in capsys.readouterr().out
 
 
