@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import tensorflow as tf
-from scipy.special import expit, logsumexp
+from scipy.special import expit
 
 from analysis import sampling
 from analysis.proposals import (
@@ -106,13 +106,13 @@ def evaluate(model, x, n_samples, seed, beta=1.0, proposal=None, with_points=Tru
     The ELBO's draws have less noise than log w: docs/report.md, (1). Returns an Evaluation.
     """
     plan = Plan.of(model, n_samples, beta, len(x), with_points)
+    if proposal is None:
+        proposal = encode(model, x)
     n_rows = max(ROW_BATCH, Z_BATCH // n_samples)
 
     def evaluation_of(block):
         here = slice(block * n_rows, (block + 1) * n_rows)
-        q = model.encode(tf.constant(x[here], tf.float32))
-        if proposal is not None:
-            q = tuple(tf.constant(part[here], tf.float32) for part in proposal)
+        q = tuple(tf.constant(part[here], tf.float32) for part in proposal)
         return evaluate_block(model, x[here], q, plan, (*key_of(seed), block))
 
     blocks = range(math.ceil(len(x) / n_rows))
@@ -140,7 +140,7 @@ def evaluate_block(model, x, q, plan, key):
         strata.append(plan.log_terms(others))
     if plan.n_points > 0:
         strata.append(log_terms_of_points(model, x, q, plan, (*key, plan.n_samples)))
-    log_px = logsumexp(np.concatenate(strata), axis=0)
+    log_px = tf.reduce_logsumexp(np.concatenate(strata), axis=0).numpy()
     variance = np.zeros(len(x))
     squares = np.zeros(len(x))
     for stratum in strata:

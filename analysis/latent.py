@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logsumexp
+import tensorflow as tf
 
 from analysis.evaluation import encode, in_blocks, key_of, means, standard_error
 from analysis.linear_vae import ACTIVE_UNIT_VARIANCE
@@ -129,7 +129,7 @@ def aggregate_beyond_gaussian(mean, log_std, covariance, seed):
         log_q = block @ (precisions * mean).T - 0.5 * block**2 @ precisions.T + constants
         of_own = log_q[rows, own]
         log_q[rows, own] = -np.inf
-        of_others = logsumexp(log_q, axis=1)
+        of_others = tf.reduce_logsumexp(log_q, axis=1).numpy()
         at_least.append(of_own - np.logaddexp(of_own, of_others) + np.log(n_rows))
         rest.append(of_others - np.log(max(1, n_rows - 1)))
     centered = z - mean.mean(axis=0)
