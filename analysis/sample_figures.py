@@ -81,7 +81,7 @@ def _write_numbers(axes, matrix, strong, digits):
 def _outline(number):
     """The outline of a number in letters of 8 points, its centre at 0."""
     path = TextPath((0, 0), number, size=8)
-    center = path.get_extents().corners().mean(axis=0)
+    center = (path.vertices.min(axis=0) + path.vertices.max(axis=0)) / 2
     return Path(path.vertices - center, path.codes)
 
 
@@ -121,7 +121,6 @@ def pairwise_marginals(path, samples, names, known=None):
                     if known is not None:
                         _exact_contours(axes, known, column, row)
                     axes.set_ylim(grid[row, row].get_xlim())
-                    axes.tick_params(labelleft=column == 0)
         style.legend_above(figure, grid[0, 0])
         note = f"{size} of {data.shape[1]} dimensions, in units of the data"
         if size > 1:
@@ -129,10 +128,12 @@ def pairwise_marginals(path, samples, names, known=None):
             split = "; ".join(f"{title} {side} the diagonal" for title, side in sides)
             note += f"\n{split}; contours hold 39 % and 86 %"
         figure.supxlabel(note, fontsize=10)
-        for axes in grid[:-1, 1:].flat:  # no names at these ticks: the layout need not measure them
-            axes.xaxis.set_in_layout(False)
-            axes.yaxis.set_in_layout(False)
-            axes.tick_params(length=0)
+        for axes in grid.flat:
+            axes.grid(False)
+        for axes in grid[:-1].flat:
+            axes.xaxis.set_visible(False)
+        for axes in grid[:, 1:].flat:
+            axes.yaxis.set_visible(False)
 
 
 def _histograms(axes, samples):
