@@ -69,7 +69,8 @@ class DiagonalGaussian(FeedForward):
         super().__init__(n_in, hidden_widths, 2 * n_out, seed_generator, **network)
 
     def call(self, inputs, training=False):
-        mean, log_std = tf.split(super().call(inputs, training=training), 2, axis=-1)
+        outputs = super().call(inputs, training=training)
+        mean, log_std = tf.split(outputs, 2, axis=-1)
         return mean, log_std
 
 
