@@ -167,6 +167,25 @@ def test_errors_are_as_large_as_the_printed_standard_errors_say():
     assert max(spread.values()) < 2.0
 
 
+def test_the_covariance_error_of_networks_that_bend_scatters_as_its_standard_error_says():
+    model = bent_network(1.0, "learned", bend=0.6)
+    reference = Gaussian(MEAN, COVARIANCE)
+    metrics = [gaussian_report.covariance_metrics(model, reference, seed) for seed in range(60)]
+    spread = np.std([m["covariance_error"] for m in metrics], ddof=1)
+    assert spread == pytest.approx(metrics[0]["covariance_error_se"], rel=0.4)
+
+
+def test_rows_of_fewer_than_five_effective_draws_are_doubtful():
+    model = bent_network(1.0, "learned", bend=2.0)
+    n_rows = 2**16 // 40  # 40 draws for each
+    report = report_on(model, 1.0, "learned", n_rows)
+    x = draw(2 * n_rows, (0, 1))[n_rows:]
+    effective = evaluation.evaluate(model, x, 40, (0, "report", 2)).effective_samples
+    assert report["log_px_draws"] == 40
+    assert report["log_px_doubtful_rows"] == np.mean(effective < 5)
+    assert np.mean(effective < 5) != np.mean(effective < 11)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("decoder_std", "beta"), [(0.5, 0.5), (0.5, 4.0), ("learned", 1.0), ("learned", 1.3)]

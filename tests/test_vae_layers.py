@@ -78,6 +78,7 @@ def test_a_std_given_as_a_number_stays_to_the_bit_through_training():
     decoder = Decoder(2, (5, 6), 3, seeds(), decoder_std=0.3)
     z = tf.constant(np.random.default_rng(0).normal(size=(4, 2)), tf.float32)
     before, log_std_before = decoder(z)
+    np.testing.assert_array_equal(before, Decoder(2, (5, 6), 3, seeds())(z)[0])
     np.testing.assert_allclose(log_std_before, np.full((4, 3), np.log(0.3)), rtol=1e-6)
     train(decoder, z, lr=0.1)
     after, log_std = decoder(z)
@@ -102,6 +103,15 @@ def test_a_shared_std_is_learned_and_stays_one_for_all_dimensions(scale):
     assert not head.kernel.numpy()[:, 3:].any()
     biases = head.bias.numpy()[3:] + log_scale
     np.testing.assert_allclose(biases, log_std[0], atol=1e-6)
+
+
+def test_the_lower_bound_of_a_std_is_in_units_of_the_data():
+    log_scale = np.log([0.5, 20.0, 3.0])
+    bounded = Decoder(2, (5, 6), 3, seeds(), min_log_std=0.4, log_scale=log_scale)
+    z = tf.constant(np.random.default_rng(0).normal(size=(4, 2)), tf.float32)
+    free = Decoder(2, (5, 6), 3, seeds())(z)[1].numpy() + log_scale
+    log_std = bounded(z)[1].numpy() + log_scale
+    np.testing.assert_allclose(log_std, 0.4 + np.logaddexp(0.0, free - 0.4), rtol=1e-5)
 
 
 def test_a_linear_network_is_a_linear_map_whatever_its_depth():
