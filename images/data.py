@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_processing import Batches, training_size
+from data_processing import Batches, split, training_size
 from training.errors import InputError, input_error
 from training.random_streams import stream
 from training.settings import MAX_SIZE
@@ -122,7 +122,10 @@ def load_images(path=None, seed=0):
         else:
             arrays[name] = as_grey(f"{place}: {name}", array)
     if "images" in arrays:
-        arrays = split(arrays["images"], arrays.get("labels"), seed)
+        n_train = training_size(len(arrays["images"]), None, keep_best=False)
+        arrays["x_train"], arrays["x_test"] = split(arrays["images"], n_train, seed)
+        if "labels" in arrays:
+            _, arrays["y_test"] = split(arrays["labels"], n_train, seed)
     image_shape = arrays["x_train"].shape[1:]
     if arrays["x_test"].shape[1:] != image_shape:
         raise InputError(f"{place}: x_train and x_test must hold images of one size")
@@ -255,16 +258,6 @@ def check_labels(place, y, n_images):
             f"{place} holds {y.dtype} of shape {y.shape}; it must hold {n_images} labels, one per "
             "image, integers in 0..255, or be left out"
         )
-
-
-def split(x, labels, seed):
-    """x_train, x_test and y_test of one array of images."""
-    n_train = training_size(len(x), None, keep_best=False)
-    order = stream(seed, "split").permutation(len(x))
-    arrays = {"x_train": x[order[:n_train]], "x_test": x[order[n_train:]]}
-    if labels is not None:
-        arrays["y_test"] = labels[order[n_train:]]
-    return arrays
 
 
 def intensities(x, brightest):
