@@ -265,6 +265,4 @@ def intensities(x, brightest):
     rows = x.reshape(len(x), -1)
     if brightest <= 1:
         rows = rows * np.float32(255)
-    if rows.dtype.kind == "f":
-        rows = np.rint(rows)
-    return rows.astype(np.uint8, copy=False)
+    return rows.round().astype(np.uint8)
