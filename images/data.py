@@ -115,12 +115,12 @@ def load_images(path=None, seed=0):
     else:
         arrays = read_folder(path) if Path(path).is_dir() else read_file(path)
         place = path
-    for name, array in arrays.items():
-        if name in ("labels", "y_test"):
-            n_images = len(arrays["images" if name == "labels" else "x_test"])
-            check_labels(f"{place}: {name}", array, n_images)
-        else:
-            arrays[name] = as_grey(f"{place}: {name}", array)
+    for name in ("x_train", "x_test", "images"):
+        if name in arrays:
+            arrays[name] = as_grey(f"{place}: {name}", arrays[name])
+    for name, images in [("y_test", "x_test"), ("labels", "images")]:
+        if name in arrays:
+            check_labels(f"{place}: {name}", arrays[name], len(arrays[images]))
     if "images" in arrays:
         n_train = training_size(len(arrays["images"]), None, keep_best=False)
         arrays["x_train"], arrays["x_test"] = split(arrays["images"], n_train, seed)

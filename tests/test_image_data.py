@@ -255,6 +255,12 @@ def test_an_npz_file_without_images_is_refused_with_what_it_holds_and_what_fits(
     assert message.startswith(": holds pixels, x_train; give an .npz file with x_train and x_test")
 
 
+@pytest.mark.parametrize("images", [np.zeros((0, 5, 2)), np.float64(3)], ids=["empty", "number"])
+def test_an_npz_file_whose_labels_come_before_what_are_no_images_is_refused(tmp_path, images):
+    arrays = {"labels": np.zeros(0, np.uint8), "images": images}
+    assert ": images holds float64 of shape" in refusal(npz_file(tmp_path, arrays))
+
+
 def test_idx_files_that_are_swapped_missing_or_of_another_type_are_refused(tmp_path):
     idx_folder(tmp_path, some_images())
     images, labels = tmp_path / IDX_FILES["x_train"], tmp_path / IDX_FILES["y_test"]
