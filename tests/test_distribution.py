@@ -76,6 +76,12 @@ def test_the_step_of_a_strategy_is_the_plain_one(train, monkeypatch):
     assert largest_difference(one, mirrored) < 1e-5
 
 
+def test_an_error_of_tensorflow_on_one_device_is_not_taken_for_a_lost_worker():
+    error = tf.errors.ResourceExhaustedError(None, None, "out of memory")
+    with pytest.raises(tf.errors.ResourceExhaustedError), distribute.among_workers():
+        raise error
+
+
 @pytest.mark.slow
 def test_two_workers_go_on_as_one_process_would_and_the_chief_alone_writes(
     start_workers, train, data_file, tmp_path

@@ -38,11 +38,11 @@ def start(args):
         flags = {**vars(args), "output_dir": None, "data_path": None}  # these two may differ
         n_workers, is_chief = place_among_workers()
         if not is_chief:
-            folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-            atexit.register(folder.cleanup)
+            folder = tempfile.mkdtemp()
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
             if args.resume and Path(args.output_dir).is_dir():
-                shutil.copytree(args.output_dir, folder.name, dirs_exist_ok=True)
-            args.output_dir = folder.name
+                shutil.copytree(args.output_dir, folder, dirs_exist_ok=True)
+            args.output_dir = folder
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
         print(f"{n_workers} workers: waiting for all of them", flush=True)
         strategy = connect()
@@ -67,7 +67,7 @@ def device_name():
 
 
 def place_among_workers():
-    """How many workers TF_CONFIG names, and whether this one is the chief: a job of that name, or
+    """How many workers TF_CONFIG names, and whether this one is the chief: the job of that name, or
     else the first worker. InputError: TF_CONFIG is missing or damaged, or names an address twice.
     """
     resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
@@ -77,15 +77,14 @@ def place_among_workers():
         own = cluster.task_address(resolver.task_type, resolver.task_id)
     except (LookupError, TypeError, ValueError):  # TensorFlow's, for whatever stands there instead
         jobs = {}
-    addresses = [address for job in jobs.values() for address in job]
+    addresses = jobs.get("chief", []) + jobs.get("worker", [])
     if not jobs or jobs.keys() - {"chief", "worker"} or len(addresses) > len(set(addresses)):
         raise InputError(
             f"TF_CONFIG is {one_line(os.environ.get('TF_CONFIG', 'not set'))}; --distribute "
             'multi_worker needs {"cluster": {"worker": ["host0:port", "host1:port"]}, '
             '"task": {"type": "worker", "index": 0}}, with the index of each machine'
         )
-    chief = (jobs.get("chief") or jobs["worker"])[0]
-    return len(addresses), own == chief
+    return len(addresses), own == addresses[0]
 
 
 def connect():
@@ -106,6 +105,8 @@ def among_workers():
     try:
         yield
     except tf.errors.OpError as error:
+        if strategy is None:
+            raise
         raise Stopped(
             f"TensorFlow ended the run, as it does when a worker is lost ({one_line(error)}); "
             "continue with the same command and --resume"
@@ -118,7 +119,7 @@ def check_agreement(what, value):
     if strategy is None:
         return
     code = zlib.crc32(repr(value).encode()) % 2**16  # of which a sum is an int32
-    codes = strategy.experimental_distribute_values_from_function(lambda _: tf.constant(code))
+    codes = strategy.run(lambda: tf.constant(code))
     if strategy.reduce("SUM", codes, axis=None) != code * strategy.num_replicas_in_sync:
         raise InputError(f"--distribute multi_worker: the {what} of the workers differ")
 
@@ -133,38 +134,29 @@ class GradientNote:
         self.gradients = gradients
 
 
-def compile_steps(training_step, model, optimizer):
-    """loop.compile_steps where a strategy is at work: x and epsilon hold the whole batches.
+def shared_step(training_step):
+    """The training step of a whole batch, whose rows the replicas share.
 
-    The terms are the means over the whole batches; so are the gradients that the optimizer clips
-    and applies, once in each process. XLA, untried with collectives, is not used.
+    Its terms are the means over the whole batch; so are the gradients that the optimizer clips and
+    applies, once in each process.
     """
-    variables = model.trainable_variables
 
-    def replica_step(x, epsilon):
-        """Terms and gradients: this replica's share of them, summed over all replicas."""
-        context, batch_size = tf.distribute.get_replica_context(), x.shape[0]
-        replica, n = context.replica_id_in_sync_group, context.num_replicas_in_sync
-        first = batch_size * replica // n
-        end = batch_size * (replica + 1) // n
-        rows = slice(first, tf.maximum(end, first + 1))  # an empty share takes one row, weight 0
-        note = GradientNote(optimizer.iterations)
-        terms = training_step(model, note, x[rows], epsilon[..., rows, :])
-        share = tf.cast((end - first) / batch_size, tf.float32)
-        return context.all_reduce("SUM", [share * part for part in (*terms, *note.gradients)])
+    def step(model, optimizer, x, epsilon):
+        def replica_step():
+            """Terms and gradients: this replica's share of them, summed over all replicas."""
+            context, batch_size = tf.distribute.get_replica_context(), x.shape[0]
+            replica, n = context.replica_id_in_sync_group, context.num_replicas_in_sync
+            first = batch_size * replica // n
+            end = batch_size * (replica + 1) // n
+            rows = slice(first, tf.maximum(end, first + 1))  # an empty share: one row, weight 0
+            note = GradientNote(optimizer.iterations)
+            terms = training_step(model, note, x[rows], epsilon[..., rows, :])
+            share = tf.cast((end - first) / batch_size, tf.float32)
+            return context.all_reduce("SUM", [share * part for part in (*terms, *note.gradients)])
 
-    @tf.function
-    def run_steps(x, epsilon, n_steps):
-        terms = tf.TensorArray(tf.float32, n_steps, element_shape=(2,))
-        for i in tf.range(n_steps):
-            summed = strategy.run(replica_step, args=(x[i], epsilon[i]))
-            kl, log_px_z, *gradients = strategy.experimental_local_results(summed)[0]
-            optimizer.apply(gradients, variables)
-            terms = terms.write(i, tf.stack([kl, log_px_z]))
-        return terms.stack()
+        summed = strategy.run(replica_step)
+        kl, log_px_z, *gradients = strategy.experimental_local_results(summed)[0]
+        optimizer.apply(gradients, model.trainable_variables)
+        return kl, log_px_z
 
-    @among_workers()
-    def iterate(chunk):
-        return run_steps(chunk.x, chunk.epsilon, tf.constant(chunk.n_steps)).numpy()
-
-    return iterate
+    return step

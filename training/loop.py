@@ -63,12 +63,11 @@ def compile_steps(training_step, model, optimizer):
     Noise is an argument because random numbers are slow, and differ, in compiled code.
     """
     if distribute.strategy is not None:
-        return distribute.compile_steps(training_step, model, optimizer)
-
+        training_step = distribute.shared_step(training_step)
     # It has no branches for AutoGraph, which would read its code for 0.3 s.
     training_step = tf.autograph.experimental.do_not_convert(training_step)
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=distribute.strategy is None)  # XLA is untried with several devices
     def run_steps(x, epsilon, n_steps):
         terms = tf.TensorArray(tf.float32, x.shape[0], element_shape=(2,))
         i = tf.constant(0)
@@ -78,6 +77,7 @@ def compile_steps(training_step, model, optimizer):
             i += 1
         return terms.stack()
 
+    @distribute.among_workers()
     def iterate(chunk):
         n_steps = tf.constant(chunk.n_steps)
         terms = run_steps(chunk.x, chunk.epsilon, n_steps)
