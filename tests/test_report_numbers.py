@@ -8,7 +8,8 @@ from helpers import affine_vae, exact_numbers
 from scipy.stats import multivariate_normal
 from sklearn.decomposition import PCA, FactorAnalysis
 
-from analysis import evaluation, gaps, gaussian_report, linear_vae, report_text
+from analysis import evaluation, gaps, linear_vae, report_text
+from analysis.gaussian_report import covariance_metrics, dependence_metrics, make_report
 from analysis.information import Gaussian, entropy
 from data_processing import Data
 from training.settings import Settings
@@ -23,7 +24,7 @@ ROUNDING = 2e-5  # nats of a float32 network
 @pytest.fixture(scope="module", autouse=True)
 def fewer_draws():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gaussian_report, "COVARIANCE_SAMPLES", 3000)
+        patch.setattr("analysis.gaussian_report.COVARIANCE_SAMPLES", 3000)
         patch.setattr(gaps, "REPORT_WORK", 0)
         yield
 
@@ -87,7 +88,7 @@ def report_on(model, beta, decoder_std, n_rows, seed=0):
         known=Gaussian(MEAN, COVARIANCE),
     )
     settings = settings_of(model, beta, decoder_std, seed)
-    return gaussian_report.make_report(model, data, settings, n_z=2**16)[0]
+    return make_report(model, data, settings, n_z=2**16)[0]
 
 
 @pytest.mark.parametrize(
@@ -170,9 +171,18 @@ def test_errors_are_as_large_as_the_printed_standard_errors_say():
 def test_the_covariance_error_of_networks_that_bend_scatters_as_its_standard_error_says():
     model = bent_network(1.0, "learned", bend=0.6)
     reference = Gaussian(MEAN, COVARIANCE)
-    metrics = [gaussian_report.covariance_metrics(model, reference, seed) for seed in range(60)]
+    metrics = [covariance_metrics(model, reference, seed) for seed in range(60)]
     spread = np.std([m["covariance_error"] for m in metrics], ddof=1)
     assert spread == pytest.approx(metrics[0]["covariance_error_se"], rel=0.4)
+
+
+def test_of_wide_rows_fewer_are_drawn_for_the_dependence(monkeypatch):
+    monkeypatch.setattr("analysis.gaussian_report.REPORT_NUMBERS", 19 * 4)  # one row too few
+    x = draw(8, seed=0)
+    data = Data(x_train=x, x_validation=None, x_held_out=x, known=Gaussian(MEAN, COVARIANCE))
+    model = bent_network(1.0, "learned", bend=0.1)
+    found = dependence_metrics(model, data, data.known, knowledge=None, seed=0)
+    assert found["conditional_total_correlation"] is None
 
 
 def test_rows_of_fewer_than_five_effective_draws_are_doubtful():
@@ -203,7 +213,7 @@ def report_on_file(x, decoder_std="learned", n_dim=2):
     data = Data(x_train=x[:n_train], x_validation=None, x_held_out=x[n_train:], fitted=fitted)
     model = VAE(x.shape[1], n_dim, [7, 6])
     settings = settings_of(model, decoder_std=decoder_std, data_path="x.npy")
-    return gaussian_report.make_report(model, data, settings, n_z=2**16)[0]
+    return make_report(model, data, settings, n_z=2**16)[0]
 
 
 @pytest.mark.parametrize("decoder_std", ["learned", "shared"])
