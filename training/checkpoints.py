@@ -22,8 +22,7 @@ def folder_of(run_folder_path):
 
 def paths(folder):
     """The checkpoints of the run in `folder`, the oldest first."""
-    found = folder_of(folder).glob("checkpoint_*.npz")
-    return sorted(found, key=lambda path: path.name)
+    return sorted(folder_of(folder).glob("checkpoint_*.npz"))
 
 
 def save(folder, number, state, **groups):
@@ -43,17 +42,17 @@ def save(folder, number, state, **groups):
         old.unlink()
 
 
-def load_newest(folder, **shapes):
+def load_newest(folder, **like):
     """The newest checkpoint that can be read: its number, its state and its groups of arrays.
 
-    shapes: name -> the shapes that the arrays of this group must have, a list of tuples.
+    like: name -> the variables whose shapes the arrays of this group must have.
     Returns None where the run has no checkpoint. One that is damaged is skipped with a warning.
     InputError: all of them are damaged.
     """
     found = paths(folder)
     for path in reversed(found):
         try:
-            state, groups = read(path, shapes)
+            state, groups = read(path, like)
         except (OSError, ValueError, LookupError, zipfile.BadZipFile) as error:
             print(f"warning: {path}: damaged, skipped ({one_line(error)})", file=sys.stderr)
             continue
@@ -63,13 +62,13 @@ def load_newest(folder, **shapes):
     return None
 
 
-def read(path, shapes):
+def read(path, like):
     """State and groups of arrays of a checkpoint. ValueError: an array has another shape."""
     groups = {}
     with np.load(path, allow_pickle=False) as archive:
         state = json.loads(bytes(archive["state"]))
-        for name, expected in shapes.items():
-            groups[name] = [archive[f"{name}_{i}"] for i in range(len(expected))]
-            if [array.shape for array in groups[name]] != [tuple(shape) for shape in expected]:
+        for name, variables in like.items():
+            groups[name] = [archive[f"{name}_{i}"] for i in range(len(variables))]
+            if any(a.shape != v.shape for a, v in zip(groups[name], variables, strict=True)):
                 raise ValueError(f"{name}: not the shapes that config.json asks for")
     return state, groups

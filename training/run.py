@@ -72,7 +72,7 @@ class Run:
         self.optimizer = optimizer
         self.folder = folder
         self.state = State()
-        self.best_weights = [weight.numpy() for weight in model.weights]  # of state.best_epoch
+        self.best_weights = model.get_weights()  # of state.best_epoch
         self.n_saved = 0  # checkpoints
         self.chunks_ahead = None  # the iterator over the chunks of this epoch and all later ones
         self.signals = Signals()
@@ -176,7 +176,7 @@ class Run:
         best = self.state.best_epoch
         if best is None or elbo > self.history[best - 1]["elbo_validation"]:
             self.state.best_epoch = self.state.epoch
-            self.best_weights = [weight.numpy() for weight in self.model.weights]
+            self.best_weights = self.model.get_weights()
 
     def take_time(self):
         now = time.monotonic()
@@ -210,7 +210,7 @@ class Run:
         """Write a checkpoint, unless a weight is not finite."""
         if not self.folder.is_dir():
             raise Stopped(f"{self.folder}: the folder was removed during the run, with its results")
-        weights = [weight.numpy() for weight in self.model.weights]
+        weights = self.model.get_weights()
         if not all(np.isfinite(weight).all() for weight in weights):
             self.diverge(f"in epoch {self.state.epoch}, step {self.state.step}: a weight")
         try:
@@ -232,19 +232,17 @@ class Run:
 
     def restore(self):
         """Take the newest checkpoint that can be read; without any the run is at its start."""
-        shapes_of_weights = [weight.shape for weight in self.model.weights]
         newest = checkpoints.load_newest(
             self.folder,
-            model=shapes_of_weights,
-            optimizer=[variable.shape for variable in self.optimizer.variables],
-            best=shapes_of_weights,
+            model=self.model.weights,
+            optimizer=self.optimizer.variables,
+            best=self.model.weights,
         )
         if newest is None:
             return
         self.n_saved, state, arrays = newest
         self.state = State(**state)
-        for weight, array in zip(self.model.weights, arrays["model"], strict=True):
-            weight.assign(array)
+        self.model.set_weights(arrays["model"])
         for variable, array in zip(self.optimizer.variables, arrays["optimizer"], strict=True):
             variable.assign(array)
         self.best_weights = arrays["best"]
@@ -252,8 +250,7 @@ class Run:
     def write_results(self):
         """Write the weights that are kept, the history, and the cost file: KL and log p(x|z)."""
         if self.settings.keep == "best":
-            for weight, array in zip(self.model.weights, self.best_weights, strict=True):
-                weight.assign(array)
+            self.model.set_weights(self.best_weights)
         saved_model.write_weights(self.model, self.folder)
         name = "beta_vae" if self.settings.model == "beta_vae" else "vae"
         with run_folder.atomic_write(self.folder / f"cost_function_{name}.dat") as path:

@@ -96,11 +96,10 @@ def load_model(model_dir, make_model, kinds=("vae", "beta_vae"), checkpoint=Fals
 
 def read_checkpoint(model, folder):
     """Give the model the weights of the newest checkpoint of the run in `folder`."""
-    newest = checkpoints.load_newest(folder, model=[weight.shape for weight in model.weights])
+    newest = checkpoints.load_newest(folder, model=model.weights)
     if newest is None:
         raise InputError(f"--checkpoint: {folder} holds no checkpoint")
     _, state, arrays = newest
-    for weight, array in zip(model.weights, arrays["model"], strict=True):
-        weight.assign(array)
+    model.set_weights(arrays["model"])
     n_epochs = len(state["history"])
     print(f"{folder}: as it stands after {n_epochs} epochs and {state['step']} steps", flush=True)
