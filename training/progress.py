@@ -8,18 +8,21 @@ import tensorflow as tf
 from tqdm import tqdm
 
 MAX_LINES = 100  # a longer run shows every second, third ... epoch as a plain line
+LINE = "{epoch:5d} {kl:8.4f} {log_px_z:11.4f} {elbo:9.4f} {followed:15.4f} {seconds:8.2f}"
+BESIDE_BAR = "KL {kl:.3f}  log p(x|z) {log_px_z:.3f}  ELBO {elbo:.3f}  {rows} {followed:.3f}"
 
 
 class Progress:
     """Epochs done, the terms of the last one in nats, and the time left.
 
     n_epoch: epochs of the run. n_done: how many of them were done before. followed: the rows whose
-    ELBO is shown beside that of the training rows, held-out or validation.
+    ELBO is shown beside that of the training rows, held_out or validation.
     """
 
-    def __init__(self, n_epoch, n_done=0, followed="held-out"):
+    def __init__(self, n_epoch, n_done, followed):
         self.n_epoch = n_epoch
         self.followed = followed
+        self.rows = followed.replace("_", "-")
         self.shown_every = math.ceil(n_epoch / MAX_LINES)
         self.bar = tqdm(
             total=n_epoch,
@@ -30,30 +33,19 @@ class Progress:
             disable=None,  # where stdout is no terminal
         )
         if self.bar.disable:
-            header = f"{followed} ELBO"
+            header = f"{self.rows} ELBO"
             print(f"epoch       KL  log p(x|z)      ELBO {header:>15}  seconds", flush=True)
 
     def show(self, row):
         """Show a finished epoch, a row of the history."""
         epoch = row["epoch"]
-        kl = row["kl"]
-        log_px_z = row["log_px_z"]
-        elbo = row["elbo"]
-        followed = row[f"elbo_{self.followed.replace('-', '_')}"]
+        values = {**row, "followed": row[f"elbo_{self.followed}"], "rows": self.rows}
         if not self.bar.disable:
-            self.bar.set_description_str(
-                f"epoch {epoch}/{self.n_epoch}  KL {kl:.3f}  log p(x|z) {log_px_z:.3f}  "
-                f"ELBO {elbo:.3f}  {self.followed} {followed:.3f}",
-                refresh=False,
-            )
+            terms = BESIDE_BAR.format_map(values)
+            self.bar.set_description_str(f"epoch {epoch}/{self.n_epoch}  {terms}", refresh=False)
             self.bar.update()
-            return
-        if epoch % self.shown_every == 0 or epoch == self.n_epoch:
-            print(
-                f"{epoch:5d} {kl:8.4f} {log_px_z:11.4f} {elbo:9.4f} {followed:15.4f} "
-                f"{row['seconds']:8.2f}",
-                flush=True,
-            )
+        elif epoch % self.shown_every == 0 or epoch == self.n_epoch:
+            print(LINE.format_map(values), flush=True)
 
     def close(self):
         self.bar.close()

@@ -71,6 +71,7 @@ class Run:
         self.model = model
         self.optimizer = optimizer
         self.folder = folder
+        self.followed = "validation" if settings.keep == "best" else "held_out"
         self.state = State()
         self.best_weights = model.get_weights()  # of state.best_epoch
         self.n_saved = 0  # checkpoints
@@ -89,8 +90,7 @@ class Run:
         if self.settings.resume:
             self.restore()
         distribute.check_agreement("checkpoints", [self.state.epoch, self.state.step])
-        followed = "validation" if self.settings.keep == "best" else "held-out"
-        self.progress = Progress(self.settings.n_epoch, len(self.history), followed)
+        self.progress = Progress(self.settings.n_epoch, len(self.history), self.followed)
         self.signals.begin()
         if self.n_saved == 0:
             self.save()
@@ -153,13 +153,12 @@ class Run:
         self.take_time()
         kl = state.kl / state.rows
         log_px_z = state.log_px_z / state.rows
-        followed = "elbo_validation" if self.settings.keep == "best" else "elbo_held_out"
         row = {
             "epoch": state.epoch,
             "kl": kl,
             "log_px_z": log_px_z,
             "elbo": log_px_z - kl,
-            followed: float(elbo),
+            f"elbo_{self.followed}": float(elbo),
             **more,
             "seconds": round(state.seconds, 3),
         }
