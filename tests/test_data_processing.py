@@ -1,7 +1,7 @@
-import argparse
 import threading
 
 import numpy as np
+from helpers import assert_same_chunks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kstest
@@ -46,26 +46,23 @@ def test_the_known_gaussian_is_the_one_that_the_data_set_was_drawn_from():
     assert kstest(white.ravel(), "norm").pvalue > 1e-3
 
 
-def rows(data_path, data_size, data_dim=None, seed=0):
-    """get_rows with these settings, and no Gaussian given."""
-    flags = argparse.Namespace(
-        data_path=data_path, data_size=data_size, data_dim=data_dim, seed=seed
-    )
-    flags.covariance_path = flags.mean_path = flags.mixture_path = None
-    return data_processing.get_rows(flags)
+def rows(*flags):
+    """The rows of a run with these flags, and their known distribution."""
+    return data_processing.get_rows(vae_main.parse_arguments(flags))
 
 
 def test_rows_of_a_file_are_its_first_ones(tmp_path):
     np.savetxt(tmp_path / "x.dat", ROWS)
-    x, distribution = rows(tmp_path / "x.dat", 4, 3)
+    path = ["--data_path", str(tmp_path / "x.dat")]
+    x, distribution = rows(*path, "--data_size", "4")
     np.testing.assert_array_equal(x, ROWS[:4])
     assert distribution is None
-    np.testing.assert_array_equal(rows(tmp_path / "x.dat", 400)[0], ROWS)
+    np.testing.assert_array_equal(rows(*path)[0], ROWS)
 
 
 def test_rows_without_a_file_come_from_the_known_gaussian_and_the_seed():
-    x, distribution = rows(None, 7, 10)
-    again, other = (rows(None, 7, 10, seed)[0] for seed in (0, 1))
+    x, distribution = rows("--data_size", "7")
+    again, other = (rows("--data_size", "7", "--seed", seed)[0] for seed in "01")
     assert x.shape == (7, 10)
     np.testing.assert_array_equal(x, again)
     assert not np.isin(x, other).any()
@@ -150,10 +147,7 @@ def test_chunks_from_the_kth_on_equal_all_chunks_without_the_first_k():
     for k in range(7):
         late = list(batches.chunks(epoch=3, first=k))
         assert len(late) == 6 - k
-        for (x, epsilon, n), (late_x, late_epsilon, late_n) in zip(every[k:], late, strict=True):
-            np.testing.assert_array_equal(x, late_x)
-            np.testing.assert_array_equal(epsilon, late_epsilon)
-            assert n == late_n
+        assert_same_chunks(every[k:], late)
 
 
 def test_batches_hold_several_draws_of_noise_for_each_row():
