@@ -1,39 +1,26 @@
 """Settings through config.json and back, and what is refused there."""
 
-import json
-
 import numpy as np
 import pytest
+from helpers import change_config
 
 import data_processing
 import mnist_vae_main
 import vae_main
-from training import settings
+from training import run_folder, settings
 from training.errors import InputError
 
 GAUSSIAN = ["vae", "beta_vae"]
 
 
-@pytest.fixture
-def config(tmp_path):
-    """config(**changes): the config.json of a run on a standardized file, changed."""
+def test_settings_come_back_from_config_json_as_they_were_made(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(20, 3)) + 5.0)
     args = vae_main.parse_arguments(["--data_path", str(tmp_path / "x.npy"), "--n_epoch", "3"])
     made = settings.make_settings(args, data_processing.get_data(args))
-
-    def write(**changes):
-        values = settings.as_dictionary(made) | changes
-        kept = {name: value for name, value in values.items() if value is not ...}
-        (tmp_path / "config.json").write_text(json.dumps(kept))
-        return made
-
-    return write
-
-
-def test_settings_come_back_from_config_json_as_they_were_made(config, tmp_path):
-    made = config(versions={"tensorflow": "2"})
+    values = settings.as_dictionary(made)
+    run_folder.write_json(tmp_path / "config.json", {**values, "versions": {"tensorflow": "2"}})
     read = settings.read_config(tmp_path, GAUSSIAN)
-    assert settings.as_dictionary(read) == settings.as_dictionary(made)
+    assert settings.as_dictionary(read) == values
     assert (read.output_dir, read.resume) == (str(tmp_path), False)
     assert (read.beta, read.keep, read.data_dim, read.training_data_size) == (1.0, "best", 3, 16)
     assert vae_main.parse_arguments([]).keep == "last"  # of drawn data
@@ -69,13 +56,13 @@ def test_every_flag_of_a_main_is_a_checked_field():
         ("data_path", 3),
     ],
 )
-def test_a_field_that_no_run_can_have_written_is_refused_by_name(config, tmp_path, name, value):
-    config(**{name: value})
+def test_a_field_that_no_run_can_have_written_is_refused_by_name(run_copy, name, value):
+    folder = run_copy()
+    change_config(folder, **{name: value})
     with pytest.raises(InputError, match=rf"config\.json: damaged \({name}"):
-        settings.read_config(tmp_path, GAUSSIAN)
+        settings.read_config(folder, GAUSSIAN)
 
 
-def test_the_run_of_another_kind_is_refused(config, tmp_path):
-    config()
+def test_the_run_of_another_kind_is_refused(vae_run):
     with pytest.raises(InputError, match="its model is vae, not mnist_vae"):
-        settings.read_config(tmp_path, ["mnist_vae"])
+        settings.read_config(vae_run, ["mnist_vae"])
