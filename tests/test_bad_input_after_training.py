@@ -38,24 +38,15 @@ def test_a_model_folder_without_a_model_is_refused(refused, tmp_path, script):
         assert str(tmp_path / name) in refused(script.main, argv_for(tmp_path / name))
 
 
-DAMAGES = {
-    "missing": None,
-    "a line less": lambda content: b"".join(content.splitlines(True)[:-1]),
-    "a line more": lambda content: content + content.splitlines(True)[0],
-    "too large": lambda content: content.replace(content.split()[1], b"1e39"),
-    "a word": lambda content: content.replace(content.split()[1], b"word"),
-    "binary": bytes(range(256)),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_a_damaged_weight_file_is_refused_by_name(refused, run_copy, damage):
+def test_a_missing_or_damaged_weight_file_is_refused_by_name(refused, run_copy):
     path = run_copy() / "Encoder_W1.dat"
-    if damage is None:
-        path.unlink()
-    else:
-        path.write_bytes(damage if isinstance(damage, bytes) else damage(path.read_bytes()))
+    sound = path.read_bytes()
+    path.unlink()
     assert str(path) in refused(vae_decoder_sample_generation.main, argv_for(path.parent))
+    second = sound.split()[1]
+    for damaged in (sound + sound, sound.replace(second, b"1e39"), sound.replace(second, b"word")):
+        path.write_bytes(damaged)
+        assert str(path) in refused(vae_decoder_sample_generation.main, argv_for(path.parent))
 
 
 def test_a_weight_file_cut_at_any_byte_is_refused(tmp_path):
