@@ -60,7 +60,7 @@ def test_config_tells_what_standardization_took_away(vae_run, rows):
 @pytest.mark.parametrize(
     ("decoder_std", "min_log_std"), [("learned", -1.0), (0.25, None), ("shared", None)]
 )
-def test_the_weight_files_do_for_data_what_the_standardized_model_does(
+def test_the_decoder_in_the_files_does_for_data_what_the_standardized_one_does(
     tmp_path, decoder_std, min_log_std
 ):
     options = {"decoder_std": decoder_std, "min_log_std": min_log_std}
@@ -68,11 +68,7 @@ def test_the_weight_files_do_for_data_what_the_standardized_model_does(
     saved_model.write_weights(model, tmp_path)
     plain = VAE(3, 2, (7, 5), seed=2, **options)
     saved_model.read_weights(plain, tmp_path)
-    rng = np.random.default_rng(0)
-    u = np.float32(rng.normal(size=(4, 3)))
-    z = rng.normal(size=(6, 2)).astype(np.float32)
-    for ours, read in zip(model.encode(u), plain.encode(MEAN + STD * u), strict=True):
-        np.testing.assert_allclose(read, ours, rtol=1e-3, atol=1e-4)
+    z = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
     (mean, log_std), (plain_mean, plain_log_std) = model.decode(z), plain.decode(z)
     np.testing.assert_allclose((plain_mean - MEAN) / STD, mean, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(plain_log_std, log_std + np.log(STD), rtol=1e-3, atol=1e-4)
@@ -108,32 +104,33 @@ def test_clipping_saves_a_run_on_heavy_tails(train, tmp_path):
     assert np.isfinite(elbo(train(vae_main.main, *flags, "--clip_norm", "1"))).all()
 
 
-def test_the_whole_gradient_is_scaled_to_the_clip_norm():
+def weights_around_a_step(name, rate, **options):
+    """The weights of a small model before and after one step of this optimizer."""
+    model = VAE(3, 2, (5, 6), seed=1)
+    before = model.get_weights()
+    optimizer = loop.make_optimizer(model, name, rate, **options)
     x, epsilon = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
+    vae_main.training_step(model, optimizer, x, epsilon[:, :2])
+    return before, model.get_weights()
+
+
+def test_the_whole_gradient_is_scaled_to_the_clip_norm():
     changes = []
     for clip_norm in (None, 0.25):
-        model = VAE(3, 2, (5, 6), seed=1)
-        before = np.concatenate([w.numpy().ravel() for w in model.weights])
-        optimizer = loop.make_optimizer(model, "sgd", 1.0, clip_norm)
-        vae_main.training_step(model, optimizer, x, epsilon[:, :2])
-        changes.append(np.concatenate([w.numpy().ravel() for w in model.weights]) - before)
+        before, after = weights_around_a_step("sgd", 1.0, clip_norm=clip_norm)
+        change = [(new - old).ravel() for old, new in zip(before, after, strict=True)]
+        changes.append(np.concatenate(change))
     norm = np.linalg.norm(changes[0])
     assert norm > 0.25
     np.testing.assert_allclose(changes[1], changes[0] * 0.25 / norm, rtol=1e-3, atol=1e-6)
 
 
 def test_weight_decay_shrinks_matrices_by_the_rate_and_no_biases():
-    x, epsilon = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
-    after = {}
-    for decay in (0.0, 20.0):
-        model = VAE(3, 2, (5, 6), seed=1)
-        before = [w.numpy() for w in model.trainable_variables]
-        optimizer = loop.make_optimizer(model, "adam", 0.01, weight_decay=decay)
-        vae_main.training_step(model, optimizer, x, epsilon[:, :2])
-        after[decay] = [w.numpy() for w in model.trainable_variables]
-    for start, plain, decayed in zip(before, after[0.0], after[20.0], strict=True):
+    before, plain = weights_around_a_step("adam", 0.01)
+    _, decayed = weights_around_a_step("adam", 0.01, weight_decay=20.0)
+    for start, new, smaller in zip(before, plain, decayed, strict=True):
         lost = 0.2 * start if start.ndim == 2 else 0.0
-        np.testing.assert_allclose(plain - decayed, lost, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(new - smaller, lost, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(("n_train", "decay"), [(30, 1.0), (250, 1.0), (1000, 0.25), (80_000, 0)])
