@@ -21,11 +21,3 @@ def test_whole_numbers_beyond_the_digits_of_float64_do_not_merge():
     np.testing.assert_allclose(covariance, [[np.var(np.arange(1500), ddof=1)]])
     np.testing.assert_allclose(mean, 2**60 + 749.5)
     assert len(np.unique(standardization_of(x).apply(x))) == 1500
-
-
-def test_mean_and_std_are_those_of_the_columns():
-    x = np.random.default_rng(0).normal(size=(7, 3)) * [1.0, 20.0, 0.3] + [0.0, 5.0, -2.0]
-    units = standardization_of(x)
-    np.testing.assert_allclose(units.mean, x.mean(axis=0))
-    np.testing.assert_allclose(units.std, x.std(axis=0))
-    np.testing.assert_allclose(units.log_scale, np.log(x.std(axis=0)).sum())
