@@ -6,12 +6,10 @@ from helpers import ROOT
 import beta_sweep
 import beta_vae_after_training
 import beta_vae_main
-import data_processing
 import mnist_vae_after_training
 import mnist_vae_main
 import vae_decoder_sample_generation
 import vae_main
-from training.settings import make_settings
 
 GAUSSIAN_FLAGS = (
     "--data_path --covariance_path --mean_path --data_size --training_data_size --data_dim "
@@ -95,16 +93,8 @@ def test_a_mistyped_flag_is_answered_by_the_one_that_was_meant(flag, meant, caps
     assert capsys.readouterr().err.endswith(message)
 
 
-def test_the_default_data_train_in_batches_of_250_for_20_epochs_as_they_are():
-    args = vae_main.parse_arguments([])
-    data = data_processing.get_data(args)
-    settings = make_settings(args, data)
-    sizes = (settings.batch_size, settings.n_epoch, settings.training_data_size)
-    assert sizes == (250, 20, 80_000)
-    assert (settings.data_dim, settings.standardize, data.standardization) == (10, False, None)
-
-
-def test_files_are_standardized_unless_the_flag_says_no():
+def test_files_are_standardized_unless_the_flag_says_no_and_drawn_data_are_not():
+    assert vae_main.parse_arguments([]).standardize is False
     flags = ["--data_path", "x.npy"]
     assert vae_main.parse_arguments(flags).standardize is True
     assert vae_main.parse_arguments([*flags, "--no-standardize"]).standardize is False
