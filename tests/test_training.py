@@ -1,6 +1,7 @@
 """The compiled loop, a run and its folder: history, divergence, resume, checkpoints, best epoch."""
 
 import os
+import re
 import signal
 from functools import partial
 
@@ -85,7 +86,7 @@ def test_beta_one_takes_the_steps_of_the_vae_to_the_bit_in_compiled_code(batches
     for step in (vae_main.training_step, of_beta_vae):
         model, optimizer = model_and_optimizer()
         iterate = loop.compile_steps(step, model, optimizer)
-        found.append([iterate(chunk), *(weight.numpy() for weight in model.weights)])
+        found.append([iterate(chunk), *model.get_weights()])
     np.testing.assert_equal(*found)
 
 
@@ -94,7 +95,7 @@ def test_a_training_step_lowers_minus_the_elbo_along_its_gradient():
     optimizer = loop.make_optimizer(model, "sgd", 0.01)
     x, epsilon = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
     epsilon = epsilon[:, :2]
-    before = [np.array(w) for w in model.trainable_variables]
+    before = model.get_weights()
     with tf.GradientTape() as tape:
         kl, log_px_z = model.elbo_terms(x, epsilon)
         cost = tf.reduce_mean(kl) - tf.reduce_mean(log_px_z)
@@ -155,13 +156,10 @@ def test_weights_that_are_not_finite_are_not_saved(run, tmp_path):
 def test_a_diverging_run_keeps_finite_weights_and_its_settings(train, ends, tmp_path):
     flags = "--optimizer sgd --lr 1e6 --no-standardize".split()
     status, lines = ends(lambda argv: train(vae_main.main, *argv, folder=tmp_path), flags)
-    assert status == 1
-    assert len(lines) == 1
-    for word in ("diverged in epoch 1, step", "is not finite", "--lr"):
-        assert word in lines[0]
-    for advice in ("--clip_norm", "--min_log_std", "--standardize"):
+    assert (status, len(lines)) == (1, 1)
+    assert re.search(r"diverged in epoch 1, step \d+: (KL|log p\(x\|z\)) is not finite", lines[0])
+    for advice in ("--lr", "--clip_norm", "--min_log_std", "--standardize"):
         assert advice in lines[0]
-    assert any(term in lines[0] for term in ("KL", "log p(x|z)"))
     files = [tmp_path / name for name in weights(tmp_path)]
     assert len(files) == 12
     assert all(np.isfinite(np.loadtxt(file)).all() for file in files)
