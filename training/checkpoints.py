@@ -36,8 +36,8 @@ def save(folder, number, state, **groups):
             arrays[f"{name}_{i}"] = array
     path = folder_of(folder) / f"checkpoint_{number:09d}.npz"
     path.parent.mkdir(exist_ok=True)
-    with run_folder.atomic_write(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays)
+    with run_folder.atomic_write(path) as temporary:
+        np.savez(temporary, **arrays)
     for old in paths(folder)[:-KEPT]:
         old.unlink()
 

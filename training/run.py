@@ -40,12 +40,6 @@ class State:
     history: list = dataclasses.field(default_factory=list)
     best_epoch: int | None = None
 
-    def begin_epoch(self):
-        """Begin the epoch after those in the history."""
-        self.epoch = len(self.history) + 1
-        self.chunk = self.step = self.rows = 0
-        self.kl = self.log_px_z = self.seconds = 0.0
-
 
 @contextlib.contextmanager
 def training_run(settings, model, optimizer):
@@ -165,7 +159,9 @@ class Run:
         if self.settings.keep == "best":
             self.note_best(elbo)
         state.history.append(row)
-        state.begin_epoch()
+        self.state = State(
+            epoch=state.epoch + 1, history=state.history, best_epoch=state.best_epoch
+        )
         self.progress.show(row)
         self.log.add_epoch(row)
         self.save_when_due(SECONDS_BETWEEN_EPOCH_CHECKPOINTS)
