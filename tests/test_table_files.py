@@ -118,11 +118,7 @@ def test_a_single_row_or_column_is_a_table_too(tmp_path, content, shape):
         ("x.csv", "a,b\n\n", ", line 1, column 1: 'a' is not a number"),
         ("x.dat", "1 2\n\n3 four\n", ", line 3, column 2: 'four' is not a number"),
         ("x.csv", "a,b\nc,d\n1,2\n", ", line 2, column 1 (\"a\"): 'c' is not a number; names of r"),
-        (
-            "x.csv",
-            "mpg,cyl\n1,21,6\n",
-            ", line 2: has 3 cells, but above there are 2; names of rows",
-        ),
+        ("x.csv", "mpg,cyl\n1,21,6\n", ", line 2: has 3 cells, but above there are 2; names of"),
         ("x.csv", "1,2,\n", ", line 1, column 3: an empty cell, or a line that ends with its sep"),
         ("x.csv", "a,b\n1,2\n,4\n", ", line 3, column 1 (\"a\"): '' is a missing value; drop such"),
         ("x.csv", "a,b\n1,2\n3,NA\n", ", line 3, column 2 (\"b\"): 'NA' is a missing value; drop"),
@@ -136,11 +132,7 @@ def test_a_single_row_or_column_is_a_table_too(tmp_path, content, shape):
         ("x.dat", "1 \0 2\n", ", line 1, column 2: '\\x00' is not a number"),
         ("x.dat", b"1 2\n3 \xe9\n", ", line 2, column 2: '\ufffd' is not a number"),
         ("x.csv", "a,b\n1,2\n".encode("utf-16"), ": is UTF-16: save it as UTF-8"),
-        (
-            "x.csv",
-            gzip.compress(b"a,b\n1,2\n", mtime=0),
-            ": is compressed by gzip: unpack it first",
-        ),
+        ("x.csv", gzip.compress(b"a,b\n1,2\n", mtime=0), ": is compressed by gzip: unpack it"),
     ],
 )
 def test_text_that_is_no_table_is_refused_with_its_place_and_what_to_do(
@@ -222,18 +214,18 @@ def test_differences_from_a_mean_keep_the_digits_of_whole_numbers(dtype, offset)
     np.testing.assert_array_equal(tables.centered(np.array(whole, dtype), mean), expected)
 
 
-NO_TABLES = [
-    (np.float32(3), "holds float32 of shape ()"),
-    (np.zeros(3), "holds float64 of shape (3,); it must hold (rows, columns) of real numbers"),
-    (np.zeros((0, 3)), "holds no rows of numbers"),
-    (np.zeros((2, 3), complex), "holds complex128 of shape (2, 3)"),
-    (np.zeros((2, 3), "U5"), "holds <U5"),
-    (np.zeros((2, 3), [("a\nb", "f4")]), "it must hold (rows, columns) of real numbers"),
-    (np.array([[1, None]]), "Python objects in dtype"),
-]
-
-
-@pytest.mark.parametrize(("array", "said"), NO_TABLES)
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        (np.float32(3), "holds float32 of shape ()"),
+        (np.zeros(3), "holds float64 of shape (3,); it must hold (rows, columns) of real numbers"),
+        (np.zeros((0, 3)), "holds no rows of numbers"),
+        (np.zeros((2, 3), complex), "holds complex128 of shape (2, 3)"),
+        (np.zeros((2, 3), "U5"), "holds <U5"),
+        (np.zeros((2, 3), [("a\nb", "f4")]), "it must hold (rows, columns) of real numbers"),
+        (np.array([[1, None]]), "Python objects in dtype"),
+    ],
+)
 def test_npy_files_of_anything_else_are_refused(tmp_path, array, said):
     assert said in refusal(npy_file(tmp_path, array))
 
