@@ -104,7 +104,7 @@ def _read_npy(path):
     return x
 
 
-def save_table(path, x, names=None):
+def save_table(path, x, names):
     """Write x (N, data_dim), float32 or float64, exactly: text to .dat and .csv, or .npy.
 
     names: of the columns, the first line of a .csv file.
