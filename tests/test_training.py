@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import FEW_STEPS, contents, history, read_json, rows_of, weights
+from helpers import contents, history, read_json, rows_of, weights
 
 import beta_vae_main
 import vae_main
@@ -231,15 +231,6 @@ def test_a_finished_run_has_nothing_to_resume(vae_run, train):
         train(vae_main.main, "--resume", folder=vae_run)
     assert stopped.value.status == 0
     assert contents(vae_run) == before
-
-
-def test_a_run_at_a_constant_rate_goes_on_to_more_epochs_as_if_never_stopped(train):
-    flags = [*FEW_STEPS, "--lr_schedule", "constant"]
-    long = train(vae_main.main, *flags, "--n_epoch", "2")
-    short = train(vae_main.main, *flags)
-    train(vae_main.main, *flags, "--n_epoch", "2", "--resume", folder=short)
-    assert weights(short) == weights(long)
-    assert history(short) == history(long)
 
 
 @pytest.mark.parametrize(
