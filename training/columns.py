@@ -24,11 +24,8 @@ def warn_of_index(x, names):
 def warn_of_columns(x, names):
     """Name on stderr the columns of x (N, D) that have few values, or are sums of others."""
     limit = max(1, min(FEW_VALUES, len(x) // 10))
-    few = []
-    for name, column in zip(names, x.T, strict=True):
-        n_values = len(np.unique(column))
-        if n_values <= limit:
-            few.append(f"{name} ({n_values})")
+    n_values = [len(np.unique(column)) for column in x.T]
+    few = [f"{name} ({n})" for name, n in zip(names, n_values, strict=True) if n <= limit]
     warn("columns of few distinct values", few, UNBOUNDED)
     warn("columns that are copies or sums of others", dependent_columns(x, names), UNBOUNDED)
 

@@ -137,7 +137,7 @@ def spread(n, sizes, rng):
     Of the first r of all R rows floor(r n / R + u) are taken, with the same random u in [0, 1) for
     all r.
     """
-    ends = [int(end) for end in np.cumsum(sizes)]  # of Python, which does not overflow
+    ends = np.cumsum(sizes).tolist()  # integers of Python, which do not overflow
     whole = max(1, ends[-1])
     offset = int(rng.integers(whole))
     return np.diff([(end * int(n) + offset) // whole for end in ends], prepend=0)
