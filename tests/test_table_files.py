@@ -70,6 +70,7 @@ def test_numbers_are_read_as_python_reads_them(tmp_path):
         ("x.csv", b"a,b,\xe9\n1,2,3\n4,5,6\n", ["a", "b", "\ufffd"]),
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_text_of_every_accepted_form_gives_the_same_table(tmp_path, name, content, names):
     path = text_file(tmp_path, content, name)
     np.testing.assert_array_equal(load_table(path), [[1, 2, 3], [4, 5, 6]])

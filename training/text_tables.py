@@ -35,8 +35,7 @@ def read_text(path, n_rows, may_have_names):
     layout = read_layout(path, may_have_names)
     names = layout.names
     try:
-        with warnings.catch_warnings(), open_text(path) as file:
-            warnings.simplefilter("ignore")  # of an empty file
+        with warnings.catch_warnings(action="ignore"), open_text(path) as file:  # of empty lines
             x = np.loadtxt(
                 file,
                 delimiter=layout.separator,
