@@ -243,9 +243,8 @@ def test_a_damaged_npy_header_is_refused(tmp_path, shape):
 
 
 def test_a_file_of_another_kind_named_npy_is_refused(tmp_path):
-    np.savez(tmp_path / "x.npz", x=np.zeros((2, 3)))
-    for content in (b"1 2 3\n4 5 6\n", (tmp_path / "x.npz").read_bytes()):
-        assert "magic string is not correct" in refusal(text_file(tmp_path, content, "x.npy"))
+    said = refusal(text_file(tmp_path, "1 2 3\n4 5 6\n", "x.npy"))
+    assert "magic string is not correct" in said
 
 
 TOKENS = ["", "\t", *'1 -2.5 3e2 nan 1e39 x , ; # " é \0 \x0c 1_0'.split(" ")]
