@@ -81,19 +81,15 @@ def _lowest_minimum(convex_minimum, root, n_dim, beta, bounds):
 
 def _starts(root, upper):
     """Starts for log psi, between the variances of the coordinates and what others leave open."""
-    inverse = np.linalg.inv(root @ root.T)
-    log_conditional = -np.log(np.diag(inverse))
-    starts = [
-        upper,  # the collapsed model
-        log_conditional,
-        0.5 * (upper + log_conditional),
-    ]
+    covariance = root @ root.T
+    log_conditional = -np.log(np.diag(np.linalg.inv(covariance)))
+    starts = [upper, log_conditional, 0.5 * (upper + log_conditional)]  # first: all units off
     rng = np.random.default_rng(0)
     for share in rng.uniform(size=(N_RANDOM_STARTS, len(upper))):
         starts.append(upper + share * (log_conditional - upper))
     # One coordinate copied, as near a Heywood case; first the one that explains most.
-    std = np.sqrt(np.sum(root**2, axis=1))
-    squared_correlations = (root @ root.T / np.outer(std, std)) ** 2
+    std = np.sqrt(np.diag(covariance))
+    squared_correlations = (covariance / np.outer(std, std)) ** 2
     np.fill_diagonal(squared_correlations, 0.0)
     explained = -np.sum(np.log1p(-squared_correlations), axis=1)
     for j in np.argsort(-explained):

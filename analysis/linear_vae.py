@@ -175,7 +175,7 @@ def _optimum_given_variances(covariance, n_dim, beta, noise_variances, attained)
     eigenvalues, u, left = linear_search.directions(root, n_dim, beta, noise_variances)
     data_dim = len(noise_variances)
     n_used = min(n_dim, data_dim)
-    coded = eigenvalues / np.where(left == eigenvalues, eigenvalues, 1.0)  # 1 where not active
+    coded = eigenvalues / left  # 1 where not active
     kl = 0.5 * np.sum(np.log(coded))
     weights = np.zeros((data_dim, n_dim))
     all_weights = np.sqrt(beta * noise_variances)[:, None] * u * np.sqrt(eigenvalues - left)
