@@ -22,15 +22,15 @@ def known_distribution(settings):
     gaussian = settings.covariance_path or settings.mean_path
     if settings.mixture_path and gaussian:
         raise InputError("--mixture_path: give a mixture or a Gaussian, not both")
-    if settings.data_path is not None and not gaussian and not settings.mixture_path:
-        return None
-    if not settings.mixture_path:
-        place = settings.covariance_path or "data/covariance.dat"
-        known = known_gaussian(settings.covariance_path, settings.mean_path)
-    else:
+    if settings.mixture_path:
         place = settings.mixture_path
         table = tables.load_table(place, may_have_names=False)
         known = as_input(f"--mixture_path {place}", Mixture.from_table, table)
+    elif gaussian or settings.data_path is None:
+        place = settings.covariance_path or "data/covariance.dat"
+        known = known_gaussian(settings.covariance_path, settings.mean_path)
+    else:
+        return None
     if settings.data_dim not in (None, len(known.mean)):
         raise InputError(
             f"--data_dim {settings.data_dim}: {place} has {len(known.mean)} dimensions"
