@@ -12,7 +12,7 @@ data_processing.Data.
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -41,8 +41,7 @@ ENOUGH_EFFECTIVE = 0.5  # share of the draws of z: with less, log p(x) is marked
 FEW_EFFECTIVE = 5  # effective draws: with fewer, log p(x) of a row is hardly known
 
 
-@dataclass(frozen=True)
-class Evaluation:
+class Evaluation(NamedTuple):
     """Estimates for each row of x, arrays (N,) in nats.
 
     kl: D_KL[q(z|x) || p(z)], closed form. elbo: unbiased, from the draws of q.
@@ -70,10 +69,7 @@ class Evaluation:
 
 def concatenate(parts):
     """The Evaluation of all rows, from those of consecutive blocks of them."""
-    arrays = {}
-    for field in fields(Evaluation):
-        arrays[field.name] = np.concatenate([getattr(part, field.name) for part in parts])
-    return Evaluation(**arrays)
+    return Evaluation(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
 
 def encode(model, x):
@@ -117,7 +113,7 @@ def evaluate(model, x, n_samples, seed, beta=1.0, proposal=None, with_points=Tru
 
     blocks = range(math.ceil(len(x) / n_rows))
     with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count())) as pool:
-        return concatenate(list(pool.map(evaluation_of, blocks)))
+        return concatenate(pool.map(evaluation_of, blocks))
 
 
 def key_of(seed):
