@@ -12,6 +12,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before NumPy: small matrices wait fo
 import numpy as np
 import pytest
 from helpers import SMALL, affine_vae, contents, read_json
+from scipy.stats import multivariate_normal
 
 COARSE = 50  # dots per inch
 
@@ -218,6 +219,9 @@ class LinearGaussian:
     def draw(self, n_rows, seed):
         return np.random.default_rng(seed).multivariate_normal(self.mean, self.covariance, n_rows)
 
+    def log_density(self, x):
+        return multivariate_normal(self.mean, self.covariance).logpdf(x)
+
     def model(self, encoder_shift=0.0, encoder_stretch=1.0):
         """A VAE with this decoder; its encoder is the posterior, shifted and stretched."""
         return affine_vae(
@@ -228,6 +232,12 @@ class LinearGaussian:
             mean=self.mean,
             z_mean=encoder_shift,
         )
+
+    def wrong_model(self):
+        """The model with a wrong encoder, and its D_KL[q(z|x) || p(z|x)], the same for every x."""
+        shift, stretch = 0.2, 1.3
+        squares = (shift / self.posterior_std) ** 2 + stretch**2
+        return self.model(shift, stretch), np.sum(0.5 * (squares - 1.0) - np.log(stretch))
 
 
 @pytest.fixture(scope="session")

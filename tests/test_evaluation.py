@@ -1,27 +1,16 @@
 import numpy as np
 import pytest
 from scipy.integrate import quad
-from scipy.stats import multivariate_normal, norm
+from scipy.stats import norm
 
 from analysis import evaluation, latent, proposals
 from vae_models import kl_divergence
 
 
-def exact_log_density(linear_gaussian, x):
-    return multivariate_normal(linear_gaussian.mean, linear_gaussian.covariance).logpdf(x)
-
-
-def wrong_encoder(linear_gaussian):
-    """The model with a wrong encoder, and the closed form of D_KL[q(z|x) || p(z|x)]."""
-    model = linear_gaussian.model(encoder_shift=0.2, encoder_stretch=1.3)
-    shift = 0.2 / linear_gaussian.posterior_std
-    return model, kl_divergence(shift, np.full(2, np.log(1.3))).numpy()
-
-
 def test_with_the_exact_posterior_elbo_and_log_px_are_the_exact_log_density(linear_gaussian):
     x = linear_gaussian.draw(37, seed=0)
     result = evaluation.evaluate(linear_gaussian.model(), x, 20, seed=0)
-    expected = exact_log_density(linear_gaussian, x)
+    expected = linear_gaussian.log_density(x)
     np.testing.assert_allclose(result.elbo, expected, atol=1e-4)
     np.testing.assert_allclose(result.log_px, expected, atol=1e-4)
     np.testing.assert_allclose(result.effective_samples, 20.0, rtol=1e-4)
@@ -33,9 +22,9 @@ def test_with_the_exact_posterior_elbo_and_log_px_are_the_exact_log_density(line
 
 
 def test_with_a_wrong_encoder_log_px_holds_and_the_elbo_lies_below_by_the_kl(linear_gaussian):
-    model, gap = wrong_encoder(linear_gaussian)
+    model, gap = linear_gaussian.wrong_model()
     x = linear_gaussian.draw(40, seed=0)
-    expected = exact_log_density(linear_gaussian, x)
+    expected = linear_gaussian.log_density(x)
     scores, elbos = [], []
     for seed in range(8):
         result = evaluation.evaluate(model, x, 500, seed=(seed, "evaluate", 3))
@@ -55,7 +44,7 @@ def test_with_a_wrong_encoder_log_px_holds_and_the_elbo_lies_below_by_the_kl(lin
 
 
 def test_a_seed_repeats_an_evaluation_and_another_one_differs(linear_gaussian):
-    model, _ = wrong_encoder(linear_gaussian)
+    model, _ = linear_gaussian.wrong_model()
     x = linear_gaussian.draw(9, seed=0)
     elbos = [
         evaluation.evaluate(model, x, 6, seed).elbo
@@ -69,8 +58,8 @@ def test_a_seed_repeats_an_evaluation_and_another_one_differs(linear_gaussian):
 def test_blocks_change_nothing_but_the_noise(linear_gaussian, monkeypatch):
     """With the exact posterior the noise drops out and every row must keep its place."""
     x = linear_gaussian.draw(150, seed=0)
-    expected = exact_log_density(linear_gaussian, x)
-    model, gap = wrong_encoder(linear_gaussian)
+    expected = linear_gaussian.log_density(x)
+    model, gap = linear_gaussian.wrong_model()
     monkeypatch.setattr(evaluation, "Z_BATCH", 64)
     monkeypatch.setattr(evaluation, "ROW_BATCH", 16)
     for n_samples in (1, 3, 100):  # blocks of 64, 21 and 16 rows; one and many parts of z
@@ -88,7 +77,7 @@ def test_mean_elbo_is_the_mean_of_one_draw_a_row(linear_gaussian, monkeypatch):
     monkeypatch.setattr(evaluation, "ELBO_ROWS", 8)  # so that the last of four blocks has 6
     x = linear_gaussian.draw(30, seed=0)
     value = evaluation.mean_elbo(linear_gaussian.model(), x, seed=(0, "evaluate", 1))
-    np.testing.assert_allclose(value, exact_log_density(linear_gaussian, x).mean(), atol=1e-4)
+    np.testing.assert_allclose(value, linear_gaussian.log_density(x).mean(), atol=1e-4)
 
 
 def test_the_standard_error_of_a_mean():
@@ -125,7 +114,7 @@ def test_units_are_active_above_a_hundredth_of_variance(linear_gaussian):
 
 
 def test_kl_of_the_units_adds_up_to_the_kl_of_the_rows(linear_gaussian):
-    model, _ = wrong_encoder(linear_gaussian)
+    model, _ = linear_gaussian.wrong_model()
     x = linear_gaussian.draw(50, seed=0)
     units = latent.latent_units(*evaluation.encode(model, x))
     mean = (x - linear_gaussian.mean) @ linear_gaussian.posterior_weights + 0.2
@@ -157,7 +146,7 @@ def test_the_tempered_encoder_is_never_broader_than_the_prior():
 
 def test_the_beta_of_a_collapsed_model_may_be_as_large_as_one_likes(linear_gaussian):
     x = linear_gaussian.draw(20, seed=0)
-    result = evaluation.evaluate(wrong_encoder(linear_gaussian)[0], x, 40, 1, 1e300)
+    result = evaluation.evaluate(linear_gaussian.wrong_model()[0], x, 40, 1, 1e300)
     for values in result:
         assert np.isfinite(values).all()
 
