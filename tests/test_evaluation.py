@@ -86,17 +86,6 @@ def test_the_standard_error_of_a_mean():
     assert np.isnan(evaluation.standard_error(values[:1]))
 
 
-def test_encoded_rows_keep_their_order_over_blocks(linear_gaussian, monkeypatch):
-    monkeypatch.setattr(evaluation, "Z_BATCH", 8)
-    x = linear_gaussian.draw(30, seed=0)
-    mean, log_std = evaluation.encode(linear_gaussian.model(), x)
-    expected = (x - linear_gaussian.mean) @ linear_gaussian.posterior_weights
-    np.testing.assert_allclose(mean, expected, atol=1e-5)
-    np.testing.assert_allclose(
-        np.exp(log_std), np.tile(linear_gaussian.posterior_std, (30, 1)), 1e-5
-    )
-
-
 def test_units_are_active_above_a_hundredth_of_variance(linear_gaussian):
     model = linear_gaussian.model()
     x = linear_gaussian.draw(400, seed=0)
