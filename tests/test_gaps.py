@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import read_json
+from helpers import read_json, set_affine
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 from scipy.stats import norm
@@ -15,14 +15,11 @@ from vae_models import VAE
 def folded(n_dim, noise, mean, std):
     """A VAE of one number x = |z_1| + ... + noise whose q(z|x) is N(mean, std^2) for every x."""
     model = VAE(1, n_dim, [2 * n_dim])
-    for weight in model.weights:
-        weight.assign(np.zeros(weight.shape))
-    model.encoder.network.layers[-1].bias.assign(np.repeat([mean, np.log(std)], n_dim))
-    first, second, head = (layer for layer in model.decoder.network.layers if layer.weights)
-    first.kernel.assign(np.hstack([np.eye(n_dim), -np.eye(n_dim)]))
-    second.kernel.assign(np.eye(2 * n_dim))
-    head.kernel.assign(np.outer(np.ones(2 * n_dim), [1.0, 0.0]))
-    head.bias.assign([0.0, np.log(noise)])
+    of_q = np.repeat([mean, np.log(std)], n_dim)
+    set_affine(model.encoder.network, np.zeros((1, 2 * n_dim)), of_q)
+    set_affine(model.decoder.network, np.tile([1.0, 0.0], (n_dim, 1)), [0.0, np.log(noise)])
+    head = model.decoder.network.layers[-1]
+    head.kernel.assign(np.abs(head.kernel))  # relu(z) + relu(-z), which was a difference
     return model
 
 
