@@ -126,6 +126,29 @@ def affine_vae(weights, noise_std, encoder, posterior_std, mean, z_mean=0.0, dec
     return model
 
 
+def assert_gradients(cost, weights):
+    """The gradient of cost() in each of the weights is that of central differences, and not 0.
+
+    Along a random direction, which an error of any one number changes.
+    """
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        value = cost()
+    assert value.dtype == tf.float64
+    gradients = tape.gradient(value, weights)
+    rng = np.random.default_rng(1)
+    for weight, gradient in zip(weights, gradients, strict=True):
+        start, direction = weight.numpy(), rng.standard_normal(weight.shape)
+        weight.assign(start + 1e-6 * direction)
+        above = cost()
+        weight.assign(start - 1e-6 * direction)
+        slope = float(above - cost()) / 2e-6
+        weight.assign(start)
+        assert abs(slope) > 1e-6
+        np.testing.assert_allclose(np.sum(gradient * direction), slope, rtol=1e-5, atol=1e-7)
+
+
 def exact_numbers(optimum, mean, covariance, beta):
     """The report's numbers of the best linear VAE, from the joint Gaussian of x and z alone."""
     weights, psi = optimum.weights, optimum.noise_variances

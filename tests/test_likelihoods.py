@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import assert_gradients
 from scipy import stats
 
 import vae_models
@@ -117,24 +118,7 @@ def iwae_cost(model, x, epsilon):
 def test_gradients_agree_with_finite_differences(likelihood, cost_of, float64):
     model = make(likelihood)
     x, epsilon = np.float64(bits(BATCH, 6)), np.float64(noise(N_SAMPLES, BATCH, 2))
-
-    def cost():
-        return cost_of(model, x, epsilon)
-
-    with tf.GradientTape() as tape:
-        value = cost()
-    gradients = tape.gradient(value, model.trainable_variables)
-    for number, (weight, gradient) in enumerate(
-        zip(model.trainable_variables, gradients, strict=True)
-    ):
-        direction = np.random.default_rng(number).standard_normal(weight.shape)
-        start = weight.numpy()
-        weight.assign(start + 1e-6 * direction)
-        above = cost()
-        weight.assign(start - 1e-6 * direction)
-        slope = (above - cost()) / 2e-6
-        weight.assign(start)
-        assert float(slope) == pytest.approx(np.sum(gradient * direction), rel=1e-5, abs=1e-7)
+    assert_gradients(lambda: cost_of(model, x, epsilon), model.trainable_variables)
 
 
 def test_the_bound_from_several_draws_is_that_of_densities_multiplied_out(float64):
