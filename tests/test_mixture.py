@@ -18,11 +18,11 @@ from training.errors import InputError
 from training.settings import read_config
 
 
-def random_mixture(n_components=7, data_dim=3, spread=2.0, shift=0.0, std=0.5):
+def random_mixture(n_components=7, shift=0.0):
     rng = np.random.default_rng(n_components)
     weights = rng.uniform(0.1, 2.0, n_components)
-    means = shift + spread * rng.normal(size=(n_components, data_dim))
-    return Mixture(weights, means, std * rng.uniform(0.3, 2.0, (n_components, data_dim)))
+    means = shift + 2.0 * rng.normal(size=(n_components, 3))
+    return Mixture(weights, means, rng.uniform(0.15, 1.0, means.shape))
 
 
 def log_joint(known, x):
@@ -31,18 +31,10 @@ def log_joint(known, x):
     return np.log(known.weights) + of_coordinates.sum(axis=2)
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        {"n_components": 1},
-        {"shift": 1e5},
-        {"n_components": 40, "spread": 0.1},
-    ],
-)
-def test_the_density_agrees_with_scipy_near_and_far_from_zero(settings, monkeypatch):
-    monkeypatch.setattr(mixture, "BLOCK_NUMBERS", 50)
-    known = random_mixture(**settings)
+@pytest.mark.parametrize(("n_components", "shift"), [(7, 0.0), (1, 0.0), (60, 1e5)])
+def test_the_density_agrees_with_scipy_near_and_far_from_zero(n_components, shift, monkeypatch):
+    monkeypatch.setattr(mixture, "BLOCK_NUMBERS", 50)  # blocks of 7 rows, of 50, of one
+    known = random_mixture(n_components, shift)
     x = known.draw(23, np.random.default_rng(1))
     x[:3] += 30.0 * known.stds.mean()  # where no component is near
     expected = log_joint(known, x)
