@@ -13,38 +13,36 @@ INITIAL_STD = 0.05  # weights start as N(0, INITIAL_STD^2), biases at zero
 ACTIVATIONS = ("relu", "tanh", "linear")
 
 
-def feed_forward(
-    n_in, hidden_widths, n_out, seed_generator, activation="relu", batch_norm=False, glorot=False
-):
+class FeedForward(keras.layers.Layer):
     """Hidden layers of the given widths and a linear head, (..., n_in) -> (..., n_out).
 
     With `batch_norm` each hidden layer is normalized before its activation (Ioffe & Szegedy, 2015).
     With `glorot` the weights start at the scale that fits each layer (Glorot & Bengio, 2010).
     """
 
-    def dense(width):
+    def __init__(
+        self,
+        n_in,
+        hidden_widths,
+        n_out,
+        seed_generator,
+        activation="relu",
+        batch_norm=False,
+        glorot=False,
+    ):
+        super().__init__()
         if glorot:
             initializer = keras.initializers.GlorotUniform(seed_generator)
         else:
             initializer = keras.initializers.RandomNormal(0.0, INITIAL_STD, seed_generator)
-        return keras.layers.Dense(width, kernel_initializer=initializer)
-
-    layers = [keras.Input((n_in,))]
-    for width in hidden_widths:
-        layers.append(dense(width))
-        if batch_norm:
-            layers.append(keras.layers.BatchNormalization())
-        layers.append(keras.layers.Activation(activation))
-    layers.append(dense(n_out))
-    return keras.Sequential(layers)
-
-
-class FeedForward(keras.layers.Layer):
-    """A feed_forward network for any number of leading axes, (..., n_in) -> (..., n_out)."""
-
-    def __init__(self, n_in, hidden_widths, n_out, seed_generator, **network):
-        super().__init__()
-        self.network = feed_forward(n_in, hidden_widths, n_out, seed_generator, **network)
+        layers = [keras.Input((n_in,))]
+        for width in hidden_widths:
+            layers.append(keras.layers.Dense(width, kernel_initializer=initializer))
+            if batch_norm:
+                layers.append(keras.layers.BatchNormalization())
+            layers.append(keras.layers.Activation(activation))
+        layers.append(keras.layers.Dense(n_out, kernel_initializer=initializer))
+        self.network = keras.Sequential(layers)
         # Traced once for any number of rows: Keras layers take 3 ms whenever they are called.
         self.of_rows = tf.function(
             functools.partial(self.network, training=False),

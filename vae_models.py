@@ -67,7 +67,7 @@ class VAE(keras.Model):
 
     n_width: neurons of the hidden layers, a list: one number for two layers of it, or several in
     the order of the encoder; the decoder has them reversed. activation, batch_norm, glorot: see
-    vae_layers.feed_forward. decoder_std, min_log_std: of p(x|z), see vae_layers.Decoder.
+    vae_layers.FeedForward. decoder_std, min_log_std: of p(x|z), see vae_layers.Decoder.
     standardization: a training.standardization.Standardization, or None. Where there is one, x is a
     standardized row, and so are means and draws of p(x|z); log p(x|z) is that of the data's units.
     """

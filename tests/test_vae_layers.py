@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from scipy.stats import kstest, norm
 
-from vae_layers import Decoder, feed_forward
+from vae_layers import Decoder, FeedForward
 
 
 def seeds(seed=3):
@@ -16,7 +16,7 @@ def dense_layers(network):
 
 
 def test_initial_weights_are_normal_with_std_a_twentieth_and_biases_are_zero():
-    for layer in dense_layers(feed_forward(60, (70, 50), 80, seeds())):
+    for layer in dense_layers(FeedForward(60, (70, 50), 80, seeds()).network):
         kernel = layer.kernel.numpy().ravel()
         assert kstest(kernel, norm(0.0, 0.05).cdf).pvalue > 1e-3
         np.testing.assert_allclose(kernel.std(), 0.05, rtol=5 / np.sqrt(2 * kernel.size))
@@ -24,8 +24,8 @@ def test_initial_weights_are_normal_with_std_a_twentieth_and_biases_are_zero():
 
 
 def test_batch_norm_normalizes_each_hidden_layer_before_its_activation():
-    network = feed_forward(3, (5,), 2, seeds(), activation="tanh", batch_norm=True)
-    dense, norm_layer, head = (layer for layer in network.layers if layer.weights)
+    network = FeedForward(3, (5,), 2, seeds(), activation="tanh", batch_norm=True)
+    dense, norm_layer, head = (layer for layer in network.network.layers if layer.weights)
     gamma, beta = np.linspace(0.5, 2, 5), np.linspace(-1, 1, 5)
     norm_layer.gamma.assign(gamma)
     norm_layer.beta.assign(beta)
@@ -95,12 +95,12 @@ def test_the_lower_bound_of_a_std_is_in_units_of_the_data():
 
 
 def test_a_linear_network_is_a_linear_map_whatever_its_depth():
-    network = feed_forward(3, (5, 6), 4, seeds(), activation="linear")
-    for layer in dense_layers(network):
+    network = FeedForward(3, (5, 6), 4, seeds(), activation="linear")
+    for layer in dense_layers(network.network):
         layer.kernel.assign(20.0 * layer.kernel)
         layer.bias.assign(np.linspace(-1, 1, layer.bias.shape[0]))
     x, y = np.random.default_rng(0).normal(size=(2, 7, 3)).astype(np.float32)
     between = network(0.3 * x + 0.7 * y)
     np.testing.assert_allclose(between, 0.3 * network(x) + 0.7 * network(y), rtol=1e-3, atol=1e-4)
-    bent = feed_forward(3, (5, 6), 4, seeds(), activation="tanh")
+    bent = FeedForward(3, (5, 6), 4, seeds(), activation="tanh")
     assert np.abs(bent(10 * x) - 10 * bent(x)).max() > 1e-3
