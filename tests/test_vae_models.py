@@ -54,12 +54,8 @@ def test_cost_is_the_mean_of_beta_times_kl_less_the_log_likelihood():
 
 @pytest.mark.parametrize(
     "options",
-    [
-        {},
-        {"decoder_std": "shared", "standardization": UNITS},
-        {"min_log_std": -0.4, "activation": "tanh"},
-    ],
-    ids=["learned std", "shared std, standardized", "bounded std, tanh"],
+    [{}, {"decoder_std": "shared", "standardization": UNITS}],
+    ids=["learned std", "shared std, standardized"],
 )
 def test_gradient_of_the_cost_agrees_with_finite_differences_for_every_weight(float64, options):
     model = random_model(**options)
@@ -115,11 +111,10 @@ def test_every_float32_survives_write_and_read_to_the_bit(tmp_path):
         assert np.loadtxt(tmp_path / name, np.float32).tobytes() == weight.numpy().tobytes()
 
 
-@pytest.mark.parametrize("ratio", [1e2, 1e5])
-def test_weights_of_data_far_from_zero_lose_nothing_in_their_files(tmp_path, ratio):
-    """mean / std of the data is `ratio`; the files are those of a network of x as it is."""
+def test_weights_of_data_far_from_zero_lose_nothing_in_their_files(tmp_path):
+    """The files are those of a network of x as it is."""
     std = np.array([20.0, 0.03, 1.0])
-    units = Standardization(ratio * std * [1, -1, 0.5], std)
+    units = Standardization(1e5 * std * [1, -1, 0.5], std)
     trained = random_model(standardization=units)
     saved_model.write_weights(trained, tmp_path)
     loaded = random_model(seed=1, standardization=units)
