@@ -29,9 +29,8 @@ def affordable_rows(model):
     The decoder's gradient costs about six operations for each of its weights, each node and each
     row. 0 where the work suffices for fewer than FEWEST_ROWS.
     """
-    n_weights = sum(int(tf.size(weight)) for weight in model.decoder.trainable_weights)
     epsilon, _ = nodes(model.n_dim, seed=0)
-    n_rows = int(REPORT_WORK / (STEPS * len(epsilon) * n_weights))
+    n_rows = int(REPORT_WORK / (STEPS * len(epsilon) * model.decoder.count_params()))
     return min(GAP_ROWS, n_rows) if n_rows >= FEWEST_ROWS else 0
 
 
