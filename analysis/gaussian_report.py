@@ -14,7 +14,7 @@ from analysis.normality import mardia_test
 from training.random_streams import stream
 
 REPORT_ROWS = 20_000  # at most so many rows are evaluated, of each kind
-REPORT_Z = 2**19  # draws of z for all the held-out rows
+REPORT_Z = 2**19  # draws of z for all the held-out rows, about
 REPORT_NUMBERS = 2**25  # numbers of x that belong to them, at most
 CHECKED_Z = 2**17  # draws of z for rows of the model's own, at most
 COVARIANCE_SAMPLES = 100_000  # of the prior, for the covariance of the model's x, at most
@@ -26,18 +26,17 @@ OF_BEST = (  # of an Optimum: keys of a report that end in _exact
 ).split()
 
 
-def make_report(model, data, settings, n_z=REPORT_Z):
+def make_report(model, data, settings):
     """The metrics of a trained model, a dictionary, and the best linear VAE or None.
 
-    data: a data_processing.Data. settings: of the run. n_z: about as many draws of z for all the
-    held-out rows, fewer where x is wide. Without a known distribution the reference
+    data: a data_processing.Data. settings: of the run. Without a known distribution the reference
     is the Gaussian fitted to the training rows; where their covariance is singular there is none.
     What does not apply, or would take too long for wide data, is None.
     """
     x = data.x_held_out[:REPORT_ROWS]
     x_train = data.training_sample(REPORT_ROWS)
     beta, seed = settings.beta, settings.seed
-    n_z = min(n_z, REPORT_NUMBERS // model.data_dim)
+    n_z = min(REPORT_Z, REPORT_NUMBERS // model.data_dim)
     n_draws = int(np.clip(n_z // len(x), 16, 1024))
     rows, held_out = evaluation.rows_of_report(model, x_train, x, n_draws, seed, beta)
     rows["log_px"] = held_out.log_px_corrected

@@ -24,6 +24,7 @@ ROUNDING = 2e-5  # nats of a float32 network
 @pytest.fixture(scope="module", autouse=True)
 def fewer_draws():
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("analysis.gaussian_report.REPORT_Z", 2**16)
         patch.setattr("analysis.gaussian_report.COVARIANCE_SAMPLES", 3000)
         patch.setattr(gaps, "REPORT_WORK", 0)
         yield
@@ -88,7 +89,7 @@ def report_on(model, beta, decoder_std, n_rows, seed=0):
         known=Gaussian(MEAN, COVARIANCE),
     )
     settings = settings_of(model, beta, decoder_std, seed)
-    return make_report(model, data, settings, n_z=2**16)[0]
+    return make_report(model, data, settings)[0]
 
 
 @pytest.mark.parametrize(
@@ -213,7 +214,7 @@ def report_on_file(x, decoder_std="learned", n_dim=2):
     data = Data(x_train=x[:n_train], x_validation=None, x_held_out=x[n_train:], fitted=fitted)
     model = VAE(x.shape[1], n_dim, [7, 6])
     settings = settings_of(model, decoder_std=decoder_std, data_path="x.npy")
-    return make_report(model, data, settings, n_z=2**16)[0]
+    return make_report(model, data, settings)[0]
 
 
 @pytest.mark.parametrize("decoder_std", ["learned", "shared"])
