@@ -104,22 +104,17 @@ def make_report(model, data, settings):
 def find_reference(data):
     """The distribution that the rows are judged by, or None; and what the report says of it."""
     reference = data.reference()
-    about = {"optimum_is": "exact", "gaussian_p": None, "gaussian_applies": True}
     if data.known is not None:
-        about["gaussian_applies"] = isinstance(reference, Gaussian)
-        return reference, about
+        applies = isinstance(reference, Gaussian)
+        return reference, {"optimum_is": "exact", "gaussian_p": None, "gaussian_applies": applies}
+    about = {"optimum_is": None, "gaussian_p": None, "gaussian_applies": False}
     try:
         information.check_covariance(reference.covariance)
     except ValueError as error:
-        about["optimum_is"] = None
-        about["gaussian_applies"] = False
-        about["why"] = str(error)
-        return None, about
-    about["optimum_is"] = "estimate"
-    about["gaussian_p"] = mardia_test(data.training_sample(REPORT_ROWS))
-    if about["gaussian_p"] is not None:
-        about["gaussian_applies"] = about["gaussian_p"] > CLEARLY_NOT_GAUSSIAN
-    return reference, about
+        return None, {**about, "why": str(error)}
+    p = mardia_test(data.training_sample(REPORT_ROWS))
+    applies = p is None or p > CLEARLY_NOT_GAUSSIAN
+    return reference, {"optimum_is": "estimate", "gaussian_p": p, "gaussian_applies": applies}
 
 
 def has_rate(best, settings):
@@ -134,17 +129,14 @@ def linear_log_px(data, raw, settings):
     rows of a file. For a known mixture the moments are exact. None for drawn Gaussian data, whose
     best linear VAE the report has anyway.
     """
-    if settings.data_path is not None:
-        fitted = data.fitted
-    elif isinstance(data.known, Gaussian):
+    if settings.data_path is None and isinstance(data.known, Gaussian):
         return None
-    else:
-        fitted = data.known
+    fitted = data.known if settings.data_path is None else data.fitted
     try:
         best = linear_vae.optimum(fitted.covariance, settings.n_dim, 1.0, settings.decoder_std)
     except ValueError:  # a singular covariance
         return None
-    if best is None:
+    if best is None:  # too wide
         return None
     return Gaussian(fitted.mean, best.model_covariance).log_density(raw)
 
@@ -180,22 +172,17 @@ def gaussian_metrics(gaussian, best, settings):
 
 def dependence_metrics(model, data, gaussian, knowledge, seed):
     """latent.dependence, with rows drawn from a known Gaussian, or with the held-out rows."""
-    reference = as_seen(gaussian, data.standardization)
+    reference = gaussian  # in the units of the networks
+    units = data.standardization
+    if units is not None:
+        mean = (gaussian.mean - units.mean) / units.std
+        reference = Gaussian(mean, gaussian.covariance / np.outer(units.std, units.std))
     if data.known is None:
         x, n_fitted = data.x_held_out[:REPORT_ROWS], len(data.x_train)
     else:
         n_rows, n_fitted = min(REPORT_ROWS, REPORT_NUMBERS // model.data_dim), None
         x = reference.draw(n_rows, stream(seed, "report", 5))
     return latent.dependence(model, x, reference, knowledge, (seed, "report", 6), n_fitted)
-
-
-def as_seen(gaussian, standardization):
-    """The Gaussian of rows in the units of the networks."""
-    if standardization is None:
-        return gaussian
-    mean = (gaussian.mean - standardization.mean) / standardization.std
-    scales = np.outer(standardization.std, standardization.std)
-    return Gaussian(mean, gaussian.covariance / scales)
 
 
 def covariance_metrics(model, reference, seed):
