@@ -46,10 +46,10 @@ def draw_run(folder, model, data, settings, history, report, best):
         folder / "learning_curves.png",
         history={name: np.array([row[name] for row in history]) for name in history[0]},
         optima=optima,
+        gap=gap,
         reference="exact log p(x)" if report["optimum_is"] == "exact" else "fitted Gaussian",
         best_terms=best_terms,
         best_name=name_of_best([report]),
-        gap=gap,
     )
     z_mean, z_log_std = evaluation.encode(model, rows)
     color = color_of_rows(reference, x)
@@ -81,10 +81,10 @@ def learning_curves(
     path,
     history,
     optima=None,
+    gap=None,
     reference="exact log p(x)",
     best_terms=None,
     best_name="best linear VAE",
-    gap=None,
 ):
     """ELBO, its gap to the optimum when that is known, and its two terms, all in nats, over epochs.
 
@@ -93,9 +93,9 @@ def learning_curves(
     highest ELBO is marked: its weights are kept.
     optima: the mean log p(x) of the training rows and of the validation or held-out rows under the
     distribution of the data, its exact one or an estimate of it; only a model that overfits has a
-    higher ELBO. reference: what they are called.
+    higher ELBO. gap: with them, the gap of the finished model's report, on held-out rows, and its
+    standard error. reference: what the optima are called.
     best_terms: KL and log p(x|z) of the best linear VAE. best_name: what it is called.
-    gap: the gap of the finished model's report, on held-out rows, and its standard error.
     """
     epochs, elbo = history["epoch"], history["elbo"]
     rows = "validation" if "elbo_validation" in history else "held-out"
@@ -145,15 +145,13 @@ def _plot_gap(axes, epochs, gaps, final, at, words):
     """
     style.plot_history(axes, epochs, gaps, style.HELD_OUT)
     axes.set_ylabel(NATS)
-    shown = gaps[np.isfinite(gaps)]
-    if final is not None:
-        gap, se = final
-        axes.errorbar(at, gap, se, fmt="X", color=style.BLACK, markersize=7, zorder=3)
-        note = f"× {words}:\n{gap:.4f} ± {se:.4f} nats"
-        where = {"ha": "right", "va": "top", "transform": axes.transAxes}
-        axes.text(0.97, 0.95, note, path_effects=style.HALO, **where)
-        shown = np.append(shown, gap)
-    if shown.size and shown.min() > 0:
+    gap, se = final
+    axes.errorbar(at, gap, se, fmt="X", color=style.BLACK, markersize=7, zorder=3)
+    note = f"× {words}:\n{gap:.4f} ± {se:.4f} nats"
+    where = {"ha": "right", "va": "top", "transform": axes.transAxes}
+    axes.text(0.97, 0.95, note, path_effects=style.HALO, **where)
+    shown = np.append(gaps[np.isfinite(gaps)], gap)
+    if shown.min() > 0:
         axes.set(yscale="log", ylim=(shown.min() / 2, shown.max() * 2))
         style.label_decades(axes.yaxis)
     else:
