@@ -1,6 +1,7 @@
 """Pictures of samples beside the data: numpy arrays in, one PNG out; no model is needed."""
 
 import functools
+import itertools
 import math
 
 import numpy as np
@@ -110,17 +111,15 @@ def pairwise_marginals(path, samples, names, known=None):
                 axes.plot(x, marginal_density(known, i, x), label="exact", **style.EXACT)
             grid[-1, i].set_xlabel(labels[i])
             grid[i, 0].set_ylabel(labels[i] if i > 0 else "density")
-        for row in range(size):
-            for column in range(size):
-                if row != column:
-                    axes = grid[row, column]
-                    axes.plot(*data[: style.MAX_POINTS, [column, row]].T, ".", **dots)
-                    number = 1 if row > column else 2
-                    if number < len(samples):
-                        _cloud(axes, others[number - 1][:, [column, row]], style.LINES[number])
-                    if known is not None:
-                        _exact_contours(axes, known, column, row)
-                    axes.set_ylim(grid[row, row].get_xlim())
+        for row, column in itertools.permutations(range(size), 2):
+            axes = grid[row, column]
+            axes.plot(*data[: style.MAX_POINTS, [column, row]].T, ".", **dots)
+            number = 1 if row > column else 2
+            if number < len(samples):
+                _cloud(axes, others[number - 1][:, [column, row]], style.LINES[number])
+            if known is not None:
+                _exact_contours(axes, known, column, row)
+            axes.set_ylim(grid[row, row].get_xlim())
         style.legend_above(figure, grid[0, 0])
         note = f"{size} of {data.shape[1]} dimensions, in units of the data"
         if size > 1:
