@@ -31,11 +31,10 @@ def draw_run(folder, model, data, settings, history, report, best):
     rows = data.x_held_out[:REPORT_ROWS]
     x, reference = data.in_data_units(rows), data.reference()
     names = names_of_columns(settings.data_path, settings.data_dim)
-    optima = gap = best_terms = linear = None
+    optima = best_terms = linear = None
     if report["optimum"] is not None:
         seen = data.training_sample(OPTIMUM_ROWS), data.followed[:REPORT_ROWS]
         optima = [np.mean(reference.log_density(data.in_data_units(u))) for u in seen]
-        gap = report["gap"], report["gap_se"]
     if has_rate(best, settings):
         best_terms = best.kl, best.log_px_z
     if best is not None:
@@ -46,7 +45,7 @@ def draw_run(folder, model, data, settings, history, report, best):
         folder / "learning_curves.png",
         history={name: np.array([row[name] for row in history]) for name in history[0]},
         optima=optima,
-        gap=gap,
+        gap=(report["gap"], report["gap_se"]),
         reference="exact log p(x)" if report["optimum_is"] == "exact" else "fitted Gaussian",
         best_terms=best_terms,
         best_name=name_of_best([report]),
@@ -208,14 +207,13 @@ def matched(reference, z_mean, z_std):
     """The units of z_mean (N, n_dim) that go with those of reference (N, U), with equal signs.
 
     Order and sign of latent units are arbitrary; each unit of the reference gets another one, so
-    that their covariances are largest in sum. z_std: (n_dim,) or (N, n_dim). Returns two arrays
-    (N, U).
+    that their covariances are largest in sum. z_std: (n_dim,). Returns two arrays (N, U).
     """
     covariance = (reference - reference.mean(axis=0)).T @ z_mean
     rows, units = linear_sum_assignment(-np.abs(covariance))
     sign = np.where(covariance[rows, units] < 0, -1.0, 1.0)
     mean = z_mean[:, units] * sign
-    return mean, np.broadcast_to(z_std[..., units], mean.shape)
+    return mean, np.broadcast_to(z_std[units], mean.shape)
 
 
 def latent_points(axes, mean, std, color):
