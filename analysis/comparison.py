@@ -83,19 +83,19 @@ def relative_error(matrix, reference):
     return np.linalg.norm(matrix - reference) / np.linalg.norm(reference)
 
 
-def energy_test(samples, x, seed=0, tested_rows=TESTED_ROWS):
+def energy_test(samples, x, seed=0):
     """Energy distance of two samples and the p-value of the permutation test that they agree.
 
     Szekely & Rizzo (2013): 2 E|X - Y| - E|X - X'| - E|Y - Y'|, zero only for equal distributions.
     Each column is measured in its standard deviation over both samples together, so that none
-    counts for its unit. At most tested_rows rows of each are used, drawn at random. The p-value
+    counts for its unit. At most TESTED_ROWS rows of each are used, drawn at random. The p-value
     counts how often randomly exchanged rows are at least as far apart. For samples that are
     independent of each other, a false alarm at level a has at most the probability a, whatever the
     distribution; exactly that for every multiple a of 1/200, unless exchanges tie.
     """
     rng = stream(seed, "compare", 1)
-    samples = rng.permutation(samples)[:tested_rows]
-    x = rng.permutation(x)[:tested_rows]
+    samples = rng.permutation(samples)[:TESTED_ROWS]
+    x = rng.permutation(x)[:TESTED_ROWS]
     both = np.concatenate([samples, x]).astype(np.float64)
     both -= both.mean(axis=0)
     std = both.std(axis=0)
