@@ -16,23 +16,18 @@ def mardia_test(x):
     """The p-value of the hypothesis that the rows of x (N, data_dim) are Gaussian, or None.
 
     Mardia (1970, 1974): multivariate skewness, too large, and kurtosis, too large or too small,
-    with the null distributions of mardia_null; the smaller p-value times two. Where x has more than
-    tested_columns(*x.shape) columns the test takes so many, chosen at random whatever they hold: a
-    Gaussian vector has Gaussian parts. None: fewer than ROWS_A_COLUMN rows are not tested.
-    x has a covariance of full rank.
+    with the null distributions of mardia_null; the smaller p-value times two. Where there are more
+    than MOST_COLUMNS columns, or fewer than ROWS_A_COLUMN rows for each, the test takes some of
+    them, chosen at random whatever they hold: a Gaussian vector has Gaussian parts. None: fewer
+    than ROWS_A_COLUMN rows are not tested. x has a covariance of full rank.
     """
-    n_columns = tested_columns(*x.shape)
+    n_columns = min(x.shape[1], MOST_COLUMNS, len(x) // ROWS_A_COLUMN)
     if n_columns == 0:
         return None
     columns = stream(0, "compare", 3).permutation(x.shape[1])[:n_columns]
     white = whiten(np.float64(x[:, columns]))
     null = mardia_null(len(x), n_columns)
     return mardia_p_value(mardia_skewness(white), mardia_kurtosis(white), null)
-
-
-def tested_columns(n_rows, data_dim):
-    """How many of data_dim columns mardia_test takes of n_rows rows."""
-    return min(data_dim, MOST_COLUMNS, n_rows // ROWS_A_COLUMN)
 
 
 def mardia_p_value(skewness, kurtosis, null):
