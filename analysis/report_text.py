@@ -38,7 +38,7 @@ def print_report(report, folder):
     print("\nnats per data point               mean   std. error", end="")
     print(column_name(report))
     for label, name in lines:
-        if report.get(name) is not None:
+        if report[name] is not None:
             best = exact.get(f"{name}_exact")
             best = "" if best is None else f"{best:z18.4f}"
             print(f"{label:<28}{report[name]:z10.4f}{report[name + '_se']:13.4f}{best}")
@@ -126,8 +126,8 @@ def verdict(report, history, settings):
     return in_sentences(
         [  # in the order in which they matter
             of_stability(curves),
-            of_memory(curves, report, settings),
-            of_convergence(curves, report, settings),
+            of_memory(curves, settings),
+            of_convergence(curves, report["beta"]),
             of_units(report, settings),
             of_linear_model(report, settings),
             of_few_rows(report),
@@ -167,7 +167,7 @@ def of_stability(curves):
     )
 
 
-def of_memory(curves, report, settings):
+def of_memory(curves, settings):
     """Whether the rows that are followed lost from an epoch on what the training rows gained."""
     followed = curves["followed"]
     n_epoch, best = len(followed), int(np.argmax(followed))
@@ -185,20 +185,17 @@ def of_memory(curves, report, settings):
     return sentence, f"--keep best, or --n_epoch {best + 1}"
 
 
-def of_convergence(curves, report, settings):
+def of_convergence(curves, beta):
     """Whether the last fifth of the epochs still gained."""
     name, curve = "ELBO of rows not trained on", curves["followed"]
-    if report["beta"] != 1.0:
+    if beta != 1.0:
         name, curve = "training objective, log p(x|z) - beta KL,", curves["objective"]
     n_epoch = len(curve)
     n_last = max(n_epoch // 5, 3)
     if n_epoch < n_last:
         return f"{n_epoch} of at least 3 epochs: too few to tell where training leads.", "--n_epoch"
-    epochs = np.arange(n_last) - (n_last - 1) / 2.0
-    last = curve[-n_last:]
-    slope = epochs @ last / (epochs @ epochs)
-    residuals = last - last.mean() - slope * epochs
-    slope_se = np.sqrt(residuals @ residuals / max(1, n_last - 2) / (epochs @ epochs))
+    (slope, _), covariance = np.polyfit(np.arange(n_last), curve[-n_last:], deg=1, cov=True)
+    slope_se = np.sqrt(covariance[0, 0])
     where = f"in the last {n_last} of {n_epoch} epochs the {name}"
     if (slope - 2.0 * slope_se) * (n_last - 1) < NOTICEABLE:
         return f"Converged: {where} changed by {slope:z.4f} nats per epoch.", None

@@ -86,8 +86,8 @@ def verdict(report, history, settings):
     return report_text.in_sentences(
         [
             of_collapse(report),
-            report_text.of_memory(curves, report, settings),
-            report_text.of_convergence(curves, report, settings),
+            report_text.of_memory(curves, settings),
+            report_text.of_convergence(curves, report["beta"]),
         ]
     )
 
