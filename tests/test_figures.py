@@ -24,54 +24,20 @@ def pair(*shape):
 
 
 def history(n_epoch=12):
-    rng = np.random.default_rng(0)
     epochs = np.arange(1, n_epoch + 1)
-    kl = 2.0 - np.exp(-epochs) + 0.01 * rng.normal(size=n_epoch)
-    elbo = -12.0 - 9.0 * np.exp(-epochs) - 0.01 * rng.random(n_epoch)
-    held_out = elbo - 0.02 * rng.random(n_epoch)
+    kl = 2.0 - np.exp(-epochs)
+    elbo = -12.0 - 9.0 * np.exp(-epochs)
     return {
         "epoch": epochs,
         "kl": kl,
         "log_px_z": elbo + kl,
         "elbo": elbo,
-        "elbo_held_out": held_out,
+        "elbo_held_out": elbo - 0.001,
     }
 
 
 def color(n_rows):
     return noise(n_rows), "first principal component"
-
-
-def sweep(**columns):
-    """The columns of a sweep over three betas, the first without minimum."""
-    columns = {
-        "beta": [0.5, 2.0, 4.0],
-        "rate": [2.1, 1.0, 0.0],
-        "distortion": [1.0, 2.0, 3.0],
-        "active_units": [2, 1, 0],
-        "cost": [3.0, 4.0, 5.0],
-        "cost_gap": [np.nan, 0.01, 0.002],
-    } | columns
-    size = len(columns["beta"])
-    for name in ("rate", "distortion", "cost", "cost_gap"):
-        columns[f"{name}_se"] = np.full(size, 0.1)
-    return columns
-
-
-CURVE = np.array([3.0, 1.0, 0.5]), np.array([0.1, 0.5, 1.0])
-
-
-def networks(betas):
-    """The columns of a sweep that the picture of the common information needs."""
-    trained = {"beta": np.array(betas)}
-    for name in ("mutual_information", "conditional_total_correlation"):
-        trained[name] = np.arange(1.0, 1.0 + len(betas))
-        trained[f"{name}_se"] = np.full(len(betas), 0.02)
-    return trained
-
-
-IMAGE = np.random.default_rng(0).random((1, 7, 5))
-CLUSTERS = Mixture([1.0, 2.0], noise(2, 3), np.ones((2, 3)))
 
 
 def assert_is_a_picture(path):
@@ -106,22 +72,34 @@ def test_an_error_on_the_way_leaves_the_old_picture_and_no_other_file(tmp_path, 
     assert matplotlib.rcParams.copy() == before
 
 
-def partly_finite():
-    run = history()
-    run["elbo_held_out"][::2], run["elbo"][-1] = np.nan, -np.inf
-    return run
-
-
+PARTLY_FINITE = history()
+PARTLY_FINITE["elbo_held_out"][::2] = np.nan
+PARTLY_FINITE["elbo"][-1] = -np.inf
 NOTHING = history() | dict.fromkeys(("kl", "log_px_z", "elbo", "elbo_held_out"), [np.nan] * 12)
+CLUSTERS = Mixture([1.0, 2.0], noise(2, 3), np.ones((2, 3)))
 CONSTANT = {"data": np.zeros((40, 2)), "decoder": np.zeros((40, 2))}
-FAILED = sweep(rate=[np.nan, 1.0, 0.5], distortion=[np.nan, 2.0, 3.0])
-ONE_BETA = {name: column[1:2] for name, column in sweep().items()}
+SWEEP = {  # the first beta has no minimum
+    "beta": [0.5, 2.0, 4.0],
+    "rate": [2.1, 1.0, 0.0],
+    "distortion": [1.0, 2.0, 3.0],
+    "active_units": [2, 1, 0],
+    "cost": [3.0, 4.0, 5.0],
+    "cost_gap": [np.nan, 0.01, 0.002],
+    **dict.fromkeys(["rate_se", "distortion_se", "cost_se", "cost_gap_se"], np.full(3, 0.1)),
+}
+FAILED = SWEEP | {"rate": [np.nan, 1.0, 0.5], "distortion": [np.nan, 2.0, 3.0]}
+ONE_BETA = {name: column[1:2] for name, column in SWEEP.items()}
+NO_NETWORK = dict.fromkeys(
+    ["beta", "mutual_information", "conditional_total_correlation"], np.empty(0)
+)
+CURVE = np.array([3.0, 1.0, 0.5]), np.array([0.1, 0.5, 1.0])
+IMAGE = np.random.default_rng(0).random((1, 7, 5))
 STEPS = np.arange(3)
 UNUSUAL = {
     "one epoch": (run_figures.learning_curves, history(1), OPTIMA, GAP),
     "no optimum": (run_figures.learning_curves, history(2)),
     "above the optimum": (run_figures.learning_curves, history(), (-12.0, -12.003), GAP),
-    "not all finite": (run_figures.learning_curves, partly_finite(), OPTIMA, GAP),
+    "not all finite": (run_figures.learning_curves, PARTLY_FINITE, OPTIMA, GAP),
     "nothing finite": (run_figures.learning_curves, NOTHING, OPTIMA, GAP),
     "plane of one unit": (run_figures.latent_plane, noise(40, 1), np.full((40, 1), 0.5), color(40)),
     "plane of one row": (run_figures.latent_plane, noise(1, 2), np.full((1, 2), 0.5), color(1)),
@@ -138,10 +116,7 @@ UNUSUAL = {
         *(pair(40, 1), NAMES, Gaussian(np.zeros(1), np.eye(1))),
     ),
     "pairs of 27": (sample_figures.pairwise_marginals, pair(40, 27), NAMES),
-    "pairs of a mixture": (
-        sample_figures.pairwise_marginals,
-        *(pair(60, 3), NAMES, CLUSTERS),
-    ),
+    "pairs of a mixture": (sample_figures.pairwise_marginals, pair(60, 3), NAMES, CLUSTERS),
     "constant": (sample_figures.pairwise_marginals, CONSTANT, NAMES),
     "marginals of one": (sample_figures.marginals, pair(40, 1), NAMES),
     "marginals of 27": (sample_figures.marginals, pair(40, 27), NAMES),
@@ -154,8 +129,8 @@ UNUSUAL = {
     ),
     "one beta": (sweep_figures.beta_sweep, ONE_BETA, CURVE, CURVE, [1.5]),
     "a failed run": (sweep_figures.beta_sweep, FAILED, CURVE, CURVE, []),
-    "no Gaussian reference": (sweep_figures.beta_sweep, sweep()),
-    "no network": (sweep_figures.common_information, CURVE, networks([]), 1.0, 0.5),
+    "no Gaussian reference": (sweep_figures.beta_sweep, SWEEP),
+    "no network": (sweep_figures.common_information, CURVE, NO_NETWORK, 1.0, 0.5),
     "a single image": (image_figures.image_grid, IMAGE),
     "a single pair": (image_figures.image_pairs, IMAGE, IMAGE),
 }
