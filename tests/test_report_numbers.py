@@ -31,7 +31,7 @@ def fewer_draws():
 
 
 def linear_network(optimum, beta, decoder_std, error=0.0):
-    """Networks of the best linear VAE, and their covariance of x; error: of weights, relative."""
+    """Networks of the best linear VAE; error: of their weights, relative."""
     rng = np.random.default_rng(0)
 
     def nearly(array):
@@ -40,22 +40,20 @@ def linear_network(optimum, beta, decoder_std, error=0.0):
     noise_variances = optimum.noise_variances
     variances = np.diag(optimum.posterior_covariance)
     encoder = nearly(optimum.weights / noise_variances[:, np.newaxis] * variances / beta)
-    weights = nearly(optimum.weights)
-    model = affine_vae(
-        weights,
+    return affine_vae(
+        nearly(optimum.weights),
         np.sqrt(noise_variances),
         encoder,
         np.sqrt(variances),
         MEAN,
         decoder_std=decoder_std,
     )
-    return model, weights @ weights.T + np.diag(noise_variances)
 
 
 def bent_network(beta, decoder_std, bend):
     """Networks that are the best linear VAE but for their bends."""
     optimum = linear_vae.optimum(COVARIANCE, 2, beta, decoder_std)
-    model, _ = linear_network(optimum, beta, decoder_std)
+    model = linear_network(optimum, beta, decoder_std)
     for network in (model.encoder.network, model.decoder.network):
         head = network.layers[-1]  # a = relu(a) - relu(-a) bends where the two differ
         head.kernel.assign(head.kernel * (1.0 + bend * (head.kernel.numpy() > 0.0)))
@@ -98,7 +96,7 @@ def report_on(model, beta, decoder_std, n_rows, seed=0):
 )
 def test_every_number_is_right_for_the_best_linear_vae(n_dim, decoder_std, beta):
     optimum = linear_vae.optimum(COVARIANCE, n_dim, beta, decoder_std)
-    model, _ = linear_network(optimum, beta, decoder_std)
+    model = linear_network(optimum, beta, decoder_std)
     report = report_on(model, beta, decoder_std, n_rows=1500)
     exact = exact_numbers(optimum, MEAN, COVARIANCE, beta)
     for name, value in exact.items():
@@ -154,7 +152,9 @@ def spread_of_scores(repetitions, decoder_std, beta):
 )
 def test_log_px_is_right_near_the_optimum_of_any_beta(decoder_std, beta, n_dim):
     optimum = linear_vae.optimum(COVARIANCE, n_dim, beta, decoder_std)
-    model, of_model = linear_network(optimum, beta, decoder_std, error=0.05)
+    model = linear_network(optimum, beta, decoder_std, error=0.05)
+    weights = model.decoder_mean(np.eye(n_dim, dtype=np.float32)).numpy().T - MEAN[:, np.newaxis]
+    of_model = weights @ weights.T + np.diag(optimum.noise_variances)
     x = draw(1200, seed=5)
     found = evaluation.evaluate(model, x, 40, 3, beta)
     errors = found.log_px_corrected - multivariate_normal(MEAN, of_model).logpdf(x)
@@ -255,7 +255,7 @@ def test_where_the_best_linear_vae_copies_a_column_no_number_stands_for_its_info
 
 def test_the_screen_of_known_data_shows_the_best_linear_vae_beside_each_number(capsys):
     optimum = linear_vae.optimum(COVARIANCE, 2, 4.0, 0.5)
-    model, _ = linear_network(optimum, 4.0, 0.5)
+    model = linear_network(optimum, 4.0, 0.5)
     report = report_on(model, 4.0, 0.5, n_rows=300)
     report_text.print_report(report, Path("out"))
     shown = capsys.readouterr().out
