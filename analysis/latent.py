@@ -65,7 +65,6 @@ def latent_information(mean, log_std, seed):
     closed form; KL[q(z) || g] is estimated, low in expectation, and taken as 0 where it comes out
     negative. Returns the keys of docs/report.md, (3), in nats, each with its standard error (_se).
     """
-    mean, log_std = np.float64(mean), np.float64(log_std)
     kl = np.sum(0.5 * (mean**2 + np.exp(2.0 * log_std) - 1.0) - log_std, axis=1)
     covariance, of_rows, bias = gaussian_aggregate_kl(mean, log_std)
     rest, at_least = aggregate_beyond_gaussian(mean, log_std, covariance, seed)
