@@ -111,9 +111,8 @@ def beta_sweep(
     Distortion: squared error per data point, units of the data squared; rate: the KL term in nats.
     """
     trained = {name: np.asarray(column, dtype=float) for name, column in trained.items()}
-    no_minimum = linear is not None and bool(
-        np.any((trained["beta"] < 1) & np.isnan(trained["cost_gap"]))
-    )
+    has_none = (trained["beta"] < 1) & np.isnan(trained["cost_gap"])
+    no_minimum = linear is not None and has_none.any()
     with style.picture(path, height=7.6) as figure:
         axes = figure.subplot_mosaic([["plane"] * 2, ["units", "cost"]], height_ratios=[5, 3])
         axes["cost"].sharex(axes["units"])
