@@ -2,6 +2,7 @@
 
 import numpy as np
 import tensorflow as tf
+from scipy.special import softmax
 
 from analysis import evaluation
 from training import tables
@@ -12,7 +13,7 @@ LEAST_DRAWS, MOST_DRAWS = 16, 1024  # of z for one row
 SHOWN_COLUMNS = 20  # on the screen
 # The normal distribution as points and weights, whose variance is 1 to 1e-9.
 PRIOR_Z = np.linspace(-7.0, 7.0, 281)
-PRIOR_WEIGHTS = np.exp(-0.5 * PRIOR_Z**2) / np.sum(np.exp(-0.5 * PRIOR_Z**2))
+PRIOR_WEIGHTS = softmax(-0.5 * PRIOR_Z**2)
 
 
 def write_latent(path, model, u):
