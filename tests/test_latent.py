@@ -5,7 +5,6 @@ from helpers import set_affine
 from scipy.stats import norm
 
 from analysis import evaluation, latent
-from analysis.information import Gaussian
 from vae_models import VAE
 
 WEIGHTS = np.array([1.5, -0.8, 1.1])
@@ -49,12 +48,6 @@ def test_where_points_have_no_reach_the_missed_share_is_reported():
     assert abs(found.mean() - 0.45) < 0.1  # half of the posterior, but where |z_1| is near 0
     found = evaluation.missed_share(folded(1), 500, 60, 0, beta=1.0)
     assert abs(found.mean()) < 0.07  # only where |z_1| is near 0, and the two modes meet
-
-
-def test_too_few_rows_for_a_regression_leave_no_total_correlation():
-    model, gaussian = VAE(4, 2, [5]), Gaussian(np.zeros(4), np.eye(4))
-    x = gaussian.draw(19, np.random.default_rng(0)).astype(np.float32)
-    assert latent.dependence(model, x, gaussian, {}, seed=0) == latent.no_dependence()
 
 
 def test_a_code_is_the_shorter_one_only_where_that_is_clear():

@@ -8,7 +8,7 @@ from helpers import affine_vae, exact_numbers
 from scipy.stats import multivariate_normal
 from sklearn.decomposition import PCA, FactorAnalysis
 
-from analysis import evaluation, gaps, linear_vae, report_text
+from analysis import evaluation, gaps, latent, linear_vae, report_text
 from analysis.gaussian_report import covariance_metrics, dependence_metrics, make_report
 from analysis.information import Gaussian, entropy
 from data_processing import Data
@@ -177,13 +177,13 @@ def test_the_covariance_error_of_networks_that_bend_scatters_as_its_standard_err
     assert spread == pytest.approx(metrics[0]["covariance_error_se"], rel=0.4)
 
 
-def test_of_wide_rows_fewer_are_drawn_for_the_dependence(monkeypatch):
+def test_of_wide_rows_fewer_are_drawn_and_too_few_leave_no_total_correlation(monkeypatch):
     monkeypatch.setattr("analysis.gaussian_report.REPORT_NUMBERS", 19 * 4)  # one row too few
     x = draw(8, seed=0)
     data = Data(x_train=x, x_validation=None, x_held_out=x, known=Gaussian(MEAN, COVARIANCE))
     model = bent_network(1.0, "learned", bend=0.1)
     found = dependence_metrics(model, data, data.known, knowledge=None, seed=0)
-    assert found["conditional_total_correlation"] is None
+    assert found == latent.no_dependence()
 
 
 def test_rows_of_fewer_than_five_effective_draws_are_doubtful():
