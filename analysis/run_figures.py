@@ -107,7 +107,7 @@ def learning_curves(
         style.plot_history(
             axes["elbo"], epochs, followed, style.HELD_OUT, label=rows.replace("-", " ")
         )
-        style.show_late_range(axes["elbo"], elbo, followed, *np.reshape(optima or [], (-1, 1)))
+        style.show_late_range(axes["elbo"], elbo, followed, optima or [])
         axes["elbo"].set(title="ELBO", ylabel=NATS)
         if kept is not None:
             axes["elbo"].axvline(kept, color="#777777", linewidth=1, label=f"kept: epoch {kept:g}")
