@@ -53,7 +53,7 @@ def make_report(model, data, settings):
         )
     dependence = latent.no_dependence()
     if about_reference["gaussian_applies"]:
-        dependence = dependence_metrics(model, data, gaussian, knowledge, seed)
+        dependence = dependence_metrics(model, data, knowledge, seed)
     raw = data.in_data_units(x)
     optimum = None if reference is None else reference.log_density(raw)
     rows["optimum"] = optimum
@@ -170,13 +170,12 @@ def gaussian_metrics(gaussian, best, settings):
     return metrics
 
 
-def dependence_metrics(model, data, gaussian, knowledge, seed):
+def dependence_metrics(model, data, knowledge, seed):
     """latent.dependence, with rows drawn from a known Gaussian, or with the held-out rows."""
-    reference = gaussian  # in the units of the networks
-    units = data.standardization
-    if units is not None:
-        mean = (gaussian.mean - units.mean) / units.std
-        reference = Gaussian(mean, gaussian.covariance / np.outer(units.std, units.std))
+    reference, units = data.reference(), data.standardization
+    if units is not None:  # to the units of the networks
+        mean = (reference.mean - units.mean) / units.std
+        reference = Gaussian(mean, reference.covariance / np.outer(units.std, units.std))
     if data.known is None:
         x, n_fitted = data.x_held_out[:REPORT_ROWS], len(data.x_train)
     else:
