@@ -82,7 +82,8 @@ def main(argv=None):
 
     units = latent_units(*encode(model, some_u))
     variance_of_x = latent_tables.variances_over_prior(model)
-    latent_tables.write_units(folder, units, variance_of_x, names)
+    latent_tables.write_units(folder, units)
+    latent_tables.write_dimensions(folder, variance_of_x, names)
     latent_tables.print_units(units, variance_of_x, names)
 
     samples = {

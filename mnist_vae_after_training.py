@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis import evaluation, gaps, latent
+from analysis import evaluation, gaps, latent, latent_tables
 from images import data as image_data
 from images import look
 from images import models as image_models
@@ -65,7 +65,8 @@ def main(argv=None):
         name: array.reshape(*array.shape[:-1], *images.image_shape) for name, array in rows.items()
     }
     look.write_arrays(folder / "images.npz", arrays)
-    look.write_tables(folder, labels, mean, units)
+    look.write_means(folder, labels, mean)
+    latent_tables.write_units(folder, units)
     look.draw_arrays(folder / "figures", arrays, traversed)
     look.draw_latent_space(folder / "figures", mean, log_std, labels)
     print(f"active units, variance of E[z|x] above 0.01: {units.active.sum()} of {model.n_dim}")

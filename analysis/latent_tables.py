@@ -66,27 +66,25 @@ def print_scores(log_px, n_few, n_draws):
         print(f"  in {n_few} rows few of the draws count: log p(x) may be too low there")
 
 
-def write_units(folder, units, variance_of_x, names):
-    """Write active_units.csv and active_dimensions.csv, a row per unit.
-
-    units: latent.LatentUnits. variance_of_x: of variances_over_prior. names: of the data's columns.
-    """
+def write_units(folder, units):
+    """Write active_units.csv, a row per unit; units: latent.LatentUnits."""
     numbers = np.arange(1, len(units.kl) + 1)
-    columns = {
-        "unit": numbers,
-        "variance_of_mean": units.variance_of_mean,
-        "variance_of_std": units.variance_of_std,
-        "kl": units.kl,
-        "active": units.active,
-    }
+    columns = {"unit": numbers, **vars(units), "active": units.active}
     table = np.float32(np.column_stack(list(columns.values())))
     tables.save_table(folder / "active_units.csv", table, list(columns))
-    table = np.column_stack([numbers, variance_of_x])
+
+
+def write_dimensions(folder, variance_of_x, names):
+    """Write active_dimensions.csv, a row per unit.
+
+    variance_of_x: of variances_over_prior. names: of the data's columns.
+    """
+    table = np.column_stack([np.arange(1, len(variance_of_x) + 1), variance_of_x])
     tables.save_table(folder / "active_dimensions.csv", table, ["unit", *names])
 
 
 def print_units(units, variance_of_x, names):
-    """Print what write_units writes, in part where there are many units or columns."""
+    """Print what these two write, in part where there are many units or columns."""
     n_dim, data_dim = variance_of_x.shape
     print(f"\nactive units: {units.active.sum()} of {n_dim}, variance of E[z|x] above 0.01")
     if len(units.shown) < n_dim:

@@ -95,19 +95,12 @@ def write_arrays(path, arrays):
         np.savez_compressed(file, **arrays)
 
 
-def write_tables(folder, labels, mean, units):
-    """Write latent_means.csv, a row for each image, and active_units.csv, a row for each unit.
-
-    labels: (N,) or None. mean: (N, n_dim) of q(z|x). units: the analysis.latent.LatentUnits.
-    """
+def write_means(folder, labels, mean):
+    """Write latent_means.csv, a row for each image; labels: (N,) or None; mean: (N, n_dim)."""
     names = [f"z{k + 1}" for k in range(mean.shape[1])]
     if labels is not None:
         mean, names = np.column_stack([labels, mean]), ["label", *names]
     tables.save_table(folder / "latent_means.csv", np.float32(mean), names)
-    numbers = np.arange(1, len(units.kl) + 1)
-    columns = np.column_stack([numbers, units.variance_of_mean, units.kl, units.active])
-    names = ["unit", "variance_of_mean", "kl", "active"]
-    tables.save_table(folder / "active_units.csv", np.float32(columns), names)
 
 
 def draw_arrays(pictures, arrays, traversed):
