@@ -64,7 +64,8 @@ def main(argv=None):
     arrays = {
         name: array.reshape(*array.shape[:-1], *images.image_shape) for name, array in rows.items()
     }
-    look.write_arrays(folder / "images.npz", arrays)
+    with run_folder.atomic_write(folder / "images.npz") as temporary:
+        np.savez_compressed(temporary, **arrays)
     look.write_means(folder, labels, mean)
     latent_tables.write_units(folder, units)
     look.draw_arrays(folder / "figures", arrays, traversed)

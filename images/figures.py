@@ -16,9 +16,9 @@ from analysis.figure_style import (
 )
 
 
-def image_grid(path, images, title=None, columns=5):
-    """Images (N, H, W) row by row, `columns` in a row."""
-    _tiles(path, _in_rows(images, columns), title=title)
+def image_grid(path, images, title=None):
+    """Images (N, H, W) row by row, five in a row."""
+    _tiles(path, _in_rows(images, 5), title=title)
 
 
 def image_pairs(path, originals, reconstructions):
@@ -97,7 +97,6 @@ def latent_scatter(path, z, labels, axis_labels):
 
     z: (N, 2); labels: (N,) class of each point, or None: all are dots; axis_labels: two strings.
     """
-    z = np.asarray(z)
     with picture(path, height=6.6, width=7.4) as figure:
         axes = figure.subplots()
         axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1], aspect="equal")
@@ -110,7 +109,7 @@ def latent_scatter(path, z, labels, axis_labels):
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=1.5)
 
 
-def elbo_per_epoch(path, epochs, elbo_train, elbo_followed, image="image", followed="test"):
+def elbo_per_epoch(path, epochs, elbo_train, elbo_followed, image, followed):
     """ELBO of the training and of the `followed` images, (E,) each, in nats per `image`.
 
     nan: not evaluated.

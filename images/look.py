@@ -9,7 +9,7 @@ from scipy.special import ndtri
 
 from analysis import evaluation, sampling
 from images import figures
-from training import run_folder, tables
+from training import tables
 from training.random_streams import stateless_seed, stream
 
 GENERATED = 25
@@ -87,12 +87,6 @@ def plane_of_means(mean, log_std):
     centred = mean - mean.mean(axis=0, dtype=np.float64)
     _, axes = np.linalg.eigh(centred.T @ centred)  # rising
     return centred @ axes[:, [-1, -2]], ["component 1 of E[z|x]", "component 2 of E[z|x]"]
-
-
-def write_arrays(path, arrays):
-    """Write a dictionary of arrays as .npz."""
-    with run_folder.atomic_write(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **arrays)
 
 
 def write_means(folder, labels, mean):
