@@ -7,7 +7,6 @@ weights on the same rows. Seconds are those of the epochs, compiling included.
 
 import quiet_tensorflow
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from benchmarks import measuring
 from benchmarks.measuring import OURS, short
 from benchmarks.peers import this_project
 from benchmarks.peers.problems import GAUSSIAN
+from training.run_folder import read_json
 from training.settings import make_settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -83,7 +83,7 @@ def one_run(version):
         start = time.perf_counter()
         subprocess.run(command, cwd=version, check=True, stdout=subprocess.DEVNULL)
         seconds = time.perf_counter() - start
-        report = json.loads(Path(folder, "run", "report.json").read_text(encoding="utf-8"))
+        report = read_json(Path(folder, "run", "report.json"))
     return seconds, report["seconds"], report["gap"]
 
 

@@ -6,13 +6,14 @@ between the marks <!-- NAME --> and <!-- end --> of the documents; pictures go t
 """
 
 import argparse
-import json
 import shutil
 import statistics
 import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
+
+from training.run_folder import read_json
 
 DOCS = Path(__file__).resolve().parent
 RUNS = DOCS.parent / "results" / "docs"
@@ -64,10 +65,6 @@ def run(command, folder):
         argv = [sys.executable, *command.split(), "--output_dir", str(where), "--resume"]
         subprocess.run(argv, cwd=DOCS.parent, check=True)
     return f"`python {command}`"
-
-
-def read_json(path):
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def reports_of_sweep(folder):

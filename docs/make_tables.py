@@ -17,12 +17,12 @@ from sklearn.mixture import GaussianMixture
 
 import data_processing
 import vae_main
-from docs.make_results import fill, read_json
+from docs.make_results import fill
 from training.columns import FEW_VALUES
+from training.run_folder import read_json
 
 RUNS = Path(__file__).resolve().parent.parent / "results" / "tables"
 SCIKIT_LEARN = ("iris", "wine", "breast_cancer", "diabetes")
-STATSMODELS = ("star98",)
 KEEL = ("saheart", "pima", "sonar", "vehicle", "bupa", "movement_libras", "vowel")
 SEEDS = range(5)
 
@@ -38,8 +38,7 @@ def keel_table(name):
 def real_tables():
     """Each table (N, D) by its name."""
     tables = {name: getattr(datasets, f"load_{name}")().data for name in SCIKIT_LEARN}
-    for name in STATSMODELS:
-        tables[name] = getattr(sm.datasets, name).load_pandas().data.dropna()
+    tables["star98"] = sm.datasets.star98.load_pandas().data.dropna()
     for name in KEEL:
         tables[name] = keel_table(name)
     return {name: with_many_values(np.asarray(x, np.float64)) for name, x in tables.items()}

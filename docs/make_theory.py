@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 from analysis import information, known, linear_vae
 from docs.make_results import STARS, fill
 
-DATA = {name: np.loadtxt(known.DATA_FOLDER / f"{name}.dat") for name in STARS}
+DATA = {name: np.loadtxt(known.DATA_FOLDER / f"{name}.dat") for name in (*STARS, "star_3_dominant")}
 SLACK = 0.001  # nats
 
 
@@ -109,7 +109,7 @@ def covariances():
     """The common information of the shipped covariances."""
     rows = []
     for name in ["covariance", "star_10", "star_10_dominant", "star_3_dominant"]:
-        covariance = np.loadtxt(known.DATA_FOLDER / f"{name}.dat")
+        covariance = DATA[name]
         common = information.common_information(covariance)
         thresholds = linear_vae.beta_thresholds(covariance, len(covariance), "learned")
         going = listed(thresholds, 3)
