@@ -70,15 +70,6 @@ def refusal(path):
     return message.removeprefix(str(path))
 
 
-@pytest.mark.parametrize("label_dtype", ["u1", "i8", ">i4"])
-@pytest.mark.parametrize("order", ["C", "F"])
-def test_an_npz_file_gives_its_images_as_rows(tmp_path, label_dtype, order):
-    stored = {"unused": np.zeros(3)}
-    for name, array in some_images().items():
-        stored[name] = array.astype(label_dtype) if name[0] == "y" else array.copy(order)
-    check_equal(load_images(npz_file(tmp_path, stored)), some_images())
-
-
 @pytest.mark.parametrize(
     "store",
     [
@@ -87,13 +78,16 @@ def test_an_npz_file_gives_its_images_as_rows(tmp_path, label_dtype, order):
         lambda x: np.float64(x) / 255 + 1e-9 * (x < 255),
         lambda x: np.float16(x),
         lambda x: x[..., np.newaxis],
+        np.asfortranarray,
     ],
-    ids=["int64", "float 0..1", "not rounded", "float 0..255", "channel"],
+    ids=["int64", "float 0..1", "not rounded", "float 0..255", "channel", "columns first"],
 )
-def test_images_are_read_in_any_type_and_range(tmp_path, store):
+def test_an_npz_file_gives_its_images_as_rows_from_any_type_and_range(tmp_path, store):
     arrays = some_images()
     arrays["x_test"][0, 0, 0] = 255
-    stored = {**arrays, "x_train": store(arrays["x_train"]), "x_test": store(arrays["x_test"])}
+    stored = {"unused": np.zeros(3)}
+    for name, array in arrays.items():
+        stored[name] = array.astype(">i4") if name[0] == "y" else store(array)
     check_equal(load_images(npz_file(tmp_path, stored)), arrays)
 
 
@@ -270,9 +264,8 @@ def test_idx_files_that_are_swapped_missing_or_of_another_type_are_refused(tmp_p
     images.write_bytes(content)
     labels.write_bytes(content)
     assert "y_test holds uint8 of shape (4, 5, 2)" in refusal(tmp_path)
-    for content in (b"\0\0\x0d\1" + bytes(8), b""):
-        labels.write_bytes(content)
-        assert "t10k-labels-idx1-ubyte: not an idx file of images or labels" in refusal(tmp_path)
+    labels.write_bytes(b"\0\0\x0d\1" + bytes(8))
+    assert "t10k-labels-idx1-ubyte: not an idx file of images or labels" in refusal(tmp_path)
     labels.unlink()
     labels.mkdir()
     assert "t10k-labels-idx1-ubyte" in refusal(tmp_path)
@@ -325,7 +318,5 @@ def test_any_damage_of_a_file_ends_in_images_or_in_one_line(tmp_path_factory, na
 def test_paths_that_lead_to_no_images_are_refused(tmp_path):
     assert "not a file of images: give an .npz file" in refusal(tmp_path / "none")
     assert "No such file" in refusal(tmp_path / "none.npz")
-    (tmp_path / "x.dat").write_text("1 2")
-    assert "not a file of images: give an .npz file" in refusal(tmp_path / "x.dat")
     (tmp_path / "x.npz").write_bytes(b"1 2")
     assert refusal(tmp_path / "x.npz")
