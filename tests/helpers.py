@@ -9,6 +9,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, norm
 
 ROOT = Path(__file__).resolve().parent.parent
+SAMPLE = str(ROOT / "data" / "mnist_sample.npz")
 SMALL = (
     "--data_dim 3 --n_dim 2 --n_width 5 --batch_size 13 --training_data_size 38 --n_epoch 3 "
     "--lr 0.02 --seed 7 --keep last"

@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-from helpers import ROOT
+from helpers import SAMPLE
 
 import data_processing
 from images import data as image_data
-
-SAMPLE = str(ROOT / "data" / "mnist_sample.npz")
 
 
 def intensity_ramp(rows):

@@ -5,17 +5,16 @@ import os
 import struct
 import sys
 import types
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import SAMPLE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from images.data import get_images, load_images
 from training.errors import InputError
 
-SAMPLE = Path(__file__).parents[1] / "data" / "mnist_sample.npz"
 IDX_FILES = {
     "x_train": "train-images-idx3-ubyte",
     "y_train": "train-labels-idx1-ubyte",
@@ -186,7 +185,7 @@ def test_the_sample_of_mnist_holds_as_many_of_each_digit():
     assert images.image_shape == (28, 28)
     np.testing.assert_array_equal(np.bincount(images.y_test), np.full(10, 50))
     assert 0.12 < images.x_train.mean() / 255 < 0.14  # all of MNIST: 0.1307
-    assert SAMPLE.stat().st_size < 500_000
+    assert os.path.getsize(SAMPLE) < 500_000
 
 
 def keras_whose_load_data(load_data):

@@ -6,7 +6,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import ROOT, change_config, contents, history, read_json, rows_of, weights
+from helpers import SAMPLE, change_config, contents, history, read_json, rows_of, weights
 
 import mnist_vae_after_training
 import mnist_vae_main
@@ -19,7 +19,6 @@ from images import report as image_report
 from training import loop, saved_model
 from training.settings import Settings
 
-SAMPLE = str(ROOT / "data" / "mnist_sample.npz")
 SMALL = ["--data_path", SAMPLE, "--n_width", "9", "7", "--n_epoch", "2", "--batch_size", "150"]
 RUNS = {
     "bernoulli": "--n_dim 2 --activation tanh --objective iwae --n_samples 3 --output_bias mean",

@@ -1,7 +1,7 @@
 """The trained model that is shipped: it loads, draws digits, and scores as its own file says."""
 
 import numpy as np
-from helpers import ROOT, contents, read_json
+from helpers import ROOT, SAMPLE, contents, read_json
 
 import mnist_vae_after_training
 from analysis import evaluation
@@ -10,7 +10,6 @@ from images import models as image_models
 from training import saved_model
 
 FOLDER = ROOT / "pretrained" / "mnist_burda2015"
-SAMPLE = str(ROOT / "data" / "mnist_sample.npz")
 
 
 def test_the_shipped_model_scores_other_test_images_as_its_own_file_says():
