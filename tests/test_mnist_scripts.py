@@ -1,5 +1,6 @@
 """The two scripts on images, end to end, and what they refuse."""
 
+import functools
 import shutil
 
 import matplotlib.image
@@ -31,34 +32,30 @@ RUNS = {
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):
     """A function: the folder of a small run of this likelihood, trained once."""
-    folders = {}
 
-    def folder_of(likelihood):
-        if likelihood not in folders:
-            folders[likelihood] = tmp_path_factory.mktemp(likelihood) / "run"
-            flags = [*SMALL, *RUNS[likelihood].split(), "--output_dir", str(folders[likelihood])]
-            tf.config.run_functions_eagerly(likelihood != "bernoulli")  # one run is compiled
-            mnist_vae_main.main(flags)
-            tf.config.run_functions_eagerly(False)
-        return folders[likelihood]
+    @functools.cache
+    def trained(likelihood):
+        folder = tmp_path_factory.mktemp(likelihood) / "run"
+        tf.config.run_functions_eagerly(likelihood != "bernoulli")  # one run is compiled
+        mnist_vae_main.main([*SMALL, *RUNS[likelihood].split(), "--output_dir", str(folder)])
+        tf.config.run_functions_eagerly(False)
+        return folder
 
-    return folder_of
+    return trained
 
 
 @pytest.fixture(scope="module")
 def looked_at(run_folder, tmp_path_factory):
     """A function: a copy of such a folder with the pictures and files of the other script."""
-    folders = {}
 
-    def folder_of(likelihood):
-        if likelihood not in folders:
-            folders[likelihood] = tmp_path_factory.mktemp("after") / "run"
-            shutil.copytree(run_folder(likelihood), folders[likelihood])
-            flags = ["--model_dir", str(folders[likelihood]), "--n_importance", "20"]
-            mnist_vae_after_training.main(flags)
-        return folders[likelihood]
+    @functools.cache
+    def looked_at_copy(likelihood):
+        folder = tmp_path_factory.mktemp("after") / "run"
+        shutil.copytree(run_folder(likelihood), folder)
+        mnist_vae_after_training.main(["--model_dir", str(folder), "--n_importance", "20"])
+        return folder
 
-    return folder_of
+    return looked_at_copy
 
 
 def read_csv(path):
