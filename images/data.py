@@ -55,15 +55,12 @@ def get_images(path, binarization, seed, keep="last"):
     InputError: see load_images.
     """
     images = load_images(path, seed)
-    x_train = images.x_train
-    x_validation = None
+    x_train, x_validation = images.x_train, None
     if keep == "best":
-        n_train = len(x_train) - max(1, len(x_train) // 6)
-        x_train, x_validation = x_train[:n_train], x_train[n_train:]
+        x_train, x_validation = np.split(x_train, [-max(1, len(x_train) // 6)])
+        x_validation = as_seen(x_validation, binarization, stream(seed, "binarize", 3))
     if binarization != "dynamic":
         x_train = as_seen(x_train, binarization, stream(seed, "binarize", 0))
-    if x_validation is not None:
-        x_validation = as_seen(x_validation, binarization, stream(seed, "binarize", 3))
     x_test = as_seen(images.x_test, binarization, stream(seed, "binarize", 1))
     return images._replace(x_train=x_train, x_validation=x_validation, x_test=x_test)
 
