@@ -69,12 +69,12 @@ def make_score(scores, n_importance, settings):
 
 def draw_run(folder, settings, history):
     """The picture of a finished run, into its folder figures/."""
-    followed = "elbo_validation" if settings.keep == "best" else "elbo_held_out"
+    curves = report_text.curves_of(history, settings.beta)
     image_figures.elbo_per_epoch(
         folder / "figures" / "elbo_per_epoch.png",
-        [row["epoch"] for row in history],
-        [row["elbo"] for row in history],
-        [row[followed] for row in history],
+        curves["epoch"],
+        curves["elbo"],
+        curves["followed"],
         image="image" if settings.binarization == "none" else "binarized image",
         followed="validation" if settings.keep == "best" else "test",
     )
