@@ -113,11 +113,7 @@ def test_every_flag_in_a_document_is_one_of_a_script(path):
 
 
 def test_the_commands_of_the_readme_are_found():
-    scripts = {command[0] for command in commands(ROOT / "README.md")}
-    assert scripts >= {
-        "vae_main.py", "beta_vae_main.py", "beta_vae_after_training.py", "mnist_vae_main.py",
-        "vae_decoder_sample_generation.py", "mnist_vae_after_training.py",
-    }  # fmt: skip
+    assert {command[0] for command in commands(ROOT / "README.md")} >= SHORTENED.keys()
 
 
 def program(name, part):
