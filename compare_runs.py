@@ -5,6 +5,7 @@ picture of their ELBO over the epochs, in which runs that differ in nothing but 
 group.
 """
 
+import itertools
 from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
@@ -108,7 +109,7 @@ def print_table(runs):
 
 
 def groups_by_settings(runs):
-    """Label -> (epochs (E,), ELBO (n_runs, E)) of the runs that differ in nothing but the seed.
+    """Label -> ELBO (n_runs, E) of the runs that differ in nothing but the seed.
 
     The label has the settings that differ or, where that is too long, the folder of the first run.
     """
@@ -121,23 +122,22 @@ def groups_by_settings(runs):
         if len(label) > LONGEST_LABEL:
             label = str(group[0].folder)
         n_epoch = min(len(run.elbo) for run in group)
-        elbos = np.array([run.elbo[:n_epoch] for run in group])
-        curves[label or "all runs"] = np.arange(1, n_epoch + 1), elbos
+        curves[label or "all runs"] = np.array([run.elbo[:n_epoch] for run in group])
     return curves
 
 
 def draw(path, groups, ylabel):
-    """Median and range of each of the groups, label -> (epochs (E,), values (n_runs, E))."""
+    """Median and range of each of the groups, label -> values (n_runs, E)."""
     with style.picture(path, height=4.2) as figure:
         axes = figure.subplots()
-        for index, (label, (epochs, values)) in enumerate(groups.items()):
-            line = style.LINES[index % len(style.LINES)]
+        for (label, values), line in zip(groups.items(), itertools.cycle(style.LINES)):
+            epochs = np.arange(1, values.shape[1] + 1)
             if len(values) > 1:
                 label += f" ({len(values)} seeds: median, range)"
             style.plot_history(axes, epochs, np.median(values, axis=0), line, label=label)
             low, high = np.min(values, axis=0), np.max(values, axis=0)
             axes.fill_between(epochs, low, high, color=line["color"], alpha=0.2, linewidth=0)
-        style.show_late_range(axes, *(run for _, values in groups.values() for run in values))
+        style.show_late_range(axes, *itertools.chain(*groups.values()))
         axes.set_ylabel(ylabel)
         style.legend_above(figure, axes, columns=1)
 

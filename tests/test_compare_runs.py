@@ -46,9 +46,7 @@ def test_runs_that_differ_in_the_seed_alone_are_one_group_as_long_as_the_shortes
     elbos = [np.array(ELBO), np.array(ELBO[:2]) - 1.0, np.array(ELBO)]
     groups = compare_runs.groups_by_settings(list(map(run, settings, elbos)))
     assert list(groups) == ["n_dim 2", "n_dim 3"]
-    epochs, values = groups["n_dim 2"]
-    np.testing.assert_array_equal(epochs, [1, 2])
-    np.testing.assert_array_equal(values, [[-9.0, -5.0], [-10.0, -6.0]])
+    np.testing.assert_array_equal(groups["n_dim 2"], [[-9.0, -5.0], [-10.0, -6.0]])
 
 
 def test_a_label_too_long_for_the_picture_gives_way_to_the_folder():

@@ -250,7 +250,7 @@ def test_a_sweep_without_a_gaussian_reference_shows_its_costs_and_no_theory(draw
 
 def test_runs_are_drawn_as_their_median_and_range(drawn):
     values = np.array([[1.0, 5.0, 2.0], [3.0, 4.0, 9.0], [2.0, 6.0, 0.0]])
-    figure = drawn(compare_runs.draw, {"n_dim 2": (np.array([1, 2, 3]), values)}, "ELBO")
+    figure = drawn(compare_runs.draw, {"n_dim 2": values}, "ELBO")
     (axes,) = figure.axes
     np.testing.assert_array_equal(axes.lines[0].get_ydata(), [2.0, 5.0, 2.0])
     corners = axes.collections[0].get_paths()[0].vertices
