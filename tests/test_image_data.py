@@ -3,8 +3,6 @@
 import gzip
 import os
 import struct
-import sys
-import types
 
 import numpy as np
 import pytest
@@ -188,15 +186,10 @@ def test_the_sample_of_mnist_holds_as_many_of_each_digit():
     assert os.path.getsize(SAMPLE) < 500_000
 
 
-def keras_whose_load_data(load_data):
-    mnist = types.SimpleNamespace(load_data=load_data)
-    return types.SimpleNamespace(datasets=types.SimpleNamespace(mnist=mnist))
-
-
 def test_without_a_path_the_images_are_those_of_keras(monkeypatch):
     a = some_images()
     pairs = (a["x_train"], a["y_train"]), (a["x_test"], a["y_test"])
-    monkeypatch.setitem(sys.modules, "keras", keras_whose_load_data(lambda: pairs))
+    monkeypatch.setattr("keras.datasets.mnist.load_data", lambda: pairs)
     check_equal(load_images(), a)
 
 
@@ -204,7 +197,7 @@ def test_without_a_path_and_a_network_the_user_is_told_what_to_get(monkeypatch):
     def load_data():
         raise Exception("URL fetch failure on\nmnist.npz")  # noqa: TRY002  as Keras does
 
-    monkeypatch.setitem(sys.modules, "keras", keras_whose_load_data(load_data))
+    monkeypatch.setattr("keras.datasets.mnist.load_data", load_data)
     monkeypatch.setenv("KERAS_HOME", os.path.join("home", "keras"))
     with pytest.raises(InputError) as caught:
         load_images()
