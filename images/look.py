@@ -43,8 +43,9 @@ def arrays_to_show(model, x, z_mean, traversed, seed):
         "interpolation_ends": np.float32(np.stack([x[first], x[second]], axis=1)),
         "traversal": traverse(model, z_mean[shown[0]], traversed),
     }
-    if model.n_dim == 2:
-        arrays["manifold"] = decode_plane(model)
+    if model.n_dim == 2:  # z2 falls by row, z1 rises by column
+        z = np.stack(np.meshgrid(QUANTILES, QUANTILES[::-1]), axis=-1)
+        arrays["manifold"] = model.decoder_mean(tf.constant(z)).numpy()
     return arrays
 
 
@@ -66,12 +67,6 @@ def traverse(model, z, units):
     for row, unit in enumerate(units):
         points[row, :, unit] = UNIT_VALUES
     return model.decoder_mean(tf.constant(points)).numpy()
-
-
-def decode_plane(model):
-    """E[x|z] on a grid of normal quantiles, z2 falling by row, z1 rising by column."""
-    z = np.stack(np.meshgrid(QUANTILES, QUANTILES[::-1]), axis=-1)
-    return model.decoder_mean(tf.constant(z)).numpy()
 
 
 def plane_of_means(mean, log_std):
