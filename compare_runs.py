@@ -71,9 +71,9 @@ def check_comparable(runs):
         )
 
 
-def differing(settings):
+def differing(runs):
     """The names of the settings that all runs have and that are not the same in all."""
-    first, *others = settings
+    first, *others = (run.settings for run in runs)
     common = [name for name in first if all(name in other for other in others)]
     return [
         name
@@ -94,7 +94,7 @@ def shown(value):
 
 
 def print_table(runs):
-    names = differing([run.settings for run in runs])
+    names = differing(runs)
     rows = [["run", *names, *RESULTS]]
     for run in runs:
         row = [str(run.folder), *(shown(run.settings[name]) for name in names)]
@@ -113,7 +113,7 @@ def groups_by_settings(runs):
 
     The label has the settings that differ or, where that is too long, the folder of the first run.
     """
-    names = [name for name in differing([run.settings for run in runs]) if name != "seed"]
+    names = [name for name in differing(runs) if name != "seed"]
     groups = defaultdict(list)
     for run in runs:
         groups[", ".join(f"{name} {shown(run.settings[name])}" for name in names)].append(run)

@@ -11,13 +11,13 @@ import compare_runs
 ELBO = [-9.0, -5.0, -3.5]
 
 
-def finished_run(folder, settings, elbo=ELBO, followed="elbo_held_out"):
+def finished_run(folder, settings, followed="elbo_held_out"):
     """A run folder with what compare_runs reads."""
     folder.mkdir()
-    report = {"elbo_held_out": elbo[-1], "gap": -1e-9, "active_units": 2, "seconds": 31.987}
+    report = {"elbo_held_out": ELBO[-1], "gap": -1e-9, "active_units": 2, "seconds": 31.987}
     (folder / "config.json").write_text(json.dumps(settings), encoding="utf-8")
     (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
-    rows = [f"{epoch},{value}" for epoch, value in enumerate(elbo, 1)]
+    rows = [f"{epoch},{value}" for epoch, value in enumerate(ELBO, 1)]
     history = "\n".join([f"epoch,{followed}", *rows]) + "\n"
     (folder / "history.csv").write_text(history, encoding="utf-8")
     return str(folder)

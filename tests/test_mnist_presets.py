@@ -6,13 +6,14 @@ from helpers import ROOT
 import mnist_vae_main
 
 
-def preset(name, *more):
-    return mnist_vae_main.parse_arguments([f"@{ROOT / 'presets' / name}.args", *more])
+def preset(name):
+    return mnist_vae_main.parse_arguments([f"@{ROOT / 'presets' / name}.args"])
 
 
-def rates_by_epoch(args, epochs, steps=7):
-    rate = mnist_vae_main.learning_rate(args, steps)
-    first, last = ([float(rate(e * steps + k)) for e in epochs] for k in (0, steps - 1))
+def rates_by_epoch(args, epochs):
+    """The learning rate of each of these epochs, from 0, of seven steps each."""
+    rate = mnist_vae_main.learning_rate(args, 7)
+    first, last = ([float(rate(7 * epoch + k)) for epoch in epochs] for k in (0, 6))
     assert first == last
     return first
 
