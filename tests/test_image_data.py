@@ -265,21 +265,18 @@ def test_idx_files_that_are_swapped_missing_or_of_another_type_are_refused(tmp_p
     assert "no train-images-idx3-ubyte or .gz of it" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_every_shortened_or_lengthened_idx_file_is_refused(tmp_path, packed):
-    idx_folder(tmp_path, some_images(), packed=packed)
-    pack = gzip.compress if packed else bytes
+def test_every_shortened_or_lengthened_idx_file_is_refused(tmp_path):
+    idx_folder(tmp_path, some_images())
     for name in ("x_train", "y_test"):
         path = tmp_path / IDX_FILES[name]
-        content, whole = idx_bytes(some_images()[name]), path.read_bytes()
-        for length in range(len(content)):
-            path.write_bytes(pack(content[:length]))
+        whole = path.read_bytes()
+        packed = gzip.compress(whole)
+        damaged = [whole + b"\0", *(whole[:length] for length in range(len(whole)))]
+        damaged += [gzip.compress(content) for content in damaged]
+        damaged += [packed[:length] for length in range(len(packed))]
+        for content in damaged:
+            path.write_bytes(content)
             refusal(tmp_path)
-        for length in range(len(whole)):
-            path.write_bytes(whole[:length])
-            refusal(tmp_path)
-        path.write_bytes(pack(content + b"\0"))
-        refusal(tmp_path)
         path.write_bytes(whole)
     check_equal(load_images(tmp_path), some_images())
 
