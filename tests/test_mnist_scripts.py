@@ -231,16 +231,15 @@ def test_the_files_beside_the_pictures_hold_their_numbers(looked_at):
 
 
 def test_other_images_of_the_models_size_can_be_scored(refused, run_folder, tmp_path):
-    shutil.copytree(run_folder("bernoulli"), tmp_path / "run")
     with np.load(SAMPLE) as arrays:
-        few = {name: array[:40] for name, array in arrays.items()}
-    smaller = {name: array[:, :14, :14] if "x_" in name else array for name, array in few.items()}
-    np.savez(tmp_path / "small.npz", **smaller)
-    flags = ["--model_dir", "run", "--data_path", "small.npz", "--n_importance", "3"]
-    assert "small.npz: images of shape" in refused(mnist_vae_after_training.main, flags)
-    np.savez(tmp_path / "small.npz", **few)
+        few = {name: arrays[name][:40] for name in ("x_train", "x_test")}
+    np.savez(tmp_path / "x.npz", **{name: x[:, :14, :14] for name, x in few.items()})
+    flags = "--data_path x.npz --n_importance 3 --output_dir new --model_dir".split()
+    flags.append(str(run_folder("bernoulli")))
+    assert "x.npz: images of shape" in refused(mnist_vae_after_training.main, flags)
+    np.savez(tmp_path / "x.npz", **few)
     mnist_vae_after_training.main(flags)
-    assert read_json(tmp_path / "run" / "log_likelihood.json")["images"] == 40
+    assert read_json(tmp_path / "new" / "log_likelihood.json")["images"] == 40
 
 
 def test_an_interrupted_run_on_ones_own_images_is_looked_at_as_it_stands(
