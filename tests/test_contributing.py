@@ -79,6 +79,5 @@ def test_the_added_likelihood_trains_by_the_command_that_is_shown(
     history = np.genfromtxt(tmp_path / "run" / "history.csv", delimiter=",", names=True)
     assert history["elbo"][1] > history["elbo"][0]
     assert "density" in report["elbo_is"]
-    kinds = ("mnist_vae",)
-    model, _ = saved_model.load_model(tmp_path / "run", with_laplace.make_model, kinds)
+    model, _ = saved_model.load_model(tmp_path / "run", with_laplace.make_model, ("mnist_vae",))
     assert isinstance(model, with_laplace.LaplaceVAE)
