@@ -35,9 +35,10 @@ def beta_thresholds(x_train, settings):
     Known for the squared error, a Gaussian of variance 1/2: a unit that follows an eigenvector of
     the pixels' covariance pays for its KL while its eigenvalue is above beta / 2.
     """
-    if settings.likelihood != "squared_error":
+    if settings.likelihood != "squared_error" or len(x_train) < 2:
         return None
-    eigenvalues = np.linalg.eigvalsh(np.cov(x_train, rowvar=False, dtype=np.float64))
+    covariance = np.atleast_2d(np.cov(x_train, rowvar=False, dtype=np.float64))
+    eigenvalues = np.linalg.eigvalsh(covariance)
     return (2.0 * eigenvalues[-settings.n_dim :]).tolist()
 
 

@@ -267,6 +267,9 @@ def test_collapse_is_called_right_where_no_unit_pays_for_its_kl():
     settings = Settings(likelihood="squared_error", n_dim=2)
     thresholds = image_report.beta_thresholds(x, settings)
     np.testing.assert_allclose(thresholds, 2 * np.linalg.eigvalsh(np.cov(x.T))[1:])
+    of_one_pixel = image_report.beta_thresholds(x[:, :1], settings)
+    np.testing.assert_allclose(of_one_pixel, [2 * x[:, 0].var(ddof=1)])
+    assert image_report.beta_thresholds(x[:1], settings) is None
     report = {"active_units": 0, "beta": 1.01 * thresholds[1], "beta_thresholds": thresholds}
     sentence, change = image_report.of_collapse(report)
     assert sentence.startswith("Collapse is right here") and change is None
