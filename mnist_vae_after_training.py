@@ -75,8 +75,8 @@ def main(argv=None):
 
     x = x[: args.n_images]
     scores = image_report.log_likelihood(model, x, args.n_importance, args.seed, settings.beta)
-    columns = np.float32(np.column_stack(list(vars(scores).values())))
-    tables.save_table(folder / "log_likelihood.csv", columns, list(vars(scores)))
+    columns = np.float32(np.column_stack(scores))
+    tables.save_table(folder / "log_likelihood.csv", columns, scores._fields)
     score = image_report.make_score(scores, args.n_importance, settings)
     image_report.print_score(score)
     if args.gaps:
