@@ -16,6 +16,7 @@ from training import large_data
 from training.errors import InputError
 from training.large_data import TrainingRows
 from training.saved_model import load_model
+from training.standardization import Standardization
 from vae_models import make_model
 
 pytestmark = pytest.mark.usefixtures("small_blocks")
@@ -128,3 +129,17 @@ def test_the_scripts_after_training_work_on_a_large_file_block_by_block(
         assert len(rows_of(folder / name)) == 50
     vae_decoder_sample_generation.main([*argv, "--output", str(tmp_path / "y.npy")])
     assert np.load(tmp_path / "y.npy").shape == (30, 3)
+
+
+@pytest.mark.parametrize(("std", "value"), [(None, 1e39), (0.1, 1e38)])
+def test_a_value_of_a_large_table_that_float32_cannot_hold_is_refused_wherever_it_is(
+    numbered, std, value
+):
+    table = numbered(50)
+    units = None if std is None else Standardization(np.zeros(3), np.full(3, std))
+    assert len(large_data.as_seen(table, units)) == 50
+    x = np.float64(table)
+    x[41, 1] = value
+    np.save(table.filename, x)
+    with pytest.raises(InputError, match="too large for float32"):
+        large_data.as_seen(np.load(table.filename, mmap_mode="r"), units)

@@ -155,20 +155,23 @@ def some_rows(x, size):
 
 
 class SeenTable:
-    """A large table as the networks see it: its rows [a:b], read and standardized, are float32."""
+    """A large table as the networks see it: its rows [a:b], read and standardized, are float32.
+
+    All rows are read once. InputError: a value is too large for float32.
+    """
 
     def __init__(self, table, standardization):
         self.table = table
         self.standardization = standardization
+        block_rows = max(1, BLOCK_BYTES // (4 * table.shape[1]))
+        for first in range(0, len(table), block_rows):
+            self[first : first + block_rows]  # before anything is made of the rows above
 
     def __len__(self):
         return len(self.table)
 
     def __getitem__(self, rows):
-        x = np.array(self.table[rows])
-        if self.standardization is None:
-            return x.astype(np.float32)
-        return self.standardization.apply(x)
+        return as_seen(np.array(self.table[rows]), self.standardization)
 
 
 def as_seen(x, standardization):
