@@ -6,6 +6,7 @@ group.
 """
 
 import itertools
+import warnings
 from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
@@ -52,11 +53,12 @@ def read_run(folder):
     report = run_folder.read_json(folder / "report.json")
     path = folder / "history.csv"
     try:
-        history = np.genfromtxt(path, delimiter=",", names=True, ndmin=1)
-    except (OSError, ValueError) as error:
+        with warnings.catch_warnings(action="ignore"):  # an empty file warns, then fails
+            history = np.genfromtxt(path, delimiter=",", names=True, ndmin=1)
+    except (OSError, ValueError, IndexError) as error:
         raise InputError(f"{path}: missing or damaged ({error})") from None
     for name, rows in FOLLOWED.items():
-        if name in (history.dtype.names or ()):
+        if name in history.dtype.names:
             return FinishedRun(folder, settings, report, history[name], rows)
     raise InputError(f"{path}: damaged (it has no column {' or '.join(FOLLOWED)})")
 

@@ -82,6 +82,7 @@ def test_a_picture_of_another_format_is_refused(tmp_path, refused):
         ("report.json", None, "not the folder of a finished run"),
         ("history.csv", "epoch\n1\n", "history.csv: damaged (it has no column elbo_validation"),
         ("history.csv", None, "history.csv: missing or damaged"),
+        ("history.csv", "", "history.csv: missing or damaged"),
         ("config.json", "{", "config.json: missing or damaged"),
     ],
 )
