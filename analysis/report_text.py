@@ -6,6 +6,8 @@ from scipy.special import chdtri
 NOTICEABLE = 0.02  # nats: a smaller rise, loss or gain is not worth a run
 MEMORIZED = 0.05  # nats lost on the followed rows while the training rows gain
 FELL = 0.5  # nats from one epoch to the next
+STEEP = 0.5  # nats over the last epochs: a larger rise is not taken for noise
+FAR = 0.1  # nats above the best linear VAE
 SURE = 3.0  # standard errors
 FEW_HELD_OUT = 50
 MANY_UNITS = 20  # so many variances stay on one line
@@ -129,6 +131,7 @@ def verdict(report, history, settings):
             of_memory(curves, settings),
             of_convergence(curves, report["beta"]),
             of_units(report, settings),
+            of_distance(report, settings),
             of_linear_model(report, settings),
             of_few_rows(report),
         ]
@@ -193,11 +196,15 @@ def of_convergence(curves, beta):
     n_epoch = len(curve)
     n_last = max(n_epoch // 5, 3)
     if n_epoch < n_last:
-        return f"{n_epoch} of at least 3 epochs: too few to tell where training leads.", "--n_epoch"
+        return (
+            f"{n_epoch} of at least 3 epochs: too few to tell where training leads.",
+            "more epochs",
+        )
     (slope, _), covariance = np.polyfit(np.arange(n_last), curve[-n_last:], deg=1, cov=True)
     slope_se = np.sqrt(covariance[0, 0])
     where = f"in the last {n_last} of {n_epoch} epochs the {name}"
-    if (slope - 2.0 * slope_se) * (n_last - 1) < NOTICEABLE:
+    rise, surely = slope * (n_last - 1), (slope - 2.0 * slope_se) * (n_last - 1)
+    if surely < NOTICEABLE and rise < STEEP:
         return f"Converged: {where} changed by {slope:z.4f} nats per epoch.", None
     return (
         f"Not converged: {where} still rose by {slope:.4f} nats per epoch.",
@@ -213,21 +220,33 @@ def of_units(report, settings):
         return None, None
     off = f"{n_dim - active} of {n_dim} units carry no information about x"
     if nothing_to_find(report, settings):
-        return f"Nothing to find: {off}, and the columns are independent: collapse is right.", None
+        if report["optimum_is"] == "exact":
+            reason = "the columns are independent: collapse is right"
+        else:
+            n_train = settings.training_data_size
+            reason = f"{n_train} training rows show no dependence among the columns"
+        return f"Nothing to find: {off}, and {reason}.", None
     if best is None:
-        if active > 0:
-            return f"{off}.", None
-        return f"Collapsed: {off}.", "a smaller --beta, or a longer training"
+        return (f"{off}.", None) if active > 0 else (f"Collapsed: {off}.", ways_out(settings))
     if active >= best:
         return f"Collapse is right: {off}, as in the best linear VAE.", None
-    gain = report["cost_gap"]
-    if gain < max(NOTICEABLE, SURE * report["cost_gap_se"]):
-        return f"{off}; {best} active ones would gain next to nothing.", None
-    sentence = (
-        f"Collapsed: {off}, where the best linear VAE has {best} active ones and costs "
-        f"{gain:.4f} nats less."
-    )
-    return sentence, f"--n_epoch {2 * settings.n_epoch}, a smaller --beta, or another --seed"
+    off = f"{off}; the best linear VAE has {best} active and"
+    gain, error = report["cost_gap"], report["cost_gap_se"]
+    if gain < NOTICEABLE:
+        return f"{off} costs next to nothing less.", None
+    if gain < SURE * error:
+        return f"{off} may cost less, by {gain:.2f} ± {error:.2f} nats.", "more rows"
+    return f"Collapsed: {off} costs {gain:.4f} nats less.", ways_out(settings)
+
+
+def ways_out(settings):
+    """What to change where units collapsed without need."""
+    ways = [f"--n_epoch {2 * settings.n_epoch}", "another --seed"]
+    if settings.weight_decay > 0:
+        ways.insert(0, "--weight_decay 0")
+    if settings.model == "beta_vae":
+        ways.insert(0, "a smaller --beta")
+    return ", ".join(ways[:-1]) + f", or {ways[-1]}"
 
 
 def nothing_to_find(report, settings):
@@ -240,6 +259,19 @@ def nothing_to_find(report, settings):
     pairs = settings.data_dim * (settings.data_dim - 1) / 2
     # Twice the log of a likelihood ratio, of a chi-squared distribution for independent columns.
     return pairs == 0 or 2.0 * settings.training_data_size * dependence < chdtri(pairs, 1e-3)
+
+
+def of_distance(report, settings):
+    """Whether a run on a known Gaussian ended far from the best linear VAE, no unit missing."""
+    gap = report["cost_gap"]
+    if gap is None or report["optimum_is"] != "exact":
+        return None, None
+    if gap < max(FAR, SURE * report["cost_gap_se"]):
+        return None, None
+    if report["active_units"] < report["active_units_exact"]:  # of_units has said it
+        return None, None
+    sentence = f"The cost is {gap:.4f} nats above that of the best linear VAE."
+    return sentence, f"--n_epoch {2 * settings.n_epoch}, or --lr"
 
 
 def of_linear_model(report, settings):

@@ -37,6 +37,8 @@ def verdict(followed, elbo=None, kl=0.5, column="elbo_held_out", settings=(), **
         "standardize": True,
         "data_dim": 3,
         "training_data_size": 400,
+        "weight_decay": 0.0,
+        "model": "vae",
     }
     return report_text.verdict(sound | report, history, Settings(**(flags | dict(settings))))
 
@@ -101,11 +103,33 @@ def test_a_fall_of_the_objective_is_called_unstable():
 def test_collapse_is_judged_by_the_best_linear_vae():
     assert "Collapse is right" in verdict(FLAT, active_units=0, active_units_exact=0)[1]
     found = verdict(FLAT, active_units=0, cost_gap=0.7)
-    assert "Collapsed: 2 of 2 units" in found[1]
-    assert "0.7000 nats less" in found[1]
-    assert "--beta" in found[-1]
+    assert found[1].startswith("Collapsed: 2 of 2 units carry no information about x; the best")
+    assert found[1].endswith("has 2 active and costs 0.7000 nats less.")
+    assert found[-1] == "Change first: --n_epoch 80, or another --seed."
     assert "next to nothing" in verdict(FLAT, active_units=1, cost_gap=0.004)[1]
+    unsure = verdict(FLAT, active_units=1, cost_gap=0.5, cost_gap_se=0.3)
+    assert "may cost less, by 0.50 ± 0.30 nats" in unsure[1]
     assert "Collapsed" in verdict(FLAT, active_units=0, active_units_exact=None)[1]
+
+
+def test_the_way_out_of_a_collapse_has_the_flags_of_the_script_and_of_the_run():
+    settings = {"model": "beta_vae", "weight_decay": 0.5}
+    change = verdict(FLAT, active_units=0, cost_gap=0.7, settings=settings)[-1]
+    assert "first: a smaller --beta, --weight_decay 0, --n_epoch 80, or another --seed" in change
+
+
+def test_a_run_far_from_the_best_linear_vae_of_a_known_gaussian_is_not_called_sound():
+    found = verdict(FLAT, cost_gap=1.07)
+    assert found[1] == "The cost is 1.0700 nats above that of the best linear VAE."
+    assert "--n_epoch 80" in found[-1]
+    for sound in ({"cost_gap": 0.09}, {"cost_gap_se": 0.4}, {"optimum_is": "estimate"}):
+        assert len(verdict(FLAT, **{"cost_gap": 1.07, **sound})) == 2
+
+
+def test_a_steep_rise_is_no_noise_however_few_the_epochs():
+    found = verdict(np.array([-90.0, -20.0, -19.0, -8.0, -7.0, -6.0]))
+    assert "Not converged: in the last 3 of 6 epochs" in found[0]
+    assert "Not converged" in verdict(np.array([-9.0, -7.0, -7.5, -6.0]))[0]
 
 
 def test_independent_columns_leave_nothing_to_find():
@@ -114,7 +138,8 @@ def test_independent_columns_leave_nothing_to_find():
     # Of 400 rows of 3 independent columns 2 N TC is chi-squared with 3 degrees of freedom.
     for total, said in [(0.018, True), (0.024, False)]:
         estimate = {"active_units": 0, "total_correlation": total, "optimum_is": "estimate"}
-        assert ("Nothing to find" in verdict(FLAT, cost_gap=0.5, **estimate)[1]) == said
+        sentence = verdict(FLAT, cost_gap=0.5, **estimate)[1]
+        assert ("400 training rows show no dependence" in sentence) == said
 
 
 def test_the_verdict_says_where_the_linear_model_wins():
