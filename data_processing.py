@@ -85,6 +85,7 @@ def get_data(args):
         names = tables.names_of_columns(args.data_path, x.shape[1])
         sample = x_train.sample if isinstance(x_train, TrainingRows) else x_train[:SAMPLE_ROWS]
         columns.warn_of_index(x, names)
+        columns.warn_of_outliers(sample if isinstance(x_train, TrainingRows) else x, names)
         columns.warn_of_columns(sample, names)
     fitted = Gaussian(*moments(x_train))
     standardization = standardization_of(x_train) if args.standardize else centering_of(x_train)

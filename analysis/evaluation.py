@@ -121,6 +121,7 @@ def key_of(seed):
     return seed if isinstance(seed, tuple) else (seed, "evaluate")
 
 
+@np.errstate(invalid="ignore")  # a row far from all others may have no finite ELBO
 def evaluate_block(model, x, q, plan, key):
     """The Evaluation of rows that fit in memory with all their terms."""
     x = tf.constant(x, tf.float32)
@@ -231,6 +232,7 @@ def means(rows):
     return report
 
 
+@np.errstate(over="ignore", invalid="ignore")  # as in evaluate_block
 def rows_of_report(model, x_train, x, n_draws, seed, beta):
     """What every report has the means of, name -> (N,); and the Evaluation of the held-out x.
 

@@ -12,6 +12,7 @@ import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
@@ -97,8 +98,14 @@ def label_decades(axis):
 
 
 def names_in_pictures(names):
-    """The names of the columns, the long ones shortened."""
-    return [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in names]
+    """The names of the columns, long ones shortened; x1, x2, ... of letters that the font lacks."""
+    font = get_font(findfont("DejaVu Sans"))  # comes with matplotlib
+    shown = []
+    for j, name in enumerate(names, 1):
+        if not all(font.get_char_index(ord(letter)) for letter in name):
+            name = f"x{j}"
+        shown.append(name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…")
+    return shown
 
 
 def plot_history(axes, epochs, values, line, **options):

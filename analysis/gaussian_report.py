@@ -11,6 +11,7 @@ from analysis import evaluation, gaps, information, latent, linear_vae
 from analysis.comparison import relative_error
 from analysis.information import Gaussian
 from analysis.normality import mardia_test
+from training.errors import Stopped
 from training.random_streams import stream
 
 REPORT_ROWS = 20_000  # at most so many rows are evaluated, of each kind
@@ -31,7 +32,8 @@ def make_report(model, data, settings):
 
     data: a data_processing.Data. settings: of the run. Without a known distribution the reference
     is the Gaussian fitted to the training rows; where their covariance is singular there is none.
-    What does not apply, or would take too long for wide data, is None.
+    What does not apply, or would take too long for wide data, is None. Stopped: a held-out row lies
+    so far from the training rows that its ELBO is not finite.
     """
     x = data.x_held_out[:REPORT_ROWS]
     x_train = data.training_sample(REPORT_ROWS)
@@ -39,6 +41,13 @@ def make_report(model, data, settings):
     n_z = min(REPORT_Z, REPORT_NUMBERS // model.data_dim)
     n_draws = int(np.clip(n_z // len(x), 16, 1024))
     rows, held_out = evaluation.rows_of_report(model, x_train, x, n_draws, seed, beta)
+    n_lost = np.count_nonzero(~np.isfinite(held_out.elbo))
+    if n_lost > 0:
+        raise Stopped(
+            "held-out rows so far from the training rows that their ELBO is not finite: "
+            f"{n_lost} of {len(x)}; weights and history are in {settings.output_dir}, for a report "
+            "train again without such rows"
+        )
     rows["log_px"] = held_out.log_px_corrected
     rows["gap_encoder"] = rows["log_px"] - held_out.elbo
     mean_z, log_std_z = evaluation.encode(model, x)

@@ -168,7 +168,7 @@ def color_of_rows(reference, x):
         component = 1 + np.argmax(reference.log_joint(x), axis=1)
         return component, "number of the most probable component of x"
     variances, axes = np.linalg.eigh(reference.covariance)
-    first = (x - reference.mean) @ axes[:, -1] / np.sqrt(variances[-1])
+    first = (x - reference.mean) @ axes[:, -1] / (np.sqrt(variances[-1]) or 1.0)
     return first, "first principal component of x (in its std)"
 
 

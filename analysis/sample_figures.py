@@ -150,10 +150,10 @@ def _histograms(axes, samples):
 
 def bins_of(*samples):
     """Common bin edges over the central 99.8 % of each sample; more bins for more points."""
-    lows, highs = np.transpose([np.percentile(sample, [0.1, 99.9]) for sample in samples])
+    low = min(np.percentile(sample, 0.1, method="lower") for sample in samples)
+    high = max(np.percentile(sample, 99.9, method="higher") for sample in samples)
     fewest = min(len(sample) for sample in samples)
     count = int(np.clip(2 * np.cbrt(fewest), 8, 60))
-    low, high = lows.min(), highs.max()
     told_apart = int((high - low) / np.spacing(max(abs(low), abs(high))))  # numbers between them
     return np.histogram_bin_edges([low, high], bins=max(1, min(count, told_apart // 2)))
 

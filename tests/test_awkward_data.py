@@ -178,6 +178,7 @@ def remarks(capsys, x, names=None):
     """What is said of the columns of a table before it is trained on."""
     names = names or [f"x{j}" for j in range(1, x.shape[1] + 1)]
     columns.warn_of_index(x, names)
+    columns.warn_of_outliers(x, names)
     columns.warn_of_columns(x, names)
     return capsys.readouterr().err
 
@@ -189,6 +190,13 @@ def test_columns_of_few_values_are_named_with_how_many_they_have(capsys):
     assert remarks(capsys, x[:9, :2]) == ""  # too few rows to tell
     shown = remarks(capsys, np.zeros((3, 40)))
     assert "values: x1 (1), x2 (1)," in shown and "x8 (1) and 32 more;" in shown
+
+
+def test_a_value_far_from_the_others_is_named_with_its_row(capsys):
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    assert remarks(capsys, x) == ""
+    x[6, 1], x[8, 2] = -999.0, 12.0
+    assert "far from the others: x2 (-999 in row 7); an error" in remarks(capsys, x)
 
 
 def test_a_column_that_counts_the_rows_is_named(capsys):

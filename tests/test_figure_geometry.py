@@ -267,3 +267,13 @@ def test_an_interpolation_ends_at_its_two_images(drawn):
     np.testing.assert_array_equal(sheet[:4, -4:], ends[1])
     ticks = [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert ticks == ["data", "0", "0.5", "1", "data"]
+
+
+def test_names_in_pictures_are_short_and_of_letters_that_the_font_has():
+    names = ["a", "日本", "größe", "a_name_of_many_letters"]
+    assert figure_style.names_in_pictures(names) == ["a", "x2", "größe", "a_name_of_man…"]
+
+
+def test_the_bins_hold_values_of_every_sample_however_few():
+    bins = sample_figures.bins_of(np.array([-1.0, 1.0]), np.linspace(-0.9, 0.9, 40))
+    assert np.histogram([-1.0, 1.0], bins)[0].sum() == 2

@@ -12,6 +12,7 @@ from analysis import evaluation, gaps, latent, linear_vae, report_text
 from analysis.gaussian_report import covariance_metrics, dependence_metrics, make_report
 from analysis.information import Gaussian, entropy
 from data_processing import Data
+from training.errors import Stopped
 from training.settings import Settings
 from vae_models import VAE
 
@@ -184,6 +185,18 @@ def test_of_wide_rows_fewer_are_drawn_and_too_few_leave_no_total_correlation(mon
     model = bent_network(1.0, "learned", bend=0.1)
     found = dependence_metrics(model, data, knowledge=None, seed=0)
     assert found == latent.no_dependence()
+
+
+def test_a_held_out_row_without_a_finite_elbo_ends_the_report_with_one_line():
+    x = draw(8, seed=0)
+    x_held_out = np.concatenate([x, [[1e30, 0.0, 0.0, 0.0]]]).astype(np.float32)
+    known = Gaussian(MEAN, COVARIANCE)
+    data = Data(x_train=x, x_validation=None, x_held_out=x_held_out, known=known)
+    model = bent_network(1.0, "learned", bend=0.1)
+    settings = settings_of(model)
+    settings.output_dir = "out"
+    with pytest.raises(Stopped, match="not finite: 1 of 9; weights and history are in out"):
+        make_report(model, data, settings)
 
 
 def test_rows_of_fewer_than_five_effective_draws_are_doubtful():

@@ -62,7 +62,7 @@ def test_numbers_are_read_as_python_reads_them(tmp_path):
         ("x.dat", "# größe 1 2\n1 2 3 # one\n  # 7 8\n4 5 6\n#", None),
         ("x.txt", '\na "b" c\n1 2 3\n4 5 6', ["a", "b", "c"]),
         ("x.txt", "a b\tc\td\n1\t2\t3\n4\t5\t6", ["a b", "c", "d"]),
-        ("x.csv", "1,2,3\n4,5,6\n", None),
+        ("x.csv", "1,2,3\n   \n4,5,6\n \t ", None),
         ("x.csv", "a,b_2,Größe (m)\n1, 2 ,3\n\t4,5\t,6", ["a", "b_2", "Größe (m)"]),
         ("x.csv", b'\xef\xbb\xbf"a","b,c",d\r\n1,2,3\r\n\r\n4,5,6\r\n', ["a", "b,c", "d"]),
         ("x.csv", "# by hand\n\n1st,-a,nr#\n1,2,3\n# half\n4,5,6\n", ["1st", "-a", "nr#"]),
@@ -116,6 +116,7 @@ def test_a_single_row_or_column_is_a_table_too(tmp_path, content, shape):
     ("name", "content", "said"),
     [
         ("x.dat", "", ": holds no rows of numbers"),
+        ("x.csv", " \n\n  ", ": holds no rows of numbers"),
         ("x.csv", "a,b\n\n", ", line 1, column 1: 'a' is not a number"),
         ("x.dat", "1 2\n\n3 four\n", ", line 3, column 2: 'four' is not a number"),
         ("x.csv", "a,b\nc,d\n1,2\n", ", line 2, column 1 (\"a\"): 'c' is not a number; names of r"),
@@ -148,7 +149,7 @@ def test_rows_after_data_size_are_not_looked_at(tmp_path):
 
 
 def test_another_number_of_columns_than_data_dim_is_refused(tmp_path):
-    said = ": has 7 columns, but --data_dim is 10"
+    said = ": has 7 columns; 10 are expected (by --data_dim"
     assert said in refusal(text_file(tmp_path, "1 2 3 4 5 6 7"), data_dim=10)
     assert said in refusal(npy_file(tmp_path, np.zeros((2, 7))), data_dim=10)
 

@@ -10,6 +10,7 @@ from training.tables import centered
 FEW_VALUES = 20  # a column of at most as many distinct values is hardly continuous
 MAX_NAMES = 8  # in a warning
 MAX_COLUMNS = 1000  # the first ones, among which sums are looked for
+FAR_OUT = 100  # times the distance of the quartiles beyond them: no other value is near
 SAME = 1e-10  # a column is a sum of others if they leave less than this share of its variance
 UNBOUNDED = "their density is unbounded: leave them out, or set --min_log_std"
 
@@ -19,6 +20,19 @@ def warn_of_index(x, names):
     counts_up = (np.diff(x[:1000], axis=0) == 1).all(axis=0) & (len(x) > 2)
     found = [name for name, counts in zip(names, counts_up, strict=True) if counts]
     warn("columns that count the rows", found, "leave them out (an index of pandas or R?)")
+
+
+def warn_of_outliers(x, names):
+    """Name on stderr the columns of x (N, D) with a value far from the others, and where it is."""
+    found = []
+    for name, column in zip(names, x.T, strict=True):
+        low, high = np.percentile(column, [25, 75])
+        beyond = np.maximum(low - column, column - high)
+        row = np.argmax(beyond)
+        if beyond[row] > FAR_OUT * (high - low) > 0.0:
+            found.append(f"{name} ({column[row]:g} in row {row + 1})")
+    advice = "an error, a code for a missing value, or a column to take the logarithm of?"
+    warn("columns with a value far from the others", found, advice)
 
 
 def warn_of_columns(x, names):

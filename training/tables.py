@@ -43,7 +43,10 @@ def load_table(path, data_dim=None, data_size=None, may_have_names=True):
     if min(x.shape) == 0:
         raise InputError(f"{path}: holds no rows of numbers")
     if data_dim not in (None, x.shape[1]):
-        raise InputError(f"{path}: has {x.shape[1]} columns, but --data_dim is {data_dim}")
+        raise InputError(
+            f"{path}: has {x.shape[1]} columns; {data_dim} are expected (by --data_dim, the known "
+            "distribution, or the model)"
+        )
     if isinstance(x, np.memmap) and 4 * x.size > LARGE_BYTES:
         return x
     check_finite(path, x)

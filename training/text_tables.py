@@ -37,10 +37,9 @@ def read_text(path, n_rows, may_have_names):
     try:
         with warnings.catch_warnings(action="ignore"), open_text(path) as file:  # of empty lines
             x = np.loadtxt(
-                file,
+                filter(has_cells, islice(file, layout.n_lines_above, None)),
                 delimiter=layout.separator,
                 quotechar='"' if layout.separator == "," else None,
-                skiprows=layout.n_lines_above,
                 max_rows=n_rows,
                 ndmin=2,
             )
