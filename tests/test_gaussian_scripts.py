@@ -15,7 +15,7 @@ import beta_sweep
 import data_processing
 import vae_decoder_sample_generation
 import vae_main
-from analysis import evaluation, run_figures, sweep_figures
+from analysis import evaluation, gaps, run_figures, sweep_figures
 from training import loop
 from training.saved_model import load_model
 from training.settings import read_config
@@ -118,6 +118,7 @@ def test_a_shared_decoder_std_reaches_the_files(train):
 
 def test_a_short_run_on_the_known_gaussian_beats_independent_columns(tmp_path, monkeypatch):
     monkeypatch.setattr(run_figures, "draw_run", lambda *_: None)
+    monkeypatch.setattr(gaps, "REPORT_WORK", 0)
     flags = "--data_size 3000 --training_data_size 2500 --n_width 16 --lr 0.01"
     flags = [*flags.split(), "--batch_size", "50", "--n_epoch", "5"]
     folder = tmp_path / "run"

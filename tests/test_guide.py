@@ -11,6 +11,7 @@ import tensorflow as tf
 from helpers import ROOT
 
 import vae_models
+from analysis import run_figures
 from training import saved_model
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -139,6 +140,7 @@ def test_the_numpy_program_of_the_documents_decodes_as_the_model_does(vae_run):
 
 def test_the_program_of_the_readme_trains_and_generates(monkeypatch, tmp_path, uncompiled):
     monkeypatch.chdir(ROOT)  # where data/ is looked for
+    monkeypatch.setattr(run_figures, "draw_run", lambda *_: None)
     small = f'"--n_epoch", "1", "--data_size", "500", "--output_dir", "{tmp_path / "run"}"'
     code = program("README.md", "vae_main.main")
     for old, new in [
