@@ -5,8 +5,11 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, norm
+
+from training.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = str(ROOT / "data" / "mnist_sample.npz")
@@ -37,6 +40,22 @@ def contents(folder):
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in sorted(folder.rglob("*"))
     }
+
+
+def text_file(folder, content, name="x.dat"):
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def refusal_of(load, path, **options):
+    """What the InputError of load(path) says after the name of the file or folder."""
+    with pytest.raises(InputError) as caught:
+        load(path, **options)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    assert message.startswith(str(path))
+    return message.removeprefix(str(path))
 
 
 def weights(folder):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import random_covariance
-from helpers import ROOT, SMALL, change_config, contents, read_json
+from helpers import ROOT, SMALL, change_config, contents, read_json, text_file
 
 import beta_sweep
 import beta_vae_main
@@ -18,11 +18,6 @@ from training import run_folder
 
 # The flags of the two mains are the same lines of code: see test_house.py.
 SCRIPTS = {"vae_main": vae_main.main, "beta_sweep": beta_sweep.main}
-
-
-def text_file(folder, text, name="x.dat"):
-    (folder / name).write_text(text)
-    return str(folder / name)
 
 
 @pytest.mark.parametrize(

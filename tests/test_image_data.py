@@ -1,18 +1,20 @@
 """Files of images: what is read from them, and what is refused."""
 
+import functools
 import gzip
 import os
 import struct
 
 import numpy as np
 import pytest
-from helpers import SAMPLE
+from helpers import SAMPLE, refusal_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from images.data import get_images, load_images
 from training.errors import InputError
 
+refusal = functools.partial(refusal_of, load_images)
 IDX_FILES = {
     "x_train": "train-images-idx3-ubyte",
     "y_train": "train-labels-idx1-ubyte",
@@ -55,16 +57,6 @@ def check_equal(images, arrays):
         assert loaded.dtype == np.uint8
         np.testing.assert_array_equal(loaded, array.reshape(len(array), -1).squeeze())
     assert images.image_shape == (5, 2)
-
-
-def refusal(path):
-    """What the InputError says after the name of the file or folder."""
-    with pytest.raises(InputError) as caught:
-        load_images(path)
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1
-    assert message.startswith(str(path))
-    return message.removeprefix(str(path))
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """Files of numbers: what is read from them exactly, and what is refused with one line."""
 
+import functools
 import gzip
 
 import numpy as np
 import pytest
+from helpers import refusal_of, text_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,27 +14,12 @@ from training.errors import InputError
 from training.tables import column_names, load_table
 
 FUZZ = settings(deadline=None, max_examples=60, derandomize=True)
-
-
-def text_file(folder, content, name="x.dat"):
-    path = folder / name
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return path
+refusal = functools.partial(refusal_of, load_table)
 
 
 def npy_file(folder, array, name="x.npy"):
     np.save(folder / name, array, allow_pickle=True)
     return folder / name
-
-
-def refusal(path, data_dim=None):
-    """What the InputError says after the file's name."""
-    with pytest.raises(InputError) as caught:
-        load_table(path, data_dim)
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1
-    assert message.startswith(str(path))
-    return message.removeprefix(str(path))
 
 
 @pytest.mark.parametrize("name", ["x.dat", "x.txt", "x.csv"])
