@@ -23,7 +23,6 @@ def test_settings_come_back_from_config_json_as_they_were_made(tmp_path):
     assert settings.as_dictionary(read) == values
     assert (read.output_dir, read.resume) == (str(tmp_path), False)
     assert (read.beta, read.keep, read.data_dim, read.training_data_size) == (1.0, "best", 3, 16)
-    assert vae_main.parse_arguments([]).keep == "last"  # of drawn data
 
 
 def test_every_flag_of_a_main_is_a_checked_field():
@@ -61,8 +60,3 @@ def test_a_field_that_no_run_can_have_written_is_refused_by_name(run_copy, name,
     change_config(folder, **{name: value})
     with pytest.raises(InputError, match=rf"config\.json: damaged \({name}"):
         settings.read_config(folder, GAUSSIAN)
-
-
-def test_the_run_of_another_kind_is_refused(vae_run):
-    with pytest.raises(InputError, match="its model is vae, not mnist_vae"):
-        settings.read_config(vae_run, ["mnist_vae"])
