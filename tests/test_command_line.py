@@ -62,6 +62,7 @@ def test_defaults_of_the_two_mains_are_the_same_and_those_of_the_contract():
     assert vae == beta_vae
     expected = {"data_path": None, "data_size": 100_000, "data_dim": None, "n_dim": 2}
     expected |= {"n_width": [128], "decoder_std": "learned", "seed": 0, "resume": False}
+    expected |= {"standardize": False, "keep": "last"}  # of drawn data
     assert {name: vae[name] for name in expected} == expected
 
 
@@ -91,13 +92,6 @@ def test_a_mistyped_flag_is_answered_by_the_one_that_was_meant(flag, meant, caps
     hint = f"; did you mean {meant}?" if meant else ""
     message = f"error: unrecognized arguments: {flag} 3{hint}\n"
     assert capsys.readouterr().err.endswith(message)
-
-
-def test_files_are_standardized_unless_the_flag_says_no_and_drawn_data_are_not():
-    assert vae_main.parse_arguments([]).standardize is False
-    flags = ["--data_path", "x.npy"]
-    assert vae_main.parse_arguments(flags).standardize is True
-    assert vae_main.parse_arguments([*flags, "--no-standardize"]).standardize is False
 
 
 def test_a_script_that_is_interrupted_exits_with_status_130(ends):
