@@ -1,11 +1,10 @@
 """Modes that the encoder misses and the dependence that z leaves, on models of known answers."""
 
 import numpy as np
-from helpers import set_affine
+from helpers import affine_vae
 from scipy.stats import norm
 
 from analysis import evaluation, latent
-from vae_models import VAE
 
 WEIGHTS = np.array([1.5, -0.8, 1.1])
 STD = 0.4
@@ -13,16 +12,16 @@ STD = 0.4
 
 def folded(n_dim):
     """x = |z_1| w + noise, and an encoder that knows the posterior's mode z_1 > 0 alone."""
-    model = VAE(3, n_dim, [12])
-    std = (1.0 + WEIGHTS @ WEIGHTS / STD**2) ** -0.5
-    encoder = np.zeros((3, 2 * n_dim))
-    encoder[:, 0] = WEIGHTS / STD**2 * std**2
-    log_std = np.zeros(n_dim)
-    log_std[0] = np.log(std)
-    set_affine(model.encoder.network, encoder, np.hstack([np.zeros(n_dim), log_std]))
-    decoder = np.zeros((n_dim, 6))
-    decoder[0, :3] = WEIGHTS
-    set_affine(model.decoder.network, decoder, np.hstack([np.zeros(3), np.full(3, np.log(STD))]))
+    weights, std = np.zeros((3, n_dim)), np.ones(n_dim)
+    weights[:, 0] = WEIGHTS
+    std[0] = (1.0 + WEIGHTS @ WEIGHTS / STD**2) ** -0.5
+    model = affine_vae(
+        weights=weights,
+        noise_std=np.full(3, STD),
+        encoder=weights / STD**2 * std**2,
+        posterior_std=std,
+        mean=np.zeros(3),
+    )
     head = model.decoder.network.layers[-1]
     kernel = head.kernel.numpy()
     kernel[n_dim] = kernel[0]  # the unit relu(-z_1) as relu(z_1)
