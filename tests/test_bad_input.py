@@ -157,10 +157,9 @@ def test_resuming_the_run_of_another_script_is_refused(refused, run_copy, data_f
     assert "model vae, now beta_vae" in refused(beta_vae_main.main, argv)
 
 
-@pytest.mark.parametrize("n_epoch", [..., None, "3", [1]])
-def test_resuming_from_a_damaged_config_is_refused(refused, run_copy, data_file, n_epoch):
+def test_resuming_from_a_damaged_config_is_refused(refused, run_copy, data_file):
     folder = run_copy()
-    change_config(folder, n_epoch=n_epoch)
+    change_config(folder, n_epoch="3")
     argv = [*SMALL, "--data_path", data_file, "--output_dir", folder, "--resume"]
     assert "n_epoch" in refused(vae_main.main, argv)
 
