@@ -117,18 +117,6 @@ def small_blocks(monkeypatch):
 
 
 @pytest.fixture
-def numbered(tmp_path):
-    """numbered(n): a mapped file of the rows (k, -k, 0.5), k from 0 to n - 1."""
-
-    def call(n_rows):
-        k = np.arange(n_rows, dtype=np.float32)
-        np.save(tmp_path / "x.npy", np.stack([k, -k, np.full_like(k, 0.5)], axis=1))
-        return np.load(tmp_path / "x.npy", mmap_mode="r")
-
-    return call
-
-
-@pytest.fixture
 def ends(capsys):
     """ends(main, argv): a script's exit status and what it leaves on stderr, as a list of lines.
 

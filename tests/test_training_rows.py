@@ -17,14 +17,21 @@ from training.large_data import TrainingRows
 pytestmark = pytest.mark.usefixtures("small_blocks")
 
 
+def numbered(folder, n_rows):
+    """A mapped file of the rows (k, -k, 0.5), k from 0 to n_rows - 1."""
+    k = np.arange(n_rows, dtype=np.float32)
+    np.save(folder / "x.npy", np.stack([k, -k, np.full_like(k, 0.5)], axis=1))
+    return np.load(folder / "x.npy", mmap_mode="r")
+
+
 def order_of(rows, epoch):
     """The numbers of the rows in the order of an epoch."""
     return next(rows.shuffled(epoch, [0, len(rows)]))[:, 0].astype(int)
 
 
 @pytest.mark.parametrize("n_train", [2, 3, 17, 40, 55, 56])
-def test_the_split_has_the_size_asked_for_and_every_row_once(numbered, n_train):
-    rows = TrainingRows(numbered(58), n_train, seed=3)
+def test_the_split_has_the_size_asked_for_and_every_row_once(tmp_path, n_train):
+    rows = TrainingRows(numbered(tmp_path, 58), n_train, seed=3)
     parts = [rows.split(k, rows.read(k)) for k in range(len(rows.n_train))]
     train, held_out = (np.concatenate(part)[:, 0] for part in zip(*parts, strict=True))
     assert (len(train), len(held_out)) == (n_train, 58 - n_train)
@@ -34,8 +41,8 @@ def test_the_split_has_the_size_asked_for_and_every_row_once(numbered, n_train):
     np.testing.assert_array_equal(np.sort(rows.sample[:, 0]), np.sort(train))
 
 
-def test_every_row_is_held_out_equally_often_and_every_part_of_the_file_alike(numbered):
-    table, counts, n_seeds = numbered(62), np.zeros(62), 400
+def test_every_row_is_held_out_equally_often_and_every_part_of_the_file_alike(tmp_path):
+    table, counts, n_seeds = numbered(tmp_path, 62), np.zeros(62), 400
     for seed in range(n_seeds):
         rows = TrainingRows(table, 45, seed)
         held_out = [rows.split(k, rows.read(k))[1][:, 0] for k in range(len(rows.n_train))]
@@ -47,9 +54,9 @@ def test_every_row_is_held_out_equally_often_and_every_part_of_the_file_alike(nu
     assert np.abs(z).max() < 4.5
 
 
-def test_samples_are_random_rows_of_their_part_from_the_whole_file(numbered, monkeypatch):
+def test_samples_are_random_rows_of_their_part_from_the_whole_file(tmp_path, monkeypatch):
     monkeypatch.setattr(large_data, "SAMPLE_ROWS", 150)
-    rows = TrainingRows(numbered(3000), 2000, seed=1)
+    rows = TrainingRows(numbered(tmp_path, 3000), 2000, seed=1)
     train = set(order_of(rows, 1))
     for sample, inside in [(rows.sample[:, 0], True), (rows.held_out[:, 0], False)]:
         assert len(sample) == len(set(sample)) == 150
@@ -65,10 +72,9 @@ def test_samples_are_random_rows_of_their_part_from_the_whole_file(numbered, mon
 @settings(deadline=None, max_examples=40, derandomize=True)
 @given(st.integers(4, 80), st.data(), st.integers(1, 100))
 def test_every_training_row_is_used_once_in_an_epoch(tmp_path_factory, n_rows, data, numbers):
-    path = tmp_path_factory.mktemp("x") / "x.npy"
-    np.save(path, np.arange(3 * n_rows, dtype=np.float32).reshape(n_rows, 3))
+    table = numbered(tmp_path_factory.mktemp("x"), n_rows)
     n_train = data.draw(st.integers(2, n_rows - 2))
-    x_train = TrainingRows(np.load(path, mmap_mode="r"), n_train, seed=1)
+    x_train = TrainingRows(table, n_train, seed=1)
     sizes = {"batch_size": data.draw(st.integers(1, n_train)), "n_dim": 2}
     chunks = list(Batches(x_train, **sizes, seed=1, chunk_numbers=numbers).chunks(epoch=1))
     in_memory = Batches(x_train.sample, **sizes, seed=1, chunk_numbers=numbers)
@@ -80,9 +86,9 @@ def test_every_training_row_is_used_once_in_an_epoch(tmp_path_factory, n_rows, d
         np.testing.assert_array_equal(chunk[1], other[1])
 
 
-def test_a_row_lands_anywhere_in_the_epoch_with_equal_probability(numbered):
+def test_a_row_lands_anywhere_in_the_epoch_with_equal_probability(tmp_path):
     """How often one row of each block lands in each fifth, in our order and in permutations."""
-    rows = TrainingRows(numbered(60), 50, seed=0)  # 15 blocks, 3 buffers
+    rows = TrainingRows(numbered(tmp_path, 60), 50, seed=0)  # 15 blocks, 3 buffers
     train = np.sort(order_of(rows, 0))
     one_of_a_block = train[np.unique(train // 4, return_index=True)[1]]
     n_epochs, fifth = 600, np.repeat(np.arange(5), 10)
@@ -99,8 +105,8 @@ def test_a_row_lands_anywhere_in_the_epoch_with_equal_probability(numbered):
         assert chi2.cdf(statistic, 15 * 4) > 1e-3
 
 
-def test_orders_repeat_with_the_seed_and_differ_between_seeds_and_epochs(numbered):
-    table = numbered(60)
+def test_orders_repeat_with_the_seed_and_differ_between_seeds_and_epochs(tmp_path):
+    table = numbered(tmp_path, 60)
     orders = [
         tuple(order_of(TrainingRows(table, 50, seed), epoch))
         for seed, epoch in [(0, 1), (0, 1), (0, 2), (1, 1)]
@@ -110,9 +116,9 @@ def test_orders_repeat_with_the_seed_and_differ_between_seeds_and_epochs(numbere
 
 
 def test_chunks_from_the_kth_on_are_the_same_and_read_nothing_that_came_before(
-    numbered, monkeypatch
+    tmp_path, monkeypatch
 ):
-    x_train = TrainingRows(numbered(101), 95, seed=0)
+    x_train = TrainingRows(numbered(tmp_path, 101), 95, seed=0)
     batches = Batches(x_train, 4, 2, seed=0, chunk_numbers=30)
     every = list(batches.chunks(epoch=3))
     read, blocks_read = TrainingRows.read, []
