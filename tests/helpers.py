@@ -77,14 +77,6 @@ def change_config(folder, **changes):
     (folder / "config.json").write_text(json.dumps(kept), encoding="utf-8")
 
 
-def assert_same_chunks(chunks, others):
-    """Two lists of a data_processing.Chunk are equal to the bit."""
-    for (x, epsilon, n), (other_x, other_epsilon, other_n) in zip(chunks, others, strict=True):
-        np.testing.assert_array_equal(x, other_x)
-        np.testing.assert_array_equal(epsilon, other_epsilon)
-        assert n == other_n
-
-
 def numpy_network(folder, name, inputs, activation="relu", min_log_std=None):
     """Mean and log_std of Encoder or Decoder, computed from the text of their weights, float64."""
     activate = {"relu": lambda a: np.maximum(a, 0.0), "tanh": np.tanh, "linear": lambda a: a}

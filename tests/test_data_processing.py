@@ -1,7 +1,6 @@
 import threading
 
 import numpy as np
-from helpers import assert_same_chunks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kstest
@@ -138,16 +137,6 @@ def test_noise_is_standard_normal_and_new_in_every_chunk():
     noise = np.concatenate([epsilon.ravel() for _, epsilon, _ in chunks])
     assert len(np.unique(noise)) > 0.99 * noise.size
     assert kstest(noise, "norm").pvalue > 1e-3
-
-
-def test_chunks_from_the_kth_on_equal_all_chunks_without_the_first_k():
-    batches = Batches(numbered(39), 4, 2, seed=0, chunk_numbers=30)
-    every = list(batches.chunks(epoch=3))
-    assert len(every) == 6
-    for k in range(7):
-        late = list(batches.chunks(epoch=3, first=k))
-        assert len(late) == 6 - k
-        assert_same_chunks(every[k:], late)
 
 
 def test_batches_hold_several_draws_of_noise_for_each_row():
