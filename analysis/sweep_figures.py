@@ -49,7 +49,7 @@ def draw_sweep(folder, data, settings, reports):
         exact=data.known is not None,
         best_name=name_of_best(reports),
     )
-    if optima and len(reference.covariance) > 1:
+    if optima:
         draw_common_information(
             folder / "common_information.png",
             reference.covariance,
