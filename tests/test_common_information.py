@@ -3,18 +3,14 @@
 import numpy as np
 import pytest
 from conftest import random_covariance
-from helpers import ROOT
 
 from analysis.information import (
     common_information,
     pair_relaxed_common_information,
     total_correlation,
 )
+from analysis.known import known_gaussian
 from analysis.linear_vae import beta_thresholds, optimum
-
-
-def equal_correlations(data_dim, rho):
-    return np.full((data_dim, data_dim), rho) + (1.0 - rho) * np.eye(data_dim)
 
 
 def star(edges):
@@ -26,10 +22,6 @@ def curve(covariance, n_dim, betas):
     optima = [optimum(covariance, n_dim, beta, "learned") for beta in betas]
     information = np.array([best.kl for best in optima])
     return information, np.array([best.conditional_total_correlation for best in optima])
-
-
-def default_covariance():
-    return np.loadtxt(ROOT / "data" / "covariance.dat")
 
 
 @pytest.mark.parametrize("rho", [-0.999999, -0.3, 0.0, 0.8])
@@ -63,7 +55,7 @@ def test_the_certificate_holds(data_dim):
 
 def test_nearly_singular_data_are_certified_as_far_as_rounding_lets_them_be():
     for distance, gap in [(1e-6, 1e-9), (1e-11, 1e-4)]:
-        common = common_information(equal_correlations(2, 1.0 - distance))
+        common = common_information([[1.0, 1.0 - distance], [1.0 - distance, 1.0]])
         expected = 0.5 * np.log((2.0 - distance) / distance)
         assert common.units == 1
         assert common.duality_gap < gap
@@ -80,7 +72,7 @@ def test_it_depends_neither_on_units_nor_on_the_order_of_the_coordinates():
 
 
 def test_the_default_data_have_the_common_information_of_their_two_factors():
-    common = common_information(default_covariance())
+    common = common_information(known_gaussian().covariance)
     assert common.nats == pytest.approx(3.2774153, abs=1e-6)
     assert common.units == 2
     np.testing.assert_allclose(
@@ -128,7 +120,7 @@ def test_a_pair_follows_the_curve_of_sula_and_gastpar():
 def test_the_curve_falls_with_the_slope_of_its_price():
     # TC is convex in I with slope -(beta - 1): the Lagrangian of the relaxed common information.
     betas = np.linspace(1.05, 5.0, 20)
-    information, dependence = curve(default_covariance(), 10, betas)
+    information, dependence = curve(known_gaussian().covariance, 10, betas)
     assert np.all(np.diff(information) < 0.0) and np.all(np.diff(dependence) > 0.0)
     slopes = -np.diff(dependence) / np.diff(information)
     assert np.all((betas[:-1] - 1.0 < slopes) & (slopes < betas[1:] - 1.0))

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import scipy.stats
 from conftest import random_covariance
-from helpers import ROOT, exact_numbers
+from helpers import exact_numbers
 from scipy.optimize import minimize
 
+from analysis.known import known_gaussian
 from analysis.linear_vae import cost_of_rows, optimum
 
 DATA_DIM, N_DIM = 3, 2
@@ -145,8 +146,7 @@ def test_a_bound_that_does_not_bind_changes_nothing():
 
 
 def test_a_unit_is_active_where_its_mean_varies_as_for_trained_models():
-    covariance = np.loadtxt(ROOT / "data" / "covariance.dat")
-    best = optimum(covariance, 2, 15.757, 0.5)
+    best = optimum(known_gaussian().covariance, 2, 15.757, 0.5)
     variances = 1.0 - np.diag(best.posterior_covariance)
     np.testing.assert_allclose(variances, [0.449, 0.005], atol=1e-3)
     assert 1e-4 < variances[1] < 0.01 and best.active_units == 1
