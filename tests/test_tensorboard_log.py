@@ -16,13 +16,12 @@ def events(folder):
     return values
 
 
-def test_tensorboard_gets_the_history(uncompiled, tmp_path, data_file):
+def test_tensorboard_gets_the_history(train):
     pytest.importorskip("tensorboard")
-    flags = "--n_width 5 --batch_size 20 --n_epoch 2 --tensorboard".split()
-    vae_main.main([*flags, "--data_path", data_file, "--output_dir", str(tmp_path)])
-    found = events(tmp_path / "tensorboard")
-    for row in rows_of(tmp_path / "history.csv"):
-        for name in ("kl", "log_px_z", "elbo", "elbo_validation", "seconds"):
+    folder = train(vae_main.main, "--tensorboard")
+    found = events(folder / "tensorboard")
+    for row in rows_of(folder / "history.csv"):
+        for name in ("kl", "log_px_z", "elbo", "elbo_held_out", "seconds"):
             assert found[name, int(row["epoch"])] == pytest.approx(float(row[name]), rel=1e-6)
 
 
