@@ -93,14 +93,6 @@ def without_report(vae_run, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def beta_run(train):
-    """The folder of a finished run of beta_vae_main.py with --beta 1. Copy it to change it."""
-    import beta_vae_main
-
-    return train(beta_vae_main.main, "--beta", "1")
-
-
-@pytest.fixture(scope="session")
 def environment():
     """What a user's shell hands to a script: without the variables that TensorFlow's import set."""
     return {name: value for name, value in os.environ.items() if not name.startswith("TF_CPP")}

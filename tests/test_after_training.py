@@ -47,8 +47,8 @@ def test_decoder_data_are_those_of_the_saved_model(
     assert contents(vae_run) == before
 
 
-def test_without_an_output_the_samples_go_to_the_folder_of_the_model(beta_run, tmp_path):
-    folder = Path(shutil.copytree(beta_run, tmp_path / "copy"))
+def test_without_an_output_the_samples_go_to_the_folder_of_the_model(run_copy):
+    folder = run_copy()
     before = contents(folder)
     call(vae_decoder_sample_generation, "--model_dir", folder, "--n_samples", "40")
     assert np.loadtxt(folder / "decoder_data.dat").shape == (40, 3)

@@ -12,6 +12,7 @@ from helpers import FEW_STEPS, PARAMETERS, contents, history, read_json, rows_of
 from scipy.stats import multivariate_normal
 
 import beta_sweep
+import beta_vae_main
 import data_processing
 import vae_decoder_sample_generation
 import vae_main
@@ -95,7 +96,8 @@ def test_the_report_agrees_with_itself_and_with_the_saved_weights(vae_run):
     assert report["rate"] == pytest.approx(again.kl.mean(), abs=1e-5)
 
 
-def test_beta_one_trains_exactly_as_the_vae(vae_run, beta_run):
+def test_beta_one_trains_exactly_as_the_vae(vae_run, train):
+    beta_run = train(beta_vae_main.main, "--beta", "1")
     assert weights(beta_run).keys() == set(PARAMETERS)
     assert weights(beta_run) == weights(vae_run)
     assert history(beta_run) == history(vae_run)
