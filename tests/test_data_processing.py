@@ -8,8 +8,7 @@ from scipy.stats import kstest
 import data_processing
 import vae_main
 from analysis import known
-from analysis.information import Gaussian
-from data_processing import Batches, Data
+from data_processing import Batches
 from training.prefetch import prefetched
 from training.tables import load_table
 
@@ -50,15 +49,6 @@ def rows(*flags):
     return data_processing.get_rows(vae_main.parse_arguments(flags))
 
 
-def test_rows_of_a_file_are_its_first_ones(tmp_path):
-    np.savetxt(tmp_path / "x.dat", ROWS)
-    path = ["--data_path", str(tmp_path / "x.dat")]
-    x, distribution = rows(*path, "--data_size", "4")
-    np.testing.assert_array_equal(x, ROWS[:4])
-    assert distribution is None
-    np.testing.assert_array_equal(rows(*path)[0], ROWS)
-
-
 def test_rows_without_a_file_come_from_the_known_gaussian_and_the_seed():
     x, distribution = rows("--data_size", "7")
     again, other = (rows("--data_size", "7", "--seed", seed)[0] for seed in "01")
@@ -82,17 +72,6 @@ def test_four_fifths_of_the_rows_train_unless_told_otherwise():
     assert data_processing.training_size(11, None, keep_best=False) == 8
     assert data_processing.training_size(11, None, keep_best=True) == 7
     assert data_processing.training_size(11, 5, keep_best=True) == 5
-
-
-def test_the_reference_is_the_known_gaussian_or_that_of_the_training_rows(tmp_path):
-    gaussian = Gaussian(np.zeros(3), np.eye(3))
-    assert Data(ROWS, None, ROWS, gaussian).reference() is gaussian
-    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal([1e5, 0, -3], [2, 0.1, 1], (20, 3)))
-    args = vae_main.parse_arguments(["--data_path", str(tmp_path / "x.npy")])
-    data = data_processing.get_data(args)
-    rows = data.in_data_units(data.x_train)
-    np.testing.assert_allclose(data.reference().mean, rows.mean(axis=0), rtol=1e-6, atol=1e-8)
-    np.testing.assert_allclose(data.reference().covariance, np.cov(rows.T), rtol=1e-5, atol=1e-8)
 
 
 @settings(deadline=None, max_examples=100, derandomize=True)
