@@ -1,7 +1,5 @@
 """A known mixture: its density, moments and draws against scipy, and refused tables."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from helpers import ROOT, read_json
@@ -12,10 +10,10 @@ from scipy.stats import norm
 import data_processing
 import vae_main
 from analysis import mixture
-from analysis.known import known_distribution
 from analysis.mixture import Mixture
-from training.errors import InputError
 from training.settings import read_config
+
+CURVE = str(ROOT / "data" / "curve_10.dat")
 
 
 def random_mixture(n_components=7, shift=0.0):
@@ -81,7 +79,7 @@ def test_a_table_that_is_no_mixture_is_refused_with_its_fault_named(row, message
 
 
 def test_the_components_of_the_shipped_curve_are_so_close_that_it_is_a_curve():
-    known = Mixture.from_table(np.loadtxt(ROOT / "data" / "curve_10.dat"))
+    known = Mixture.from_table(np.loadtxt(CURVE))
     x = known.draw(5, np.random.default_rng(5))
     turns, phases = np.repeat([1, 2], [6, 4]), np.pi * np.append(np.arange(6) / 6, np.arange(4) / 4)
     phases[6:] += 6 * np.pi / 4
@@ -111,17 +109,13 @@ def test_a_run_beside_a_mixture_is_judged_by_its_exact_density(train, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("flags", "said"),
     [
-        ({}, "weight of -1"),
-        ({"covariance_path": "covariance.dat"}, "not both"),
-        ({"mixture_path": str(ROOT / "data" / "clusters_10.dat"), "data_dim": 3}, "data_dim 3"),
+        (["--mixture_path", "mixture.dat"], "weight of -1"),
+        (["--mixture_path", CURVE, "--covariance_path", "covariance.dat"], "not both"),
+        (["--mixture_path", CURVE, "--data_dim", "3"], "--data_dim 3"),
     ],
 )
-def test_wrong_flags_of_a_mixture_are_the_users_error(tmp_path, changes, message):
-    path = tmp_path / "mixture.dat"
-    path.write_text("-1 0 1\n")
-    none = dict.fromkeys(["data_path", "data_dim", "covariance_path", "mean_path"])
-    flags = SimpleNamespace(**{**none, "mixture_path": str(path), **changes})
-    with pytest.raises(InputError, match=message):
-        known_distribution(flags)
+def test_wrong_flags_of_a_mixture_are_refused(refused, tmp_path, flags, said):
+    (tmp_path / "mixture.dat").write_text("-1 0 1\n")
+    assert said in refused(vae_main.main, flags)
