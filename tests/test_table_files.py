@@ -17,9 +17,9 @@ FUZZ = settings(deadline=None, max_examples=60, derandomize=True)
 refusal = functools.partial(refusal_of, load_table)
 
 
-def npy_file(folder, array, name="x.npy"):
-    np.save(folder / name, array, allow_pickle=True)
-    return folder / name
+def npy_file(folder, array):
+    np.save(folder / "x.npy", array)
+    return folder / "x.npy"
 
 
 @pytest.mark.parametrize("name", ["x.dat", "x.txt", "x.csv"])
@@ -210,7 +210,6 @@ def test_differences_from_a_mean_keep_the_digits_of_whole_numbers(dtype, offset)
         (np.zeros((2, 3), complex), "holds complex128 of shape (2, 3)"),
         (np.zeros((2, 3), "U5"), "holds <U5"),
         (np.zeros((2, 3), [("a\nb", "f4")]), "it must hold (rows, columns) of real numbers"),
-        (np.array([[1, None]]), "Python objects in dtype"),
     ],
 )
 def test_npy_files_of_anything_else_are_refused(tmp_path, array, said):
@@ -228,11 +227,6 @@ def test_a_damaged_npy_header_is_refused(tmp_path, shape):
     whole = npy_file(tmp_path, np.ones((2, 3))).read_bytes()
     damaged = whole.replace(b"(2, 3)", shape.encode())[: len(whole)]
     assert refusal(text_file(tmp_path, damaged, "x.npy"))
-
-
-def test_a_file_of_another_kind_named_npy_is_refused(tmp_path):
-    said = refusal(text_file(tmp_path, "1 2 3\n4 5 6\n", "x.npy"))
-    assert "magic string is not correct" in said
 
 
 TOKENS = ["", "\t", *'1 -2.5 3e2 nan 1e39 x , ; # " é \0 \x0c 1_0'.split(" ")]
