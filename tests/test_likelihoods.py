@@ -64,15 +64,13 @@ def test_a_bernoulli_model_starts_at_the_mean_of_each_pixel():
     np.testing.assert_allclose(image_data.pixel_means(x // 255, "static")[:2], [0, 1])
 
 
-def test_gaussian_log_likelihood_is_that_of_scipy_and_its_std_keeps_to_the_bound():
-    model, x, z = make("gaussian"), noise(BATCH, 6), 50 * noise(N_SAMPLES, BATCH, 2)
+def test_the_std_of_a_gaussian_likelihood_keeps_to_its_bound():
+    model = make("gaussian")
     head = model.decoder.network.layers[-1]
     head.kernel.assign(20 * head.kernel)
-    mean, log_std = (np.float64(part) for part in model.decode(tf.constant(z)))
+    log_std = model.decode(50 * noise(12, 2))[1].numpy()
     assert log_std.min() == pytest.approx(SETTINGS["min_log_std"], abs=1e-3)
     assert log_std.max() > 1
-    expected = stats.norm.logpdf(x, mean, np.exp(log_std)).sum(axis=-1)
-    np.testing.assert_allclose(model.log_px_z(x, tf.constant(z)), expected, rtol=1e-4)
 
 
 def test_the_squared_error_is_a_gaussian_of_variance_one_half_but_for_its_constant():
