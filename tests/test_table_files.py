@@ -93,13 +93,6 @@ def test_a_first_line_of_rising_whole_numbers_above_other_data_is_taken_for_name
 
 
 @pytest.mark.parametrize(
-    ("content", "shape"), [("1 2 3", (1, 3)), ("1\n2\n", (2, 1)), ("7", (1, 1))]
-)
-def test_a_single_row_or_column_is_a_table_too(tmp_path, content, shape):
-    assert load_table(text_file(tmp_path, content)).shape == shape
-
-
-@pytest.mark.parametrize(
     ("name", "content", "said"),
     [
         ("x.dat", "", ": holds no rows of numbers"),
