@@ -34,16 +34,16 @@ def make(likelihood, **changes):
     return image_models.make_model(settings_of(likelihood, **changes))
 
 
-def noise(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+def noise(*shape):
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
-def bits(*shape, seed=0):
-    return np.random.default_rng(seed).integers(0, 2, shape).astype(np.float32)
+BITS = np.random.default_rng(0).integers(0, 2, (BATCH, 6)).astype(np.float32)
+EPSILON = noise(N_SAMPLES, BATCH, 2)
 
 
 def test_bernoulli_log_likelihood_is_that_of_scipy():
-    logits, x = 3 * noise(BATCH, 6), bits(BATCH, 6)
+    logits, x = 3 * noise(BATCH, 6), BITS
     expected = stats.bernoulli.logpmf(x, 1 / (1 + np.exp(-np.float64(logits)))).sum(axis=1)
     np.testing.assert_allclose(
         image_models.bernoulli_log_likelihood(x, logits), expected, rtol=1e-5
@@ -85,7 +85,7 @@ def test_the_squared_error_is_a_gaussian_of_variance_one_half_but_for_its_consta
 
 @pytest.mark.parametrize("likelihood", image_models.MODELS)
 def test_several_draws_of_z_give_the_mean_of_their_terms(likelihood):
-    model, x, epsilon = make(likelihood), bits(BATCH, 6), noise(N_SAMPLES, BATCH, 2)
+    model, x, epsilon = make(likelihood), BITS, EPSILON
     kl, log_px_z = model.elbo_terms(x, epsilon)
     single = [model.elbo_terms(x, one) for one in epsilon]
     np.testing.assert_allclose(kl, single[0][0], rtol=1e-6)
@@ -106,13 +106,13 @@ def iwae_cost(model, x, epsilon):
 @pytest.mark.parametrize("likelihood", image_models.MODELS)
 def test_gradients_agree_with_finite_differences(likelihood, cost_of, float64):
     model = make(likelihood)
-    x, epsilon = np.float64(bits(BATCH, 6)), np.float64(noise(N_SAMPLES, BATCH, 2))
+    x, epsilon = np.float64(BITS), np.float64(EPSILON)
     assert_gradients(lambda: cost_of(model, x, epsilon), model.trainable_variables)
 
 
 def test_the_bound_from_several_draws_is_that_of_densities_multiplied_out(float64):
     model = make("gaussian")
-    x, epsilon = np.float64(bits(BATCH, 6)), np.float64(noise(N_SAMPLES, BATCH, 2))
+    x, epsilon = np.float64(BITS), np.float64(EPSILON)
     mean, log_std = (np.float64(part) for part in model.encode(x))
     z = mean + np.exp(log_std) * epsilon
     x_mean, x_log_std = (np.float64(part) for part in model.decode(z))
@@ -141,7 +141,7 @@ def test_samples_have_the_mean_and_the_variance_of_the_likelihood(likelihood):
 
 @pytest.mark.parametrize("likelihood", image_models.MODELS)
 def test_importance_sampling_agrees_with_quadrature_over_one_latent_unit(likelihood):
-    model, x = make(likelihood, n_dim=1), bits(BATCH, 6)
+    model, x = make(likelihood, n_dim=1), BITS
     head = model.encoder.network.layers[-1]  # q(z|x) near the prior: weights scatter little
     head.kernel.assign(0.2 * head.kernel)
     head.bias.assign([0.1, 0.1])

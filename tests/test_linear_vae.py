@@ -27,11 +27,6 @@ def plain_terms(covariance, weights, encoder, posterior_covariance, noise_varian
     return kl, log_px_z
 
 
-def encoder_of(best, beta):
-    """The encoder's matrix as the docstring of Optimum gives it."""
-    return best.posterior_covariance @ best.weights.T / best.noise_variances / beta
-
-
 def plain_cost(parameters, covariance, n_dim, beta, noise_variances_of):
     """Cost of the model packed in a vector: W, encoder, a root of V, what the noise depends on."""
     size = len(covariance) * n_dim
@@ -91,7 +86,9 @@ def test_at_an_optimum_the_cost_of_a_row_is_the_same_at_every_z(beta):
     x = np.random.default_rng(21).multivariate_normal(mean, covariance, size=6)
     for best, _, _ in all_optima(covariance, 2, beta):
         std = np.sqrt(np.diag(best.posterior_covariance))
-        z_mean = (x - mean) @ encoder_of(best, beta).T
+        # The encoder's matrix as the docstring of Optimum gives it:
+        encoder = best.posterior_covariance @ best.weights.T / best.noise_variances / beta
+        z_mean = (x - mean) @ encoder.T
         z = z_mean + std * np.random.default_rng(22).normal(size=(50, 6, 2))
         log_ratio = np.sum(
             scipy.stats.norm.logpdf(z) - scipy.stats.norm.logpdf(z, z_mean, std), axis=-1

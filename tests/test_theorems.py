@@ -36,10 +36,10 @@ def marginals(density):
     return STEP * np.array([table.sum(axis=1), table.sum(axis=0)])
 
 
-def bumps(rng, n_bumps=3):
-    """A random density that is not Gaussian: a mixture of a few Gaussians of any shape."""
+def bumps(rng):
+    """A random density that is not Gaussian: a mixture of three Gaussians of any shape."""
     density = np.zeros(len(X))
-    for _ in range(n_bumps):
+    for _ in range(3):
         root = rng.normal(scale=0.5, size=(2, 4)) + 0.5 * np.eye(2, 4)
         shape = root @ root.T + 0.1 * np.eye(2)
         density += rng.uniform() * gaussian(X - rng.normal(size=2), shape)

@@ -7,8 +7,6 @@ import beta_sweep
 import vae_main
 from analysis import information, known
 
-CLOSE = 0.03  # nats
-
 
 def sweep(folder, *flags):
     beta_sweep.main([*flags, "--output_dir", str(folder)])
@@ -36,7 +34,7 @@ def test_sweeps_reach_the_theory(tmp_path, flags, seed):
         bound = information.rate_distortion(covariance, distortion)
         assert report["rate"] + 4.0 * report["rate_se"] >= bound
         if report["beta"] >= 1 or flags:
-            assert abs(report["cost_gap"]) < CLOSE
+            assert abs(report["cost_gap"]) < 0.03
             assert report["active_units"] == report["active_units_exact"]
 
 

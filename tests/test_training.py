@@ -21,8 +21,8 @@ from training.settings import Settings
 from vae_models import VAE
 
 
-def settings_of_a_run(folder, **more):
-    flags = {"n_epoch": 2, "resume": False, "tensorboard": False, "keep": "last", **more}
+def settings_of_a_run(folder):
+    flags = {"n_epoch": 2, "resume": False, "tensorboard": False, "keep": "last"}
     return Settings(output_dir=str(folder), model="vae", **flags)
 
 

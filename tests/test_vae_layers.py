@@ -7,8 +7,8 @@ from scipy.stats import kstest, norm
 from vae_layers import Decoder, FeedForward
 
 
-def seeds(seed=3):
-    return keras.random.SeedGenerator(seed)
+def seeds():
+    return keras.random.SeedGenerator(3)
 
 
 def dense_layers(network):

@@ -13,12 +13,12 @@ from vae_models import VAE, cost_function, gaussian_log_likelihood, kl_divergenc
 UNITS = Standardization(np.array([10.0, -0.2, 0.5]), np.array([2.0, 0.3, 1.0]))
 
 
-def random_model(seed=0, scale=0.5, **options):
+def random_model(seed=0, **options):
     """A VAE whose weights, biases too, are large enough for every unit to matter."""
     model = VAE(3, 2, (5, 5), seed=seed, **options)
     rng = np.random.default_rng(seed)
     for weight in model.trainable_variables:
-        weight.assign(scale * rng.normal(size=weight.shape))
+        weight.assign(0.5 * rng.normal(size=weight.shape))
     return model
 
 
