@@ -116,15 +116,12 @@ def test_the_scripts_after_training_work_on_a_large_file_block_by_block(
     folder = train(beta_vae_main.main, "--data_path", large_file, "--beta", "1")
     model, x = load_model(folder, make_model)[0], np.load(large_file)
     argv = ["--model_dir", str(folder), "--n_samples", "30", "--seed", "3"]
-    for more in (["--format", "npy"], ["--data_path", large_file]):
-        capsys.readouterr()
-        beta_vae_after_training.main([*argv, *more])
-        shown = capsys.readouterr().out
-        assert "all 50 rows" in shown
-        assert "20 of them, chosen at random" in shown
-    u = model.standardization.apply(x)
-    for rows in (np.load(folder / "en_deco_data.npy"), np.loadtxt(folder / "en_deco_data.dat")):
-        np.testing.assert_allclose(rows, sampling.reconstruct(model, u, 3), rtol=1e-6)
+    beta_vae_after_training.main([*argv, "--format", "npy"])
+    shown = capsys.readouterr().out
+    assert "all 50 rows" in shown
+    assert "20 of them, chosen at random" in shown
+    expected = sampling.reconstruct(model, model.standardization.apply(x), seed=3)
+    np.testing.assert_allclose(np.load(folder / "en_deco_data.npy"), expected, rtol=1e-6)
     for name in ("latent.csv", "log_px.csv"):
         assert len(rows_of(folder / name)) == 50
     vae_decoder_sample_generation.main([*argv, "--output", str(tmp_path / "y.npy")])
