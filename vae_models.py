@@ -178,4 +178,5 @@ def make_model(settings):
         min_log_std=settings.min_log_std,
         seed=settings.seed,
         standardization=Standardization.from_settings(settings.standardization),
+        glorot=settings.standardize,  # smaller first weights lose units of a table of few rows
     )

@@ -1,14 +1,17 @@
 """The terms of the cost, their gradients, and the weight files of a model."""
 
+import math
+
 import numpy as np
 import pytest
 from helpers import PARAMETERS, assert_gradients, numpy_network
 from scipy.integrate import quad
 from scipy.stats import norm
 
+import vae_main
 from training import saved_model
 from training.standardization import Standardization
-from vae_models import VAE, cost_function, gaussian_log_likelihood, kl_divergence
+from vae_models import VAE, cost_function, gaussian_log_likelihood, kl_divergence, make_model
 
 UNITS = Standardization(np.array([10.0, -0.2, 0.5]), np.array([2.0, 0.3, 1.0]))
 
@@ -135,3 +138,17 @@ def test_log_px_z_of_a_standardized_row_is_a_density_in_the_units_of_the_data(tm
     x = mean + np.exp(log_std) * noise(4, 3, seed=3)
     expected = norm.logpdf(x, mean, np.exp(log_std)).sum(axis=1)
     np.testing.assert_allclose(model.log_px_z(UNITS.apply(x), z), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("standardize", "std"), [(False, 0.05), (True, math.sqrt(2 / (128 + 128)))]
+)
+def test_the_first_weights_have_the_scale_of_the_layer_where_rows_are_standardized(
+    standardize, std
+):
+    flags = "--data_dim 10 --standardize" if standardize else "--data_dim 10"
+    settings = vae_main.parse_arguments(flags.split())
+    settings.standardization = None
+    kernel = make_model(settings).encoder.weights[2]
+    assert kernel.shape == (128, 128)
+    assert np.std(kernel) == pytest.approx(std, rel=0.03)
