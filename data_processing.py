@@ -87,8 +87,9 @@ def get_data(args):
         columns.warn_of_index(x, names)
         columns.warn_of_outliers(sample if isinstance(x_train, TrainingRows) else x, names)
         columns.warn_of_columns(sample, names)
-    fitted = Gaussian(*moments(x_train))
-    standardization = standardization_of(x_train) if args.standardize else centering_of(x_train)
+    mean, covariance = moments(x_train)
+    std = np.sqrt(np.diag(covariance) * (n_train - 1) / n_train)
+    standardization = (standardization_of if args.standardize else centering_of)(mean, std)
     x_train = as_seen(x_train, standardization)
     x_rest = as_seen(x_rest, standardization)
     n_validation = len(x_rest) // 2 if keep_best else 0
@@ -98,7 +99,7 @@ def get_data(args):
         x_held_out=x_rest[n_validation:],
         known=known,
         standardization=standardization,
-        fitted=fitted,
+        fitted=Gaussian(mean, covariance),
     )
 
 

@@ -7,6 +7,7 @@ import scipy  # scipy.stats loads where it is first used: it takes a third of a 
 from scipy.spatial.distance import cdist
 
 from training.random_streams import stream
+from training.standardization import moments
 
 COMPARED_ROWS = 100_000  # of the samples and of the data, at most,
 COMPARED_NUMBERS = 10_000_000  # or so many numbers where the rows are long
@@ -51,15 +52,10 @@ def compare(samples, x, known=None, seed=0, paired=False):
     """
     if min(len(samples), len(x)) < (4 if paired else 2):
         return None
-    if known is None:
-        mean = x.mean(axis=0, dtype=np.float64)
-        covariance = np.atleast_2d(np.cov(x, rowvar=False, dtype=np.float64))
-    else:
-        mean, covariance = known.mean, known.covariance
+    mean, covariance = moments(x) if known is None else (known.mean, known.covariance)
     std = np.sqrt(np.diag(covariance))
     std = np.where(std > 0.0, std, np.inf)  # a column that does not vary counts for nothing
-    error_of_mean = np.abs(samples.mean(axis=0, dtype=np.float64) - mean) / std
-    of_samples = np.atleast_2d(np.cov(samples, rowvar=False))
+    mean_of_samples, of_samples = moments(samples)
     products = np.outer(std, std)
     if paired:
         order = stream(seed, "compare", 0).permutation(len(x))
@@ -68,7 +64,7 @@ def compare(samples, x, known=None, seed=0, paired=False):
     of_marginals = scipy.stats.ks_2samp(samples, x)
     distance, p_value = energy_test(samples, x, seed)
     return Comparison(
-        mean_error=np.max(error_of_mean),
+        mean_error=np.max(np.abs(mean_of_samples - mean) / std),
         covariance_error=relative_error(of_samples / products, covariance / products),
         ks=of_marginals.statistic,
         ks_p=of_marginals.pvalue,

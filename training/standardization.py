@@ -61,25 +61,17 @@ def moments(x):
     return origin + from_origin.mean(axis=0), covariance
 
 
-def standardization_of(x):
-    """The mean and std of each column of x; the std of a constant column is 1."""
-    mean, std = moments_of_columns(x)
+def standardization_of(mean, std):
+    """That of columns with these means and stds; the std of a constant column is 1."""
     return Standardization(mean, np.where(std > 0, std, 1.0))
 
 
-def centering_of(x):
-    """The means of the columns of x that lie far from zero, with stds of 1; None if none does."""
-    mean, std = moments_of_columns(x)
+def centering_of(mean, std):
+    """The means of the columns that lie far from zero, with stds of 1; None if none does."""
     far = (std > 0) & (np.abs(mean) > FAR * std)
     if not far.any():
         return None
     return Standardization(np.where(far, mean, 0.0), np.ones(len(mean)))
-
-
-def moments_of_columns(x):
-    """Mean and std of each column of x, (data_dim,) each."""
-    mean, covariance = moments(x)
-    return mean, np.sqrt(np.diag(covariance) * (len(x) - 1) / len(x))
 
 
 def weights_for_data(values, standardization):
