@@ -75,37 +75,22 @@ def centering_of(mean, std):
 
 
 def weights_for_data(values, standardization):
-    """The weights of a network of u, name -> array, as those of a network of x, float64."""
+    """The weights of a network of u, name -> array, as those of a network of x, float64.
+
+    In the decoder's head: mean_x = mean + std * mean_u, log_std_x = log_std_u + log std.
+    """
     mean, std = standardization.mean, standardization.std
     values = {name: np.float64(value) for name, value in values.items()}
     head_W, head_b = list(values)[-2:]
-    scale, shift = head_scale_and_shift(standardization)
+    scale = np.concatenate([std, np.ones(len(std))])
     values["Encoder_W1.dat"] = values["Encoder_W1.dat"] / std[:, np.newaxis]
     values["Encoder_b1.dat"] = values["Encoder_b1.dat"] - mean @ values["Encoder_W1.dat"]
     values[head_W] = values[head_W] * scale
-    values[head_b] = values[head_b] * scale + shift
+    values[head_b] = values[head_b] * scale + np.concatenate([mean, np.log(std)])
     return values
 
 
 def weights_for_standardized(values, standardization):
-    """The inverse of weights_for_data."""
+    """The inverse of weights_for_data: x is u standardized by -mean / std and 1 / std."""
     mean, std = standardization.mean, standardization.std
-    values = dict(values)
-    head_W, head_b = list(values)[-2:]
-    scale, shift = head_scale_and_shift(standardization)
-    values["Encoder_b1.dat"] = values["Encoder_b1.dat"] + mean @ values["Encoder_W1.dat"]
-    values["Encoder_W1.dat"] = values["Encoder_W1.dat"] * std[:, np.newaxis]
-    values[head_W] = values[head_W] / scale
-    values[head_b] = (values[head_b] - shift) / scale
-    return values
-
-
-def head_scale_and_shift(standardization):
-    """What the decoder's head (mean, log_std) is multiplied by, and what is added, for data units.
-
-    mean_x = mean + std * mean_u, log_std_x = log_std_u + log std.
-    """
-    mean, std = standardization.mean, standardization.std
-    scale = np.concatenate([std, np.ones(len(std))])
-    shift = np.concatenate([mean, np.log(std)])
-    return scale, shift
+    return weights_for_data(values, Standardization(-mean / std, 1.0 / std))
