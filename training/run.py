@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training import checkpoints, distribute, run_folder, saved_model
+from training import checkpoints, distribute, run_folder, saved_model, tables
 from training.errors import Stopped
 from training.progress import Progress, TensorBoardLog
 from training.settings import as_dictionary
@@ -248,8 +248,8 @@ class Run:
             self.model.set_weights(self.best_weights)
         saved_model.write_weights(self.model, self.folder)
         name = "beta_vae" if self.settings.model == "beta_vae" else "vae"
-        with run_folder.atomic_write(self.folder / f"cost_function_{name}.dat") as path:
-            np.savetxt(path, [[row["kl"], row["log_px_z"]] for row in self.history], fmt="%.17g")
+        terms = np.array([[row["kl"], row["log_px_z"]] for row in self.history])
+        tables.save_table(self.folder / f"cost_function_{name}.dat", terms)
         run_folder.write_table(self.folder / "history.csv", self.history)
 
     def finish(self, report):

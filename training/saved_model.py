@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from training import checkpoints, run_folder, tables
+from training import checkpoints, tables
 from training.errors import InputError
 from training.settings import read_config
 from training.standardization import weights_for_data, weights_for_standardized
@@ -40,9 +40,7 @@ def write_weights(model, folder):
     if model.standardization is not None:
         values = weights_for_data(values, model.standardization)
     for name, value in values.items():
-        digits = "%.9g" if value.dtype == np.float32 else "%.17g"
-        with run_folder.atomic_write(Path(folder) / name) as path:
-            np.savetxt(path, value, fmt=digits)
+        tables.save_table(Path(folder) / name, value.reshape(len(value), -1))
 
 
 def read_weights(model, folder):

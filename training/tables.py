@@ -107,7 +107,7 @@ def _read_npy(path):
     return x
 
 
-def save_table(path, x, names):
+def save_table(path, x, names=None):
     """Write x (N, data_dim), float32 or float64, exactly: text to .dat and .csv, or .npy.
 
     names: of the columns, the first line of a .csv file.
