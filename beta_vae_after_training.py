@@ -96,11 +96,13 @@ def main(argv=None):
     }
     comparison.print_comparison(compared, names)
 
+    middle = np.zeros(model.n_dim)  # of the prior
+    moved = [sampling.traverse(model, middle, [k], TRAVERSAL) for k in units.shown]
     pictures = folder / "figures"
     run_figures.latent_traversal(
         pictures / "latent_traversal.png",
         values=TRAVERSAL,
-        means=np.array([latent_tables.decode_unit(model, k, TRAVERSAL) for k in units.shown]),
+        means=np.concatenate(moved),
         mean=some.mean(axis=0),
         std=some.std(axis=0),
         names=names,

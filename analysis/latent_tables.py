@@ -1,10 +1,9 @@
 """What a trained model says of each row and each unit: .csv files, and tables on the screen."""
 
 import numpy as np
-import tensorflow as tf
 from scipy.special import softmax
 
-from analysis import evaluation
+from analysis import evaluation, sampling
 from training import tables
 
 BLOCK_ROWS = 2**14  # of the table, at once
@@ -104,19 +103,12 @@ def print_units(units, variance_of_x, names):
         print(f"{names[j]:<16.15}{values}")
 
 
-def decode_unit(model, unit, values):
-    """E[x|z] in data units while one unit takes the values (T,), the others 0: (T, data_dim)."""
-    z = np.zeros((len(values), model.n_dim), np.float32)
-    z[:, unit] = values
-    return model.in_data_units(model.decoder_mean(tf.constant(z)).numpy())
-
-
 def variances_over_prior(model):
     """The variance of E[x|z], data units, while one unit runs over its prior and the others stand
     at 0: (n_dim, data_dim). Exact for a linear decoder.
     """
     variances = np.empty((model.n_dim, model.data_dim))
     for unit in range(model.n_dim):
-        means = np.float64(decode_unit(model, unit, PRIOR_Z))
+        means = np.float64(sampling.traverse(model, np.zeros(model.n_dim), [unit], PRIOR_Z)[0])
         variances[unit] = PRIOR_WEIGHTS @ (means - PRIOR_WEIGHTS @ means) ** 2
     return variances

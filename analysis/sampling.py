@@ -74,3 +74,13 @@ def reconstruct(model, u, seed, mean_only=False):
     networks see them. Returns (N, data_dim) in units of the data, as `generate` does.
     """
     return np.concatenate(list(reconstructed_blocks(model, u, seed, mean_only)))
+
+
+def traverse(model, z, units, values):
+    """E[x|z] in units of the data while one of the units takes the values (T,), and the others stay
+    as in z (n_dim,): (n_units, T, data_dim).
+    """
+    points = np.tile(np.float32(z), (len(units), len(values), 1))
+    for row, unit in enumerate(units):
+        points[row, :, unit] = values
+    return model.in_data_units(model.decoder_mean(tf.constant(points)).numpy())

@@ -41,7 +41,7 @@ def arrays_to_show(model, x, z_mean, traversed, seed):
         "reconstructions": sampling.reconstruct(model, x[shown], seed, mean_only=True),
         "interpolation": interpolate(model, x[first], x[second]),
         "interpolation_ends": np.float32(np.stack([x[first], x[second]], axis=1)),
-        "traversal": traverse(model, z_mean[shown[0]], traversed),
+        "traversal": sampling.traverse(model, z_mean[shown[0]], traversed, UNIT_VALUES),
     }
     if model.n_dim == 2:  # z2 falls by row, z1 rises by column
         z = np.stack(np.meshgrid(QUANTILES, QUANTILES[::-1]), axis=-1)
@@ -59,14 +59,6 @@ def interpolate(model, x_from, x_to):
     weight = np.linspace(0, 1, STEPS, dtype=np.float32)[:, np.newaxis]
     z = (1 - weight) * z_from[:, np.newaxis] + weight * z_to[:, np.newaxis]
     return model.decoder_mean(tf.constant(z)).numpy()
-
-
-def traverse(model, z, units):
-    """E[x|z] while one unit of z (n_dim,) takes UNIT_VALUES: (units, values, data_dim)."""
-    points = np.tile(z, (len(units), len(UNIT_VALUES), 1))
-    for row, unit in enumerate(units):
-        points[row, :, unit] = UNIT_VALUES
-    return model.decoder_mean(tf.constant(points)).numpy()
 
 
 def plane_of_means(mean, log_std):

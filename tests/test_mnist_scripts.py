@@ -11,7 +11,7 @@ from helpers import SAMPLE, change_config, contents, history, read_json, rows_of
 
 import mnist_vae_after_training
 import mnist_vae_main
-from analysis import evaluation
+from analysis import evaluation, sampling
 from data_processing import Chunk
 from images import data as image_data
 from images import look
@@ -185,8 +185,8 @@ def test_interpolation_ends_at_the_reconstructions_of_its_two_images(run_folder)
 def test_traversal_moves_one_unit_and_leaves_the_others(run_folder):
     model, _ = load_model(run_folder("gaussian"))
     z = np.float32([0.3, -0.8, 1.1])
-    images = look.traverse(model, z, [2, 0])
     values = look.UNIT_VALUES
+    images = sampling.traverse(model, z, [2, 0], values)
     expected = model.decoder_mean(tf.constant([[values[4], -0.8, 1.1]], tf.float32))
     np.testing.assert_allclose(images[1, 4], expected[0], atol=1e-6)
 
