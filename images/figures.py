@@ -5,15 +5,7 @@ Images are (H, W) in [0, 1], 0 drawn black. The look is that of figure_style.py.
 
 import numpy as np
 
-from analysis.figure_style import (
-    HELD_OUT,
-    TRAINING,
-    WIDTH,
-    legend_above,
-    picture,
-    plot_history,
-    show_late_range,
-)
+from analysis import figure_style as style
 
 
 def image_grid(path, images, title=None):
@@ -77,11 +69,11 @@ def _tiles(path, images, rows=(), columns=(), x_label=None, y_label=None, title=
     framed = np.pad(images, [(0, 0), (0, 0), (0, line), (0, line)], constant_values=1.0)
     step_y, step_x = height + line, width + line
     sheet = framed.transpose(0, 2, 1, 3).reshape(n_rows * step_y, n_columns * step_x)
-    tile = min(1.2, (WIDTH - 1) / n_columns)
+    tile = min(1.2, (style.WIDTH - 1) / n_columns)
     beside = 1.0 if len(rows) > 0 else 0.1  # inches for labels
     below = 0.8 if len(columns) > 0 else 0.3
     sheet_height = n_rows * tile * step_y / step_x
-    with picture(path, height=sheet_height + below, width=n_columns * tile + beside) as figure:
+    with style.picture(path, sheet_height + below, n_columns * tile + beside) as figure:
         axes = figure.subplots()
         axes.imshow(sheet[:-line, :-line], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_yticks(np.arange(len(rows)) * step_y + (height - 1) / 2, rows)
@@ -97,7 +89,7 @@ def latent_scatter(path, z, labels, axis_labels):
 
     z: (N, 2); labels: (N,) class of each point, or None: all are dots; axis_labels: two strings.
     """
-    with picture(path, height=6.6, width=7.4) as figure:
+    with style.picture(path, height=6.6, width=7.4) as figure:
         axes = figure.subplots()
         axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1], aspect="equal")
         if labels is None:
@@ -114,12 +106,12 @@ def elbo_per_epoch(path, epochs, elbo_train, elbo_followed, image, followed):
 
     nan: not evaluated.
     """
-    with picture(path, height=3.8) as figure:
+    with style.picture(path, height=3.8) as figure:
         axes = figure.subplots()
         name = "training: mean over the epoch, while the weights improve"
-        plot_history(axes, epochs, elbo_train, TRAINING, label=name)
+        style.plot_history(axes, epochs, elbo_train, style.TRAINING, label=name)
         name = f"{followed}: after the epoch, hence ahead at first"
-        plot_history(axes, epochs, elbo_followed, HELD_OUT, label=name)
-        show_late_range(axes, elbo_train, elbo_followed)
+        style.plot_history(axes, epochs, elbo_followed, style.HELD_OUT, label=name)
+        style.show_late_range(axes, elbo_train, elbo_followed)
         axes.set(ylabel=f"ELBO (nats per {image})")
-        legend_above(figure, axes)
+        style.legend_above(figure, axes)
