@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -156,6 +157,7 @@ class Batches:
     n_dim: int
     seed: int
     n_samples: int | None = None  # of z for each row; None: one, and epsilon without its axis
+    prepare: Callable | None = None  # (rows, rng) -> what the model gets of them, in their shape
     chunk_numbers: int = CHUNK_NUMBERS
 
     def __post_init__(self):
@@ -210,13 +212,9 @@ class Batches:
         room = self.chunk_steps if batch == self.batch_size else 1
         n_steps = len(rows) // batch
         x = np.zeros((room * batch, self.x.shape[1]), self.x.dtype)
-        x[: len(rows)] = self.prepared(rows, rng)
+        x[: len(rows)] = rows if self.prepare is None else self.prepare(rows, rng)
         draws = () if self.n_samples is None else (self.n_samples,)
         noise_shape = (*draws, batch, self.n_dim)
         epsilon = np.zeros((room, *noise_shape), np.float32)
         epsilon[:n_steps] = rng.standard_normal((n_steps, *noise_shape), np.float32)
         return Chunk(x.reshape(room, batch, -1), epsilon, n_steps)
-
-    def prepared(self, rows, rng):
-        """What the model gets of these rows, an array of their shape."""
-        return rows

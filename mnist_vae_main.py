@@ -131,14 +131,13 @@ def main(argv=None):
     model = image_models.make_model(settings)
     if settings.likelihood == "bernoulli" and settings.output_bias == "mean":
         model.start_at_pixel_means(image_data.pixel_means(images.x_train, settings.binarization))
-    dynamic = settings.binarization == "dynamic"
-    make_batches = image_data.BinarizedBatches if dynamic else data_processing.Batches
-    batches = make_batches(
+    batches = data_processing.Batches(
         x=images.x_train,
         batch_size=settings.batch_size,
         n_dim=settings.n_dim,
         seed=settings.seed,
         n_samples=settings.n_samples,
+        prepare=image_data.binarize if settings.binarization == "dynamic" else None,
     )
     rate = learning_rate(settings, batches.steps)
     optimizer = loop.make_optimizer(

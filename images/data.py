@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_processing import Batches, split, training_size
+from data_processing import split, training_size
 from training.errors import InputError, input_error
 from training.random_streams import stream
 from training.settings import MAX_SIZE
@@ -49,8 +49,8 @@ def get_images(path, binarization, seed, keep="last"):
     """The Images to train and test on, their values in 0..1.
 
     binarization: "none" keeps the intensities (float32). "static" binarizes all images once
-    (uint8). "dynamic" leaves the training images as intensities 0..255, which BinarizedBatches
-    binarizes in every epoch, and binarizes the others once.
+    (uint8). "dynamic" leaves the training images as intensities 0..255, for `binarize` in every
+    epoch, and binarizes the others once.
     keep: with `best`, the last sixth of the training images are validation images.
     InputError: see load_images.
     """
@@ -89,13 +89,6 @@ def training_sample(images, size, binarization, seed):
     """The first `size` training images, (size, data_dim), as a model sees them."""
     x = images.x_train[:size]
     return binarize(x, stream(seed, "binarize", 2)) if binarization == "dynamic" else x
-
-
-class BinarizedBatches(Batches):
-    """Batches of pixel intensities 0..255, binarized anew each time that they are given out."""
-
-    def prepared(self, rows, rng):
-        return binarize(rows, rng)
 
 
 def load_images(path=None, seed=0):

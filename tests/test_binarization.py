@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers import SAMPLE
 
-import data_processing
+from data_processing import Batches
 from images import data as image_data
 
 
@@ -20,7 +20,7 @@ def epoch_images(batches, epoch):
 
 
 def test_dynamic_binarization_draws_each_pixel_anew_with_its_intensity_as_probability():
-    batches = image_data.BinarizedBatches(intensity_ramp(2003), 10, n_dim=2, seed=1)
+    batches = Batches(intensity_ramp(2003), 10, n_dim=2, seed=1, prepare=image_data.binarize)
     epochs = [epoch_images(batches, epoch) for epoch in (1, 2)]
     assert all((x.shape, x.dtype) == ((2003, 256), np.uint8) for x in epochs)
     assert all(set(np.unique(x)) == {0, 1} for x in epochs)
@@ -46,7 +46,7 @@ def test_static_binarization_is_drawn_once_and_intensities_stay_as_they_are():
     dynamic = image_data.get_images(SAMPLE, "dynamic", 4)  # the test images: once
     np.testing.assert_array_equal(dynamic.x_test, static.x_test)
     assert set(np.unique(static.x_test)) == {0, 1}
-    batches = data_processing.Batches(static.x_train, 100, 2, 0)
+    batches = Batches(static.x_train, 100, 2, 0)
     rows = [np.sort(epoch_images(batches, epoch) @ np.arange(784)) for epoch in (1, 2)]
     np.testing.assert_array_equal(*rows)
     intensities = image_data.get_images(SAMPLE, "none", 4)
