@@ -126,11 +126,6 @@ def find_reference(data):
     return reference, {"optimum_is": "estimate", "gaussian_p": p, "gaussian_applies": applies}
 
 
-def has_rate(best, settings):
-    """Whether the best linear VAE has a KL: not where it copies a coordinate, and both diverge."""
-    return best is not None and (best.attained or settings.min_log_std is not None)
-
-
 def linear_log_px(data, raw, settings):
     """log p(x) of rows in data units under the linear VAE of highest likelihood, (N,), or None.
 
@@ -174,7 +169,7 @@ def gaussian_metrics(gaussian, best, settings):
         metrics["bound_holds_for"] = "all" if is_bound else "linear"
         for name in OF_BEST:
             metrics[f"{name}_exact"] = getattr(best, name)
-        if has_rate(best, settings):
+        if best.has_rate:
             metrics["rate_exact"] = best.kl
     return metrics
 

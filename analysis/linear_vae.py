@@ -35,6 +35,7 @@ class Optimum:
     covariance_error: float  # |S - C| / |C|, Frobenius norms
     active_units: int  # E[z_i|x] has a variance above ACTIVE_UNIT_VARIANCE: a KL above 0.005 nats
     attained: bool  # False where a variance lies on its lower bound, which no network has
+    has_rate: bool  # False where a coordinate is copied without bound: KL and log p(x|z) diverge
     model_covariance: np.ndarray  # S = W W' + Psi, (data_dim, data_dim)
     weights: np.ndarray  # W, (data_dim, n_dim): columns by falling KL, zero for an unused unit;
     # determined up to signs where their KL are distinct, up to a rotation of equal ones
@@ -73,7 +74,8 @@ def optimum(covariance, n_dim, beta, decoder_std, min_log_std=None):
         noise_variances = np.full(data_dim, max(variance, least))
     else:
         noise_variances = np.full(data_dim, float(decoder_std) ** 2)
-    return _optimum_given_variances(covariance, n_dim, beta, noise_variances, attained)
+    has_rate = attained or min_log_std is not None
+    return _optimum_given_variances(covariance, n_dim, beta, noise_variances, attained, has_rate)
 
 
 def has_optimum(data_dim, n_dim, beta, decoder_std, min_log_std=None):
@@ -169,7 +171,7 @@ def _shared_variance(covariance, n_dim, beta):
     return variance
 
 
-def _optimum_given_variances(covariance, n_dim, beta, noise_variances, attained):
+def _optimum_given_variances(covariance, n_dim, beta, noise_variances, attained, has_rate):
     """The best W and encoder for the decoder variances Psi; docs/theory.md, Eq. (3) and (4)."""
     root = np.linalg.cholesky(covariance)
     eigenvalues, u, left = linear_search.directions(root, n_dim, beta, noise_variances)
@@ -206,6 +208,7 @@ def _optimum_given_variances(covariance, n_dim, beta, noise_variances, attained)
         covariance_error=np.linalg.norm(model_covariance - covariance) / np.linalg.norm(covariance),
         active_units=int(np.sum(1.0 - 1.0 / coded > ACTIVE_UNIT_VARIANCE)),
         attained=attained,
+        has_rate=has_rate,
         model_covariance=model_covariance,
         weights=weights,
         noise_variances=noise_variances,

@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 
 from analysis import evaluation, sample_figures, sampling
 from analysis import figure_style as style
-from analysis.gaussian_report import REPORT_ROWS, has_rate
+from analysis.gaussian_report import REPORT_ROWS
 from analysis.mixture import Mixture
 from analysis.sample_figures import FEW_POINTS, bins_of, normal_density
 from training.tables import names_of_columns
@@ -35,9 +35,8 @@ def draw_run(folder, model, data, settings, history, report, best):
     if report["optimum"] is not None:
         seen = data.training_sample(OPTIMUM_ROWS), data.followed[:REPORT_ROWS]
         optima = [np.mean(reference.log_density(data.in_data_units(u))) for u in seen]
-    if has_rate(best, settings):
-        best_terms = best.kl, best.log_px_z
     if best is not None:
+        best_terms = (best.kl, best.log_px_z) if best.has_rate else None
         posterior = best.posterior_covariance
         encoder = posterior @ best.weights.T / (settings.beta * best.noise_variances)
         linear = (x - reference.mean) @ encoder.T, np.sqrt(np.diag(posterior))

@@ -5,7 +5,6 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis import figure_style as style
 from analysis import information, linear_vae
-from analysis.gaussian_report import has_rate
 from analysis.run_figures import NATS, name_of_best
 
 N_OPTIMA = 60  # of the best linear VAE over beta
@@ -71,7 +70,7 @@ def optima_over_beta(covariance, settings, betas, thresholds):
         for beta in lowest * (highest / lowest) ** spread
     ]
     # Near a copy of a coordinate KL and log p(x|z) have no bound; there is nothing to draw.
-    return [optimum for optimum in optima if has_rate(optimum, settings)] or optima[-1:]
+    return [best for best in optima if best is not None and best.has_rate] or optima[-1:]
 
 
 def draw_common_information(path, covariance, optima, trained):
