@@ -48,12 +48,15 @@ def draw_sweep(folder, data, settings, reports):
         exact=data.known is not None,
         best_name=name_of_best(reports),
     )
-    if optima:
-        draw_common_information(
+    nats, dependence = reports[0]["common_information"], reports[0]["total_correlation"]
+    if optima and nats is not None and dependence > NO_DEPENDENCE:
+        common_information(
             folder / "common_information.png",
-            reference.covariance,
-            optima,
-            {name: column[has_minimum] for name, column in trained.items()},
+            curve=([o.kl for o in optima], [o.conditional_total_correlation for o in optima]),
+            trained={name: column[has_minimum] for name, column in trained.items()},
+            common_information=nats,
+            total_correlation=dependence,
+            closed_form=closed_form(reference.covariance, dependence),
         )
 
 
@@ -73,19 +76,13 @@ def optima_over_beta(covariance, settings, betas, thresholds):
     return [best for best in optima if best is not None and best.has_rate] or optima[-1:]
 
 
-def draw_common_information(path, covariance, optima, trained):
-    """The picture of the common information, unless there is no dependence or it is not known."""
-    total_correlation = information.total_correlation(covariance)
-    known = information.common_information(covariance)
-    if total_correlation < NO_DEPENDENCE or known is None:
-        return
-    closed_form = None
-    if len(covariance) == 2:
-        left = np.linspace(0.0, total_correlation, 300)
-        rho = covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])
-        closed_form = information.pair_relaxed_common_information(rho, left), left
-    curve = [o.kl for o in optima], [o.conditional_total_correlation for o in optima]
-    common_information(path, curve, trained, known.nats, total_correlation, closed_form)
+def closed_form(covariance, total_correlation):
+    """(I (P,), TC (P,)) of the best models of a pair of coordinates; None of more of them."""
+    if len(covariance) > 2:
+        return None
+    left = np.linspace(0.0, total_correlation, 300)
+    rho = covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])
+    return information.pair_relaxed_common_information(rho, left), left
 
 
 def beta_sweep(
