@@ -28,7 +28,8 @@ class Data:
 
     x_train (N, data_dim) train, x_validation choose the epoch (None: the last one is kept),
     x_held_out are touched once, by the report. If the data are too large for memory, x_train stays
-    in its file, and the other two are random samples of the remaining rows. In units of the data:
+    in its file, and the other two are random samples of the remaining rows; x_train[:n] are random
+    rows of it in any case. In units of the data:
     known, their distribution (None where it is not known); fitted, the Gaussian with the mean and
     covariance of x_train.
     """
@@ -52,11 +53,6 @@ class Data:
     def reference(self):
         """The known distribution, or else the fitted one."""
         return self.fitted if self.known is None else self.known
-
-    def training_sample(self, size):
-        """`size` of the training rows, drawn at random; fewer where there are not as many."""
-        x = self.x_train
-        return x.sample[:size] if isinstance(x, TrainingRows) else x[:size]
 
 
 def get_rows(settings):
@@ -84,10 +80,9 @@ def get_data(args):
     x_train, x_rest = split(x, n_train, args.seed)
     if args.data_path is not None:
         names = tables.names_of_columns(args.data_path, x.shape[1])
-        sample = x_train.sample if isinstance(x_train, TrainingRows) else x_train[:SAMPLE_ROWS]
         columns.warn_of_index(x, names)
-        columns.warn_of_outliers(sample if isinstance(x_train, TrainingRows) else x, names)
-        columns.warn_of_columns(sample, names)
+        columns.warn_of_outliers(x_train.sample if isinstance(x, np.memmap) else x, names)
+        columns.warn_of_columns(x_train[:SAMPLE_ROWS], names)
     mean, covariance = moments(x_train)
     std = np.sqrt(np.diag(covariance) * (n_train - 1) / n_train)
     standardization = (standardization_of if args.standardize else centering_of)(mean, std)

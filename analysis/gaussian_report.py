@@ -36,7 +36,7 @@ def make_report(model, data, settings):
     so far from the training rows that its ELBO is not finite.
     """
     x = data.x_held_out[:REPORT_ROWS]
-    x_train = data.training_sample(REPORT_ROWS)
+    x_train = data.x_train[:REPORT_ROWS]
     beta, seed = settings.beta, settings.seed
     n_z = min(REPORT_Z, REPORT_NUMBERS // model.data_dim)
     n_draws = int(np.clip(n_z // len(x), 16, 1024))
@@ -121,7 +121,7 @@ def find_reference(data):
         information.check_covariance(reference.covariance)
     except ValueError as error:
         return None, {**about, "why": str(error)}
-    p = mardia_test(data.training_sample(REPORT_ROWS))
+    p = mardia_test(data.x_train[:REPORT_ROWS])
     applies = p is None or p > CLEARLY_NOT_GAUSSIAN
     return reference, {"optimum_is": "estimate", "gaussian_p": p, "gaussian_applies": applies}
 

@@ -33,7 +33,7 @@ def draw_run(folder, model, data, settings, history, report, best):
     names = names_of_columns(settings.data_path, settings.data_dim)
     optima = best_terms = linear = None
     if report["optimum"] is not None:
-        seen = data.training_sample(OPTIMUM_ROWS), data.followed[:REPORT_ROWS]
+        seen = data.x_train[:OPTIMUM_ROWS], data.followed[:REPORT_ROWS]
         optima = [np.mean(reference.log_density(data.in_data_units(u))) for u in seen]
     if best is not None:
         best_terms = (best.kl, best.log_px_z) if best.has_rate else None

@@ -1,6 +1,7 @@
 """Data too large for memory: the training rows of a memory-mapped file, shuffled by blocks."""
 
 import math
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -29,7 +30,8 @@ class TrainingRows:
 
     mean (data_dim,), covariance (data_dim, data_dim): of all training rows, float64, in the units
     of the file. sample, held_out: random training and held-out rows, at most SAMPLE_ROWS each, in
-    random order, in the units of the file and exact, until `standardize` is called.
+    random order, in the units of the file and exact, until `standardize` is called. As in an array
+    of training rows [:n] are n of them at random, or as many as the sample has.
     InputError: a value of the table is not finite.
     """
 
@@ -41,7 +43,6 @@ class TrainingRows:
         self.seed = seed
         self.shape = (n_train, data_dim)
         self.convert = np.asarray  # applied to rows before they are returned
-        self.largest = 0.0  # of all absolute values in the file
         block_rows = max(1, BLOCK_BYTES // (4 * data_dim))
         self.edges = [*range(0, n_rows, block_rows), n_rows]  # of the blocks
         sizes = np.diff(self.edges)
@@ -53,6 +54,9 @@ class TrainingRows:
 
     def __len__(self):
         return self.shape[0]
+
+    def __getitem__(self, rows):
+        return self.sample[rows]
 
     def read(self, block):
         """The rows of a block, as they are in the file."""
@@ -69,12 +73,14 @@ class TrainingRows:
         n_sample = spread(min(SAMPLE_ROWS, sum(self.n_train)), self.n_train, rng)
         n_held_out_sample = spread(min(SAMPLE_ROWS, sum(n_held_out)), n_held_out, rng)
         sample, held_out = [], []
+        self.lowest = self.highest = self.table[0]  # of each column
         origin = np.float64(self.table[0])  # near the mean: squares of distances keep their digits
         total, products = 0.0, 0.0
         for block, first_row in enumerate(self.edges[:-1]):
             x = self.read(block)
             check_finite(self.table.filename, x, first_row)
-            self.largest = max(self.largest, float(np.abs(x).max()))
+            self.lowest = np.minimum(self.lowest, x.min(axis=0))
+            self.highest = np.maximum(self.highest, x.max(axis=0))
             train_rows, held_out_rows = self.split(block, x)
             sample.append(train_rows[: n_sample[block]].copy())
             held_out.append(held_out_rows[: n_held_out_sample[block]].copy())
@@ -88,16 +94,9 @@ class TrainingRows:
         self.covariance = (products - len(self) * np.outer(mean, mean)) / (len(self) - 1)
 
     def standardize(self, standardization):
-        """These rows, from now on given out as float32: standardized, or (None) as they are.
-
-        InputError: a value is too large for float32.
-        """
-        if standardization is not None:
-            self.convert = standardization.apply
-        elif self.largest > float(np.finfo(np.float32).max):
-            raise InputError(f"{self.table.filename}: holds values that are too large for float32")
-        else:
-            self.convert = np.float32
+        """These rows, from now on given out by as_seen. InputError: a value is too large for it."""
+        self.convert = partial(as_seen, standardization=standardization)
+        self.convert(np.stack([self.lowest, self.highest]))  # if they fit, so do all
         self.sample = self.convert(self.sample)
         self.held_out = self.convert(self.held_out)
         return self
