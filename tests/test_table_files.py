@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from training import tables
 from training.errors import InputError
+from training.standardization import centered
 from training.tables import column_names, load_table
 
 FUZZ = settings(deadline=None, max_examples=60, derandomize=True)
@@ -191,7 +192,7 @@ def test_differences_from_a_mean_keep_the_digits_of_whole_numbers(dtype, offset)
     whole = [[offset, offset + 1000], [offset + 1, offset + 700], [offset + 999, offset + 5]]
     mean = float(offset + 500)
     expected = [[float(value - int(mean)) for value in row] for row in whole]
-    np.testing.assert_array_equal(tables.centered(np.array(whole, dtype), mean), expected)
+    np.testing.assert_array_equal(centered(np.array(whole, dtype), mean), expected)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 from scipy.linalg import lapack, solve_triangular
 
-from training.tables import centered
+from training.standardization import centered
 
 FEW_VALUES = 20  # a column of at most as many distinct values is hardly continuous
 MAX_NAMES = 8  # in a warning

@@ -8,7 +8,8 @@ import numpy as np
 
 from training.errors import InputError
 from training.random_streams import stream
-from training.tables import centered, check_finite
+from training.standardization import centered
+from training.tables import check_finite
 
 BLOCK_BYTES = 2**18  # of float32; rows that are read together
 BUFFER_BLOCKS = 2**9  # blocks that are in memory and shuffled together: 128 MiB

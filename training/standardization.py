@@ -15,8 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.tables import centered
-
 FAR = 100  # stds from zero: float32 would round such a column to 1e-5 of its std
 
 
@@ -46,6 +44,13 @@ class Standardization:
     def log_scale(self):
         """sum_j log std_j: what log p(x) lies below log p(u), in nats."""
         return float(np.sum(np.log(self.std)))
+
+
+def centered(x, mean):
+    """x - mean in float64, (N, D); integers of 64 bits have more digits than a float64."""
+    if x.dtype.kind in "iu" and x.dtype.itemsize == 8:
+        return ((x >> 32) * 2.0**32 - mean) + (x & 0xFFFFFFFF)
+    return x.astype(np.float64) - mean
 
 
 def moments(x):

@@ -88,13 +88,6 @@ def check_finite(path, x, first_row=0):
         )
 
 
-def centered(x, mean):
-    """x - mean in float64, (N, D); integers of 64 bits have more digits than a float64."""
-    if x.dtype.kind in "iu" and x.dtype.itemsize == 8:
-        return ((x >> 32) * 2.0**32 - mean) + (x & 0xFFFFFFFF)
-    return x.astype(np.float64) - mean
-
-
 def _read_npy(path):
     """The table in a .npy file, memory-mapped read-only."""
     try:
