@@ -33,7 +33,7 @@ from vae_models import kl_divergence
 
 ELBO_ROWS = 4096  # rows of one draw each whose layers stay in the processor's cache
 ROW_BATCH = 256  # rows in one call when each has many values of z
-FOLLOWED_ROWS = 20_000  # at most so many are followed from epoch to epoch
+REPORT_ROWS = 20_000  # rows of each kind, at most, that an epoch follows and a report evaluates
 FOLLOWED_Z = 1024  # draws of z for the validation rows, at least
 TRAINING_DRAWS = 4  # of z for each training row of a report: enough for an ELBO
 MOST_THREADS = 4  # blocks of rows at once, at most: memory must not grow with the cores
@@ -206,7 +206,7 @@ def followed_elbo(model, data, seed, epoch):
     data: a data_processing.Data or images.data.Images. Validation rows have the same draws of z in
     every epoch, and many where the rows are few, so that the epochs can be compared.
     """
-    x = data.followed[:FOLLOWED_ROWS]
+    x = data.followed[:REPORT_ROWS]
     if data.x_validation is None:
         return mean_elbo(model, x, (seed, "epoch", epoch))
     n_draws = math.ceil(FOLLOWED_Z / len(x))

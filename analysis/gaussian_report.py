@@ -9,12 +9,12 @@ import numpy as np
 
 from analysis import evaluation, gaps, information, latent, linear_vae
 from analysis.comparison import relative_error
+from analysis.evaluation import REPORT_ROWS
 from analysis.information import Gaussian
 from analysis.normality import mardia_test
 from training.errors import Stopped
 from training.random_streams import stream
 
-REPORT_ROWS = 20_000  # at most so many rows are evaluated, of each kind
 REPORT_Z = 2**19  # draws of z for all the held-out rows, about
 REPORT_NUMBERS = 2**25  # numbers of x that belong to them, at most
 CHECKED_Z = 2**17  # draws of z for rows of the model's own, at most

@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 
 from analysis import evaluation, sample_figures, sampling
 from analysis import figure_style as style
-from analysis.gaussian_report import REPORT_ROWS
+from analysis.evaluation import REPORT_ROWS
 from analysis.mixture import Mixture
 from analysis.sample_figures import FEW_POINTS, bins_of, normal_density
 from training.tables import names_of_columns

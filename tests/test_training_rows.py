@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2, kstest
 
-from analysis import gaussian_report
+from analysis.evaluation import REPORT_ROWS
 from data_processing import Batches
 from training import large_data
 from training.large_data import TrainingRows
@@ -63,9 +63,9 @@ def test_samples_are_random_rows_of_their_part_from_the_whole_file(tmp_path, mon
         assert kstest(sample / 3000, "uniform").pvalue > 1e-3
         assert kstest(sample[:50] / 3000, "uniform").pvalue > 1e-3  # in random order
         assert abs(np.mean(sample % 4) - 1.5) < 4 * np.sqrt(1.25 / 150)  # from anywhere in a block
-    assert large_data.SAMPLE_ROWS < gaussian_report.REPORT_ROWS
+    assert large_data.SAMPLE_ROWS < REPORT_ROWS
     monkeypatch.undo()
-    assert large_data.SAMPLE_ROWS >= gaussian_report.REPORT_ROWS
+    assert large_data.SAMPLE_ROWS >= REPORT_ROWS
 
 
 @settings(deadline=None, max_examples=40, derandomize=True)
