@@ -1,4 +1,6 @@
-"""Data too large for memory: the training rows of a memory-mapped file, shuffled by blocks."""
+"""Rows as the networks see them, and data too large for memory: the training rows of a
+memory-mapped file, shuffled by blocks.
+"""
 
 import math
 from functools import partial
