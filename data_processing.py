@@ -85,7 +85,10 @@ def get_data(args):
         columns.warn_of_columns(x_train[:SAMPLE_ROWS], names)
     mean, covariance = moments(x_train)
     std = np.sqrt(np.diag(covariance) * (n_train - 1) / n_train)
-    standardization = (standardization_of if args.standardize else centering_of)(mean, std)
+    if args.standardize:
+        standardization = standardization_of(mean, std)
+    else:
+        standardization = centering_of(mean, std)
     x_train = as_seen(x_train, standardization)
     x_rest = as_seen(x_rest, standardization)
     n_validation = len(x_rest) // 2 if keep_best else 0
