@@ -3,7 +3,6 @@
 import itertools
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from analysis.mixture import Mixture
 from training import columns, tables
 from training.errors import InputError
 from training.large_data import SAMPLE_ROWS, TrainingRows, as_seen
+from training.prefetch import prefetched
 from training.random_streams import stream
 from training.standardization import Standardization, centering_of, moments, standardization_of
 
@@ -185,8 +185,8 @@ class Batches:
     def chunks(self, epoch, first=0, last_epoch=None):
         """Chunks of `epoch` from index `first`, then of later epochs through last_epoch.
 
-        K is the same for all chunks, so that one compiled form serves them; a smaller last batch
-        makes a chunk of its own.
+        A thread makes the next one while the caller works on one. K is the same for all chunks, so
+        that one compiled form serves them; a smaller last batch makes a chunk of its own.
         """
         return prefetched(self.make_chunks(epoch, first, last_epoch or epoch))
 
@@ -216,16 +216,3 @@ class Batches:
         epsilon = np.zeros((room, *noise_shape), np.float32)
         epsilon[:n_steps] = rng.standard_normal((n_steps, *noise_shape), np.float32)
         return Chunk(x.reshape(room, batch, -1), epsilon, n_steps)
-
-
-def prefetched(items):
-    """The items of an iterator; a thread makes the next one while the caller works on one.
-
-    An error in the thread is raised here. The thread ends with the last item, or, when the
-    caller leaves before, with the item that it is making.
-    """
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        coming = thread.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = thread.submit(next, items, None)
-            yield item

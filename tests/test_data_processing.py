@@ -9,6 +9,7 @@ import data_processing
 import vae_main
 from analysis import known
 from data_processing import Batches
+from training.prefetch import prefetched
 from training.tables import load_table
 
 ROWS = np.arange(33, dtype=np.float32).reshape(11, 3)  # each row known by its first number
@@ -133,7 +134,7 @@ def test_the_next_item_is_made_while_the_caller_works_on_one():
             made[k].set()
             yield k
 
-    for k in data_processing.prefetched(items()):
+    for k in prefetched(items()):
         if k < 2:
             assert made[k + 1].wait(timeout=10)
 
