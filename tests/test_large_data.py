@@ -130,15 +130,13 @@ def test_the_scripts_after_training_work_on_a_large_file_block_by_block(
 
 @pytest.mark.parametrize(("std", "value"), [(None, 1e39), (0.1, 1e38)])
 def test_a_value_of_a_large_table_that_float32_cannot_hold_is_refused_wherever_it_is(
-    numbered, std, value
+    tmp_path, std, value
 ):
-    table = numbered(50)
+    np.save(tmp_path / "x.npy", np.arange(150.0).reshape(50, 3))
     units = None if std is None else Standardization(np.zeros(3), np.full(3, std))
+    table = np.load(tmp_path / "x.npy", mmap_mode="r+")
     assert len(large_data.as_seen(table, units)) == 50
-    x = np.float64(table)
-    x[41, 1] = value
-    np.save(table.filename, x)
-    table = np.load(table.filename, mmap_mode="r")
+    table[41, 1] = value
     for rows in (table, TrainingRows(table, 45, seed=0)):
         with pytest.raises(InputError, match="too large for float32"):
             large_data.as_seen(rows, units)
