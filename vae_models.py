@@ -14,6 +14,7 @@ from training.standardization import Standardization
 from vae_layers import Decoder, Encoder
 
 LOG_2_PI = math.log(2.0 * math.pi)
+SCALED_ROWS = 20  # training rows, at least, for first weights of the scale of their layer
 
 
 def kl_divergence_per_dimension(mean, log_std):
@@ -168,7 +169,12 @@ class VAE(keras.Model):
 
 
 def make_model(settings):
-    """The untrained model of a run on Gaussian data; settings: training.settings.Settings."""
+    """The untrained model of a run on Gaussian data; settings: training.settings.Settings.
+
+    Where rows are standardized the first weights have the scale of their layer; smaller ones would
+    lose units of small tables. By the std of a few rows others may lie so far away that only
+    networks of small weights have an ELBO for them.
+    """
     return VAE(
         data_dim=settings.data_dim,
         n_dim=settings.n_dim,
@@ -178,5 +184,5 @@ def make_model(settings):
         min_log_std=settings.min_log_std,
         seed=settings.seed,
         standardization=Standardization.from_settings(settings.standardization),
-        glorot=settings.standardize,  # smaller first weights lose units of a table of few rows
+        glorot=settings.standardize and settings.training_data_size >= SCALED_ROWS,
     )

@@ -126,7 +126,7 @@ def test_another_table_is_scored_in_the_units_of_the_model(vae_run, tmp_path, ca
     before = contents(vae_run)
     out = tmp_path / "out"
     out.mkdir()
-    x = 3.0 * np.random.default_rng(0).normal(size=(7, 3))
+    x = 1.0 + np.random.default_rng(0).normal(size=(7, 3))
     np.savetxt(tmp_path / "mine.csv", x, delimiter=",", header="a,b b,c", comments="")
     argv = ["--model_dir", vae_run, "--data_path", tmp_path / "mine.csv", "--output_dir", out]
     argv += ["--format", "npy", "--draw", "mean", "--n_samples", "20", "--gaps"]

@@ -141,13 +141,15 @@ def test_log_px_z_of_a_standardized_row_is_a_density_in_the_units_of_the_data(tm
 
 
 @pytest.mark.parametrize(
-    ("standardize", "std"), [(False, 0.05), (True, math.sqrt(2 / (128 + 128)))]
+    ("standardize", "n_train", "std"),
+    [(False, 20, 0.05), (True, 19, 0.05), (True, 20, math.sqrt(2 / 256))],
 )
-def test_the_first_weights_have_the_scale_of_the_layer_where_rows_are_standardized(
-    standardize, std
+def test_first_weights_have_the_scale_of_their_layer_where_enough_rows_are_standardized(
+    standardize, n_train, std
 ):
-    flags = "--data_dim 10 --standardize" if standardize else "--data_dim 10"
-    settings = vae_main.parse_arguments(flags.split())
+    settings = vae_main.parse_arguments(["--data_dim", "10"])
+    settings.standardize = standardize
+    settings.training_data_size = n_train
     settings.standardization = None
     kernel = make_model(settings).encoder.weights[2]
     assert kernel.shape == (128, 128)

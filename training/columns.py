@@ -23,14 +23,14 @@ def warn_of_index(x, names):
 
 
 def warn_of_outliers(x, names):
-    """Name on stderr the columns of x (N, D) with a value far from the others, and where it is."""
+    """Name on stderr the columns of x (N, D) with a value far from the others, and that value."""
     found = []
     for name, column in zip(names, x.T, strict=True):
         low, high = np.percentile(column, [25, 75])
         beyond = np.maximum(low - column, column - high)
         row = np.argmax(beyond)
         if beyond[row] > FAR_OUT * (high - low) > 0.0:
-            found.append(f"{name} ({column[row]:g} in row {row + 1})")
+            found.append(f"{name} ({column[row]:g})")
     advice = "an error, a code for a missing value, or a column to take the logarithm of?"
     warn("columns with a value far from the others", found, advice)
 
