@@ -217,6 +217,7 @@ def test_columns_that_are_copies_or_sums_of_others_are_named_with_these(capsys):
     assert columns.dependent_columns(x[:, :4], names) == ["b (of a, sum)"]
     assert columns.dependent_columns(x[:, :4] + 1e-3 * x[::-1, :4] ** 2, names) == []
     assert columns.dependent_columns(x[:4, :4], names) == []  # too few rows to tell
+    assert columns.dependent_columns(x[:, :3] * 1e-200, names) == []  # squares that underflow
     whole = 2**60 + np.random.default_rng(1).integers(0, 900, (60, 2))
     assert columns.dependent_columns(np.column_stack([whole, whole[:, 1]]), names) == ["b (of sum)"]
 

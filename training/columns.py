@@ -58,7 +58,7 @@ def dependent_columns(x, names):
     largest remaining variance, until none remains. With no more rows than columns every column is
     a sum of others, and none is named.
     """
-    varied = np.flatnonzero(np.ptp(x[:, :MAX_COLUMNS], axis=0) > 0)
+    varied = np.flatnonzero(np.ptp(x[:, :MAX_COLUMNS], axis=0) > 1e-150)  # with squares above 0
     if len(x) <= len(varied):
         return []
     x = x[:, varied]
