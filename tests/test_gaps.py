@@ -64,6 +64,13 @@ def test_where_the_posterior_has_several_modes_the_gaps_are_those_of_a_grid_over
         assert log_px - elbo_best > 0.9 * n_dim * np.log(2.0)
 
 
+def test_both_gaps_are_0_where_the_encoder_is_the_posterior(linear_gaussian):
+    x = linear_gaussian.draw(40, seed=0)
+    found = gaps.gaps(linear_gaussian.model(), x, seed=0)
+    for name in ("gap_family", "gap_amortization"):
+        np.testing.assert_allclose(found[name], 0.0, atol=1e-3)
+
+
 def test_a_wrong_encoder_of_a_linear_model_has_all_of_its_gap_in_amortization(linear_gaussian):
     x = linear_gaussian.draw(600, seed=1)  # in two blocks
     model, kl = linear_gaussian.wrong_model()
