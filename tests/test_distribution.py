@@ -184,6 +184,7 @@ TASK = {"type": "worker", "index": 0}
         {"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": TASK},
         {"cluster": {"chief": ["a:1"]}, "task": TASK},
         {"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}},
+        {"cluster": {"worker": {"1": "a:1", "3": "b:1"}}, "task": {"type": "worker", "index": 1}},
     ],
     ids=str,
 )

@@ -75,9 +75,9 @@ def place_among_workers():
         cluster = resolver.cluster_spec()
         jobs = cluster.as_dict()
         own = cluster.task_address(resolver.task_type, resolver.task_id)
-    except (LookupError, TypeError, ValueError):  # TensorFlow's, for whatever stands there instead
-        jobs = {}
-    addresses = jobs.get("chief", []) + jobs.get("worker", [])
+        addresses = jobs.get("chief", []) + jobs.get("worker", [])
+    except (LookupError, TypeError, ValueError):  # whatever stands there instead
+        jobs, addresses = {}, []
     if not jobs or jobs.keys() - {"chief", "worker"} or len(addresses) > len(set(addresses)):
         raise InputError(
             f"TF_CONFIG is {one_line(os.environ.get('TF_CONFIG', 'not set'))}; --distribute "
