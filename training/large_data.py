@@ -159,15 +159,14 @@ def some_rows(x, size):
 class SeenTable:
     """A large table as the networks see it: its rows [a:b], read and standardized, are float32.
 
-    All rows are read once. InputError: a value is too large for float32.
+    InputError: a value is too large for float32.
     """
 
     def __init__(self, table, standardization):
         self.table = table
         self.standardization = standardization
-        block_rows = max(1, BLOCK_BYTES // (4 * table.shape[1]))
-        for first in range(0, len(table), block_rows):
-            self[first : first + block_rows]  # before anything is made of the rows above
+        extremes = np.stack([table.min(axis=0), table.max(axis=0)])
+        as_seen(extremes, standardization)  # if they fit, so do all
 
     def __len__(self):
         return len(self.table)
