@@ -196,15 +196,14 @@ def of_convergence(curves, beta):
     n_epoch = len(curve)
     n_last = max(n_epoch // 5, 3)
     if n_epoch < n_last:
-        return (
-            f"{n_epoch} of at least 3 epochs: too few to tell where training leads.",
-            "more epochs",
-        )
+        sentence = f"{n_epoch} of at least 3 epochs: too few to tell where training leads."
+        return sentence, "more epochs"
     (slope, _), covariance = np.polyfit(np.arange(n_last), curve[-n_last:], deg=1, cov=True)
     slope_se = np.sqrt(covariance[0, 0])
     where = f"in the last {n_last} of {n_epoch} epochs the {name}"
-    rise, surely = slope * (n_last - 1), (slope - 2.0 * slope_se) * (n_last - 1)
-    if surely < NOTICEABLE and rise < STEEP:
+    rise = slope * (n_last - 1)
+    noise = 2.0 * slope_se * (n_last - 1)
+    if rise - noise < NOTICEABLE and rise < STEEP:
         return f"Converged: {where} changed by {slope:z.4f} nats per epoch.", None
     return (
         f"Not converged: {where} still rose by {slope:.4f} nats per epoch.",
@@ -227,7 +226,9 @@ def of_units(report, settings):
             reason = f"{n_train} training rows show no dependence among the columns"
         return f"Nothing to find: {off}, and {reason}.", None
     if best is None:
-        return (f"{off}.", None) if active > 0 else (f"Collapsed: {off}.", ways_out(settings))
+        if active > 0:
+            return f"{off}.", None
+        return f"Collapsed: {off}.", ways_out(settings)
     if active >= best:
         return f"Collapse is right: {off}, as in the best linear VAE.", None
     off = f"{off}; the best linear VAE has {best} active and"
