@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
+from scipy.special import ndtr
 
 from analysis.evaluation import encode, in_blocks, key_of, means, standard_error
 from analysis.linear_vae import ACTIVE_UNIT_VARIANCE
@@ -69,7 +70,7 @@ def latent_information(mean, log_std, seed):
     covariance, of_rows, bias = gaussian_aggregate_kl(mean, log_std)
     rest, at_least = aggregate_beyond_gaussian(mean, log_std, covariance, seed)
     beyond = max(0.0, float(np.mean(rest)))
-    beyond_se = standard_error(rest) if beyond > 0.0 else 0.0
+    beyond_se = error_of_positive_part(np.mean(rest), standard_error(rest))
     aggregate_kl = float(np.mean(of_rows)) - bias + beyond
 
     # The bias is half a sum of squares of n_active (n_active + 3) / 2 independent moments, whose
@@ -87,6 +88,17 @@ def latent_information(mean, log_std, seed):
         "aggregate_kl_beyond_gaussian_se": beyond_se,
         **means({"mutual_information_at_least": at_least}),
     }
+
+
+def error_of_positive_part(mean, error):
+    """The standard deviation of max(0, y) for y ~ N(mean, error^2)."""
+    if not error > 0.0:  # also nan, of a single row
+        return 0.0
+    ratio = np.clip(mean / error, -10.0, 10.0)  # beyond these it is 0 or the error itself
+    density = np.exp(-0.5 * ratio**2) / np.sqrt(2.0 * np.pi)
+    first_moment = ratio * ndtr(ratio) + density
+    second_moment = (ratio**2 + 1.0) * ndtr(ratio) + ratio * density
+    return float(error * np.sqrt(max(0.0, second_moment - first_moment**2)))
 
 
 def gaussian_aggregate_kl(mean, log_std):

@@ -149,6 +149,19 @@ def test_information_beyond_the_reach_of_the_rows_lies_between_the_two_bounds():
     assert abs(found["mutual_information"] - truth) < 4 * found["mutual_information_se"]
 
 
+@pytest.mark.parametrize("mean", [-0.5, 0.0, 0.1, 0.7])
+def test_an_estimate_taken_as_zero_where_it_is_negative_scatters_as_its_error_says(mean):
+    estimates = np.random.default_rng(0).normal(mean, 0.2, 100_000)
+    spread = np.std(np.maximum(estimates, 0.0))
+    assert latent.error_of_positive_part(mean, 0.2) == pytest.approx(spread, rel=0.03, abs=1e-3)
+
+
+def test_a_part_that_is_far_below_zero_or_of_a_single_row_has_no_error():
+    assert latent.error_of_positive_part(-1.0, 1e-300) == pytest.approx(0.0, abs=1e-12)
+    assert latent.error_of_positive_part(0.0, 0.0) == 0.0
+    assert latent.error_of_positive_part(-np.inf, np.nan) == 0.0
+
+
 def test_aggregate_kl_of_few_rows_of_a_linear_encoder_is_zero_on_average():
     found = []
     for seed in range(60):

@@ -137,7 +137,7 @@ def spread_of_scores(repetitions, decoder_std, beta):
     """
     model = bent_network(beta, decoder_std, bend=0.1)
     reports = [
-        report_on(model, beta, decoder_std, n_rows=400, seed=seed) for seed in range(repetitions)
+        report_on(model, beta, decoder_std, n_rows=1600, seed=seed) for seed in range(repetitions)
     ]
     optimum = linear_vae.optimum(COVARIANCE, 2, beta, decoder_std)
     spread = {}
@@ -216,6 +216,7 @@ def test_rows_of_fewer_than_five_effective_draws_are_doubtful():
 )
 def test_errors_of_200_reports_are_as_large_as_their_standard_errors_say(decoder_std, beta):
     spread = spread_of_scores(200, decoder_std, beta)
+    assert spread.pop("conditional_total_correlation") < 1.2  # less where a part is cut off at 0
     wrong = {name: value for name, value in spread.items() if not 0.8 < value < 1.2}
     assert not wrong
 
