@@ -71,6 +71,17 @@ def test_both_gaps_are_0_where_the_encoder_is_the_posterior(linear_gaussian):
         np.testing.assert_allclose(found[name], 0.0, atol=1e-3)
 
 
+def test_the_ascent_ends_where_there_is_nothing_to_gain(linear_gaussian, monkeypatch):
+    calls = []
+    ascent = gaps.elbo_and_ascent
+    monkeypatch.setattr(gaps, "elbo_and_ascent", lambda *q: calls.append(1) or ascent(*q))
+    x = linear_gaussian.draw(40, seed=0)
+    gaps.best_gaussian(linear_gaussian.model(), x, seed=0)
+    assert len(calls) == 1
+    gaps.best_gaussian(linear_gaussian.wrong_model()[0], x, seed=0)
+    assert 3 < len(calls) < gaps.STEPS
+
+
 def test_a_wrong_encoder_of_a_linear_model_has_all_of_its_gap_in_amortization(linear_gaussian):
     x = linear_gaussian.draw(600, seed=1)  # in two blocks
     model, kl = linear_gaussian.wrong_model()
