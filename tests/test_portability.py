@@ -64,12 +64,15 @@ def test_a_run_of_small_steps_gives_the_same_bits_on_one_core_and_on_all(tmp_pat
     assert history(tmp_path / "one") == history(tmp_path / "all")
 
 
-def test_tensorflow_shows_its_lines_where_the_environment_asks_for_them(environment):
+def test_the_environment_decides_what_tensorflow_shows_and_how_xla_compiles(environment):
+    flags = "--xla_cpu_copy_insertion_use_region_analysis=false"
     result = subprocess.run(
-        [sys.executable, "-c", "import quiet_tensorflow"],
+        [sys.executable, "-c", "import os, quiet_tensorflow; print(os.environ['XLA_FLAGS'])"],
         cwd=ROOT,
-        env=environment | {"TF_CPP_MIN_LOG_LEVEL": "0"},
-        stderr=subprocess.PIPE,
+        env=environment | {"TF_CPP_MIN_LOG_LEVEL": "0", "XLA_FLAGS": flags},
+        capture_output=True,
+        text=True,
         check=True,
     )
     assert result.stderr.strip()  # else there are none: see test_house.py
+    assert result.stdout.split()[-1] == flags  # of two settings of a flag the last one counts
