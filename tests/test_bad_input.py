@@ -164,6 +164,17 @@ def test_resuming_from_a_damaged_config_is_refused(refused, run_copy, data_file)
     assert "n_epoch" in refused(vae_main.main, argv)
 
 
+def test_a_run_without_a_checkpoint_continues_only_where_it_left_no_weights(tmp_path):
+    values = {"n_epoch": 3}
+    run_folder.check_continues(tmp_path, values, values)  # it was killed before the first step
+    (tmp_path / "Encoder_W1.dat").write_text("1.0")
+    with pytest.raises(run_folder.InputError, match="no checkpoint to continue from"):
+        run_folder.check_continues(tmp_path, values, values)
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / "checkpoint" / "step.npz").write_text("")
+    run_folder.check_continues(tmp_path, values, values)
+
+
 def test_json_that_is_damaged_or_no_object_is_refused_by_name(tmp_path):
     path = tmp_path / "config.json"
     for damaged in ('{"a": 0.', "[1]", "null", "", "\ufeff{}", "\0\1", "[" * 100_000):

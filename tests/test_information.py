@@ -40,6 +40,9 @@ def test_a_mean_far_above_the_std_costs_no_digits_of_the_draws():
     near_rows = Gaussian(np.zeros(3), covariance).draw(50, np.random.default_rng(5))
     far_rows = Gaussian(far, covariance).draw(50, np.random.default_rng(5))
     np.testing.assert_allclose(far_rows - far, near_rows, atol=1e-6)
+    near_rows = Gaussian(np.zeros(3), 1e-6 * covariance).draw(50, np.random.default_rng(5))
+    far_rows = Gaussian(far / 1e9, 1e-6 * covariance).draw(50, np.random.default_rng(5))
+    np.testing.assert_allclose(far_rows - far / 1e9, near_rows, atol=1e-12)
 
 
 def test_rate_distortion_agrees_with_a_numerical_solution():
