@@ -228,7 +228,7 @@ def of_units(report, settings):
     if best is None:
         if active > 0:
             return f"{off}.", None
-        return f"Collapsed: {off}.", ways_out(settings)
+        return f"Collapsed: {off}.", ways_out(settings, best)
     if active >= best:
         return f"Collapse is right: {off}, as in the best linear VAE.", None
     off = f"{off}; the best linear VAE has {best} active and"
@@ -237,17 +237,19 @@ def of_units(report, settings):
         return f"{off} costs next to nothing less.", None
     if gain < SURE * error:
         return f"{off} may cost less, by {gain:.2f} ± {error:.2f} nats.", "more rows"
-    return f"Collapsed: {off} costs {gain:.4f} nats less.", ways_out(settings)
+    return f"Collapsed: {off} costs {gain:.4f} nats less.", ways_out(settings, best)
 
 
-def ways_out(settings):
-    """What to change where units collapsed without need."""
-    ways = [f"--n_epoch {2 * settings.n_epoch}", "another --seed"]
+def ways_out(settings, best):
+    """What to change where units collapsed without need; best: as many the best linear VAE has."""
+    ways = [f"--n_epoch {2 * settings.n_epoch}"]
+    if best is not None and settings.activation != "linear":
+        ways = ["--activation linear"]  # loses none where more epochs and other seeds did
+    if best is None and settings.model == "beta_vae":
+        ways.append("a smaller --beta")
     if settings.weight_decay > 0:
-        ways.insert(0, "--weight_decay 0")
-    if settings.model == "beta_vae":
-        ways.insert(0, "a smaller --beta")
-    return ", ".join(ways[:-1]) + f", or {ways[-1]}"
+        ways.append("--weight_decay 0")
+    return ", ".join(ways) + ", or another --seed"
 
 
 def nothing_to_find(report, settings):
@@ -272,7 +274,11 @@ def of_distance(report, settings):
     if report["active_units"] < report["active_units_exact"]:  # of_units has said it
         return None, None
     sentence = f"The cost is {gap:.4f} nats above that of the best linear VAE."
-    return sentence, f"--n_epoch {2 * settings.n_epoch}, or --lr"
+    changes = f"--n_epoch {2 * settings.n_epoch}, or --lr"
+    return (
+        sentence,
+        changes if settings.activation == "linear" else f"--activation linear, {changes}",
+    )
 
 
 def of_linear_model(report, settings):

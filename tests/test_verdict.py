@@ -37,6 +37,7 @@ def verdict(followed, elbo=None, kl=0.5, column="elbo_held_out", settings=(), **
         "standardize": True,
         "data_dim": 3,
         "training_data_size": 400,
+        "activation": "relu",
         "weight_decay": 0.0,
         "model": "vae",
     }
@@ -105,7 +106,7 @@ def test_collapse_is_judged_by_the_best_linear_vae():
     found = verdict(FLAT, active_units=0, cost_gap=0.7)
     assert found[1].startswith("Collapsed: 2 of 2 units carry no information about x; the best")
     assert found[1].endswith("has 2 active and costs 0.7000 nats less.")
-    assert found[-1] == "Change first: --n_epoch 80, or another --seed."
+    assert found[-1] == "Change first: --activation linear, or another --seed."
     assert "next to nothing" in verdict(FLAT, active_units=1, cost_gap=0.004)[1]
     unsure = verdict(FLAT, active_units=1, cost_gap=0.5, cost_gap_se=0.3)
     assert "may cost less, by 0.50 ± 0.30 nats" in unsure[1]
@@ -114,14 +115,21 @@ def test_collapse_is_judged_by_the_best_linear_vae():
 
 def test_the_way_out_of_a_collapse_has_the_flags_of_the_script_and_of_the_run():
     settings = {"model": "beta_vae", "weight_decay": 0.5}
-    change = verdict(FLAT, active_units=0, cost_gap=0.7, settings=settings)[-1]
-    assert "first: a smaller --beta, --weight_decay 0, --n_epoch 80, or another --seed" in change
+    collapsed = {"active_units": 0, "cost_gap": 0.7, "settings": settings}
+    change = verdict(FLAT, **collapsed)[-1]
+    assert "first: --activation linear, --weight_decay 0, or another --seed" in change
+    change = verdict(FLAT, active_units_exact=None, **collapsed | {"cost_gap": None})[-1]
+    assert "--n_epoch 80, a smaller --beta, --weight_decay 0, or another --seed" in change
+    linear = verdict(FLAT, active_units=0, cost_gap=0.7, settings={"activation": "linear"})
+    assert "first: --n_epoch 80, or another --seed" in linear[-1]
 
 
 def test_a_run_far_from_the_best_linear_vae_of_a_known_gaussian_is_not_called_sound():
     found = verdict(FLAT, cost_gap=1.07)
     assert found[1] == "The cost is 1.0700 nats above that of the best linear VAE."
-    assert "--n_epoch 80" in found[-1]
+    assert found[-1] == "Change first: --activation linear, --n_epoch 80, or --lr."
+    linear = verdict(FLAT, cost_gap=1.07, settings={"activation": "linear"})
+    assert linear[-1] == "Change first: --n_epoch 80, or --lr."
     for sound in ({"cost_gap": 0.09}, {"cost_gap_se": 0.4}, {"optimum_is": "estimate"}):
         assert len(verdict(FLAT, **{"cost_gap": 1.07, **sound})) == 2
 
