@@ -9,7 +9,8 @@ import os
 import sys
 import tempfile
 
-FEWER_COPIES = "--xla_cpu_copy_insertion_use_region_analysis=true"  # a step at batch 5: 0.88
+# A compiled step copies fewer weights, with the same bits: at batch 5 it takes 0.88 of the time.
+FEWER_COPIES = "--xla_cpu_copy_insertion_use_region_analysis=true"
 NOT_NEEDED = ("sklearn", "matplotlib.pyplot", "IPython")  # Keras loads what is installed: 0.7 s
 
 
@@ -32,8 +33,7 @@ def import_quietly():
 
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever ~/.keras/keras.json says
-# Fewer copies of weights in compiled steps, the same bits. Flags of the user come later and win.
-os.environ["XLA_FLAGS"] = f"{FEWER_COPIES} {os.environ.get('XLA_FLAGS', '')}"
+os.environ.setdefault("XLA_FLAGS", FEWER_COPIES)
 # What an import loads stays: to search it for garbage, now and at exit, would take 1.2 s.
 gc.disable()
 held_off = [name for name in NOT_NEEDED if name not in sys.modules]

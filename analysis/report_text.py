@@ -241,7 +241,10 @@ def of_units(report, settings):
 
 
 def ways_out(settings, best):
-    """What to change where units collapsed without need; best: as many the best linear VAE has."""
+    """What to change where units collapsed without need.
+
+    best: how many units of the best linear VAE are active, None where that is not known.
+    """
     ways = [f"--n_epoch {2 * settings.n_epoch}"]
     if best is not None and settings.activation != "linear":
         ways = ["--activation linear"]  # loses none where more epochs and other seeds did
@@ -275,10 +278,9 @@ def of_distance(report, settings):
         return None, None
     sentence = f"The cost is {gap:.4f} nats above that of the best linear VAE."
     changes = f"--n_epoch {2 * settings.n_epoch}, or --lr"
-    return (
-        sentence,
-        changes if settings.activation == "linear" else f"--activation linear, {changes}",
-    )
+    if settings.activation != "linear":
+        changes = f"--activation linear, {changes}"
+    return sentence, changes
 
 
 def of_linear_model(report, settings):
