@@ -10,6 +10,7 @@ import sys
 import tempfile
 
 # A compiled step copies fewer weights, with the same bits: at batch 5 it takes 0.88 of the time.
+# XLA ends a process that sets a flag it does not know: TensorFlow 2.20 and 2.21 know this one.
 FEWER_COPIES = "--xla_cpu_copy_insertion_use_region_analysis=true"
 NOT_NEEDED = ("sklearn", "matplotlib.pyplot", "IPython")  # Keras loads what is installed: 0.7 s
 
