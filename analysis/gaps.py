@@ -106,10 +106,11 @@ def best_of_block(model, x, epsilon, weights):
     elbo, ascent = (part.numpy() for part in found)
     rate = np.full((len(elbo), 1), 0.5, np.float32)
     for _ in range(STEPS):
-        still_to_gain = 0.5 * np.sum((ascent[0] / np.exp(q[1])) ** 2 + 2.0 * ascent[1] ** 2, axis=1)
+        std = np.exp(q[1])
+        still_to_gain = 0.5 * np.sum((ascent[0] / std) ** 2 + 2.0 * ascent[1] ** 2, axis=1)
         if np.mean(still_to_gain) < CLOSE:
             break
-        most = np.stack([np.exp(q[1]), np.full_like(q[1], 0.5)])
+        most = np.stack([std, np.full_like(std, 0.5)])
         new_q = q + np.clip(rate * ascent, -most, most)
         found = elbo_and_ascent(model, x, tf.constant(new_q), epsilon, weights)
         new_elbo, new_ascent = (part.numpy() for part in found)

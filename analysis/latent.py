@@ -12,6 +12,7 @@ from scipy.special import ndtr
 
 from analysis.evaluation import encode, in_blocks, key_of, means, standard_error
 from analysis.linear_vae import ACTIVE_UNIT_VARIANCE
+from analysis.mixture import normal_density
 from training.random_streams import stream
 from vae_models import kl_divergence_per_dimension
 
@@ -95,9 +96,8 @@ def error_of_positive_part(mean, error):
     if not error > 0.0:  # also nan, of a single row
         return 0.0
     ratio = np.clip(mean / error, -10.0, 10.0)  # beyond these it is 0 or the error itself
-    density = np.exp(-0.5 * ratio**2) / np.sqrt(2.0 * np.pi)
-    first_moment = ratio * ndtr(ratio) + density
-    second_moment = (ratio**2 + 1.0) * ndtr(ratio) + ratio * density
+    first_moment = ratio * ndtr(ratio) + normal_density(ratio)
+    second_moment = (ratio**2 + 1.0) * ndtr(ratio) + ratio * normal_density(ratio)
     return float(error * np.sqrt(max(0.0, second_moment - first_moment**2)))
 
 

@@ -89,3 +89,8 @@ def log_normal(x, mean, log_std):
     """log N(x; mean, diag(std^2)) of every x (N, d) for every mean (K, d), (N, K)."""
     log_normalizer = np.sum(log_std + 0.5 * np.log(2.0 * np.pi), axis=1)
     return -0.5 * squared_distances(x, mean, log_std) - log_normalizer
+
+
+def normal_density(x, mean=0.0, std=1.0):
+    """N(x; mean, std^2); scipy.stats would take a third of a second to import."""
+    return np.exp(-0.5 * ((x - mean) / std) ** 2) / (std * np.sqrt(2.0 * np.pi))

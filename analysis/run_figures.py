@@ -10,8 +10,8 @@ from scipy.optimize import linear_sum_assignment
 from analysis import evaluation, sample_figures, sampling
 from analysis import figure_style as style
 from analysis.evaluation import REPORT_ROWS
-from analysis.mixture import Mixture
-from analysis.sample_figures import FEW_POINTS, bins_of, normal_density
+from analysis.mixture import Mixture, normal_density
+from analysis.sample_figures import FEW_POINTS, bins_of
 from training.tables import names_of_columns
 
 DARK_RED = "#A02800"  # dark enough for a grey print of points of all colours

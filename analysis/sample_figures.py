@@ -13,7 +13,7 @@ from matplotlib.transforms import IdentityTransform
 from scipy.ndimage import gaussian_filter
 
 from analysis import figure_style as style
-from analysis.mixture import Mixture
+from analysis.mixture import Mixture, normal_density
 
 MAX_PANELS = 25
 MAX_PAIRS = 5  # dimensions of which every pair is drawn
@@ -156,11 +156,6 @@ def bins_of(*samples):
     count = int(np.clip(2 * np.cbrt(fewest), 8, 60))
     told_apart = int((high - low) / np.spacing(max(abs(low), abs(high))))  # numbers between them
     return np.histogram_bin_edges([low, high], bins=max(1, min(count, told_apart // 2)))
-
-
-def normal_density(x, mean=0.0, std=1.0):
-    """N(x; mean, std^2); scipy.stats would take a third of a second to import."""
-    return np.exp(-0.5 * ((x - mean) / std) ** 2) / (std * np.sqrt(2.0 * np.pi))
 
 
 def marginal_density(known, i, x):
