@@ -11,7 +11,7 @@ from functools import partial
 import tensorflow as tf
 
 import data_processing
-from analysis import evaluation, gaussian_report, report_text, run_figures
+from analysis import evaluation, gaussian_report, report_text, run_figures, verdict
 from training import command_line, distribute, loop
 from training.command_line import decoder_std, integer, log_std, non_negative, positive, yes_or_no
 from training.run import training_run
@@ -92,7 +92,7 @@ def main(argv=None):
             run.end_epoch(evaluation.followed_elbo(model, data, settings.seed, epoch))
         run.write_results()
         report, best = gaussian_report.make_report(model, data, settings)
-        report["verdict"] = report_text.verdict(report, run.history, settings)
+        report["verdict"] = verdict.verdict(report, run.history, settings)
         run_figures.draw_run(run.folder, model, data, settings, run.history, report, best)
         run.finish(report)
     report_text.print_report(report, run.folder)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from analysis import evaluation, latent, report_text
+from analysis import evaluation, latent
+from analysis.verdict import curves_of, in_sentences, of_convergence, of_memory
 from images import data as image_data
 from images import figures as image_figures
 from images import models as image_models
@@ -70,7 +71,7 @@ def make_score(scores, n_importance, settings):
 
 def draw_run(folder, settings, history):
     """The picture of a finished run, into its folder figures/."""
-    curves = report_text.curves_of(history, settings.beta)
+    curves = curves_of(history, settings.beta)
     image_figures.elbo_per_epoch(
         folder / "figures" / "elbo_per_epoch.png",
         curves["epoch"],
@@ -83,12 +84,12 @@ def draw_run(folder, settings, history):
 
 def verdict(report, history, settings):
     """What the numbers come to, a list of sentences, and last what to change first."""
-    curves = report_text.curves_of(history, report["beta"])
-    return report_text.in_sentences(
+    curves = curves_of(history, report["beta"])
+    return in_sentences(
         [
             of_collapse(report),
-            report_text.of_memory(curves, settings),
-            report_text.of_convergence(curves, report["beta"]),
+            of_memory(curves, settings),
+            of_convergence(curves, report["beta"]),
         ]
     )
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis import report_text
+from analysis import verdict as of_run
 from training.settings import Settings
 
 
@@ -20,6 +20,8 @@ def verdict(followed, elbo=None, kl=0.5, column="elbo_held_out", settings=(), **
         "active_units_exact": 2,
         "cost_gap": 0.0,
         "cost_gap_se": 0.001,
+        "gap": 0.0,
+        "gap_se": 0.001,
         "total_correlation": 1.3,
         "optimum_is": "exact",
         "gain_over_linear": None,
@@ -32,6 +34,7 @@ def verdict(followed, elbo=None, kl=0.5, column="elbo_held_out", settings=(), **
     flags = {
         "n_dim": 2,
         "n_epoch": len(history),
+        "lr": 0.0007,
         "keep": "last",
         "decoder_std": "learned",
         "standardize": True,
@@ -41,7 +44,7 @@ def verdict(followed, elbo=None, kl=0.5, column="elbo_held_out", settings=(), **
         "weight_decay": 0.0,
         "model": "vae",
     }
-    return report_text.verdict(sound | report, history, Settings(**(flags | dict(settings))))
+    return of_run.verdict(sound | report, history, Settings(**(flags | dict(settings))))
 
 
 FLAT = -4.0 - 3.0 * np.exp(-np.arange(40.0))
@@ -132,6 +135,16 @@ def test_a_run_far_from_the_best_linear_vae_of_a_known_gaussian_is_not_called_so
     assert linear[-1] == "Change first: --n_epoch 80, or --lr."
     for sound in ({"cost_gap": 0.09}, {"cost_gap_se": 0.4}, {"optimum_is": "estimate"}):
         assert len(verdict(FLAT, **{"cost_gap": 1.07, **sound})) == 2
+
+
+def test_a_run_far_from_the_log_density_of_a_known_mixture_is_not_called_sound():
+    far = {"cost_gap": None, "gap": 0.68}
+    found = verdict(FLAT, **far)
+    assert found[1] == "The held-out ELBO is 0.6800 nats below the exact optimum."
+    assert found[-1] == "Change first: --lr 0.002 with --n_epoch 80, or a larger --n_width."
+    sound = ({"gap": 0.09}, {"gap_se": 0.3}, {"optimum_is": "estimate"}, {"beta": 2.0})
+    for changed in (*sound, {"cost_gap": 0.0}):
+        assert len(verdict(FLAT, **far | changed)) == 2
 
 
 def test_a_steep_rise_is_no_noise_however_few_the_epochs():
