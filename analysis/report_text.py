@@ -1,6 +1,7 @@
 """What the screen says of a run on Gaussian data: its numbers beside their references, in words."""
 
-SURE = 3.0  # standard errors
+from analysis.verdict import SURE
+
 MANY_UNITS = 20  # so many variances stay on one line
 
 

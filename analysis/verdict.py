@@ -186,6 +186,10 @@ def of_gap(report, settings):
     if gap < max(FAR, SURE * report["gap_se"]):
         return None, None
     sentence = f"The held-out ELBO is {gap:.4f} nats below the exact optimum."
+    if settings.activation == "linear":
+        return sentence, "--activation relu"
+    if settings.decoder_std != "learned":
+        return sentence, "--decoder_std learned"
     faster = f"--lr {3.0 * settings.lr:.1g} with --n_epoch {2 * settings.n_epoch}"
     return sentence, f"{faster}, or a larger --n_width"
 

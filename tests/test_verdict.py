@@ -147,6 +147,21 @@ def test_a_run_far_from_the_log_density_of_a_known_mixture_is_not_called_sound()
         assert len(verdict(FLAT, **far | changed)) == 2
 
 
+@pytest.mark.parametrize(
+    ("flag", "value", "change"),
+    [
+        ("activation", "linear", "--activation relu"),
+        ("decoder_std", 0.5, "--decoder_std learned"),
+        ("decoder_std", "shared", "--decoder_std learned"),
+    ],
+)
+def test_a_model_that_cannot_follow_a_known_mixture_is_not_told_to_train_longer(
+    flag, value, change
+):
+    found = verdict(FLAT, cost_gap=None, gap=5.6, settings={flag: value})
+    assert found[-1] == f"Change first: {change}."
+
+
 def test_a_steep_rise_is_no_noise_however_few_the_epochs():
     found = verdict(np.array([-90.0, -20.0, -19.0, -8.0, -7.0, -6.0]))
     assert "Not converged: in the last 3 of 6 epochs" in found[0]
