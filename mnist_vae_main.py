@@ -89,7 +89,8 @@ def learning_rate(settings, steps):
         last_steps = [steps * (3 ** (i + 1) - 1) // 2 - 1 for i in range(7)]
         rates = [settings.lr * 10 ** (-i / 7) for i in range(8)]
         return keras.optimizers.schedules.PiecewiseConstantDecay(last_steps, rates)
-    return loop.learning_rate(settings.lr, settings.lr_schedule, settings.n_epoch * steps)
+    n_steps = settings.n_epoch * steps
+    return loop.learning_rate(settings.lr, settings.lr_schedule, n_steps, rise=0.0)
 
 
 def warmed_up(beta, step, warm_up_steps):

@@ -116,7 +116,7 @@ def test_a_constant_column_keeps_its_std_above_the_bound(train, rows, tmp_path):
 
 def test_clipping_saves_a_run_on_heavy_tails(train, tmp_path):
     x = np.random.default_rng(3).standard_cauchy(size=(50, 3))
-    x = np.sign(x) * np.abs(x) ** 2.5
+    x = np.sign(x) * x**2
     flags = ["--data_path", save(tmp_path, x), *"--optimizer sgd --n_epoch 1".split()]
     flags += ["--no-standardize"]
     with pytest.raises(Stopped, match=r"diverged .*--clip_norm"):
@@ -153,20 +153,41 @@ def test_weight_decay_shrinks_matrices_by_the_rate_and_no_biases():
         np.testing.assert_allclose(new - smaller, lost, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(("n_train", "decay"), [(30, 1.0), (250, 1.0), (1000, 0.25), (80_000, 0)])
-def test_few_standardized_rows_are_trained_with_weight_decay(n_train, decay):
-    for standardize, flag, expected in [(True, None, decay), (False, None, 0), (True, 0.5, 0.5)]:
-        settings = Settings(
-            training_data_size=n_train, batch_size=5, n_epoch=2, standardize=standardize,
-            weight_decay=flag,
-        )  # fmt: skip
-        complete_sizes(settings)
-        assert settings.weight_decay == pytest.approx(expected, abs=0.004)
+@pytest.mark.parametrize(
+    ("n_train", "standardize", "flag", "decay"),
+    [
+        (30, True, None, 1.0),
+        (250, True, None, 1.0),
+        (1000, True, None, 0.25),
+        (1000, True, 0.5, 0.5),
+        (30, False, None, 0.5),
+        (16_000, False, None, 0.5),
+        (80_000, False, None, 0.1),
+        (80_000, False, 0.0, 0.0),
+    ],
+)
+def test_weight_decay_falls_with_the_rows_unless_it_is_given(n_train, standardize, flag, decay):
+    settings = Settings(
+        training_data_size=n_train,
+        batch_size=5,
+        n_epoch=2,
+        standardize=standardize,
+        weight_decay=flag,
+    )
+    complete_sizes(settings)
+    assert settings.weight_decay == pytest.approx(decay)
 
 
 @pytest.mark.parametrize(
     ("n_train", "keep", "batch_size", "n_epoch"),
-    [(38, "best", 3, 738), (38, "last", 3, 492), (80_000, "last", 250, 20), (9, "best", 1, 1067)],
+    [
+        (9, "best", 1, 1067),
+        (38, "best", 3, 738),
+        (38, "last", 3, 295),
+        (80_000, "last", 250, 12),
+        (80_001, "best", 250, 30),
+        (800_000, "last", 250, 12),
+    ],
 )
 def test_few_rows_have_small_batches_and_many_epochs(n_train, keep, batch_size, n_epoch):
     settings = Settings(

@@ -119,7 +119,7 @@ def test_a_short_run_on_the_known_gaussian_beats_independent_columns(tmp_path, m
     monkeypatch.setattr(run_figures, "draw_run", lambda *_: None)
     monkeypatch.setattr(gaps, "REPORT_WORK", 0)
     flags = "--data_size 3000 --training_data_size 2500 --n_width 16 --lr 0.01"
-    flags = [*flags.split(), "--batch_size", "50", "--n_epoch", "5"]
+    flags = [*flags.split(), "--batch_size", "50", "--n_epoch", "10"]
     folder = tmp_path / "run"
     vae_main.main([*flags, "--output_dir", str(folder)])
     elbos = [float(row["elbo"]) for row in rows_of(folder / "history.csv")]

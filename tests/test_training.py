@@ -101,17 +101,25 @@ def test_a_training_step_lowers_minus_the_elbo_along_its_gradient():
         np.testing.assert_allclose(weight, old - 0.01 * gradient, rtol=1e-4, atol=1e-8)
 
 
-def test_learning_rates_stay_or_fall_to_zero_as_half_a_cosine():
+def test_learning_rates_stay_or_rise_and_fall_to_zero_as_half_a_cosine():
     model = VAE(3, 2, (5, 5))
     constant = loop.make_optimizer(model, "adam", loop.learning_rate(0.3, "constant", 10))
     assert isinstance(constant, keras.optimizers.Adam)
     np.testing.assert_allclose(constant.learning_rate, 0.3)
-    cosine = loop.make_optimizer(model, "sgd", loop.learning_rate(0.3, "cosine", 10))
+    cosine = loop.make_optimizer(model, "sgd", loop.learning_rate(0.3, "cosine", 40))
     assert isinstance(cosine, keras.optimizers.SGD)
-    for step in (0, 1, 5, 10):
+    for step in range(40):
         cosine.iterations.assign(step)
-        expected = 0.15 * (1 + np.cos(np.pi * step / 10))
+        falling = 0.15 * (1 + np.cos(np.pi * (step - 4) / 36))
+        expected = 0.075 * step if step < 4 else falling
         np.testing.assert_allclose(cosine.learning_rate, expected, atol=1e-7)
+
+
+@pytest.mark.parametrize(("rise", "n_steps"), [(0.0, 7), (0.1, 7)])
+def test_a_rate_that_rises_in_no_step_starts_at_its_height(rise, n_steps):
+    rate = loop.learning_rate(0.3, "cosine", n_steps, rise)
+    for step in range(n_steps):
+        np.testing.assert_allclose(rate(step), 0.15 * (1 + np.cos(np.pi * step / 7)), atol=1e-7)
 
 
 def test_epoch_means_are_weighted_by_rows(run):

@@ -12,7 +12,7 @@ from training.errors import InputError, Stopped
 
 N_WIDTH = "neurons per hidden layer: one number for two layers, or one per layer of the encoder"
 DECODER_STD = "std of p(x|z): learned (a function of z), shared (one learned number), or a number"
-WEIGHT_DECAY = "weight decay; default: 250 / training rows, at most 1, of standardized rows, else 0"
+WEIGHT_DECAY = "weight decay; default: less for more rows, see docs/flags.md"
 KEEP = "keep the weights of the epoch of highest validation ELBO, or of the last one"
 yes_or_no = argparse.BooleanOptionalAction
 

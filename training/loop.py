@@ -9,6 +9,7 @@ from training import distribute
 
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
 LR_SCHEDULES = ("cosine", "constant")
+RISE = 0.1  # of the steps, in which the rate of Gaussian runs rises
 SMALL_STEP = 5_000_000  # multiplications of a forward pass; larger steps gain by a second thread
 
 
@@ -46,11 +47,23 @@ def make_optimizer(model, name, rate, clip_norm=None, weight_decay=0.0, **option
     return optimizer
 
 
-def learning_rate(lr, lr_schedule, n_steps):
-    """The rate of all n_steps steps: lr throughout, or falling to zero as half a cosine."""
-    if lr_schedule == "cosine":
+def learning_rate(lr, lr_schedule, n_steps, rise=RISE):
+    """The rate of all n_steps steps: `constant`, lr throughout; `cosine`, falling from lr to zero.
+
+    It falls as half a cosine (Loshchilov & Hutter, 2017), and before that rises from zero in the
+    share `rise` of the steps: the first ones, if large, follow the KL before the decoder needs z.
+    """
+    if lr_schedule == "constant":
+        return lr
+    n_rising = int(rise * n_steps)
+    if n_rising == 0:
         return keras.optimizers.schedules.CosineDecay(lr, n_steps)
-    return lr
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0,
+        decay_steps=n_steps - n_rising,
+        warmup_target=lr,
+        warmup_steps=n_rising,
+    )
 
 
 def compile_steps(training_step, model, optimizer):

@@ -12,9 +12,8 @@ from training.errors import InputError
 
 MAX_SIZE = 2**16  # of a layer; a config.json that asks for more is damaged
 BATCH_SIZE = 250
-N_EPOCH = 20
-STEPS = {"last": 6400, "best": 9600}  # of few rows, in more epochs; --keep best can afford more
-DECAY_ROWS = 250  # weight decay 1 up to as many rows, then as 1 / rows
+N_EPOCH = 12
+STEPS = {"last": 3840, "best": 9600}  # at least, in more epochs; --keep best can afford more
 OWN_TO_A_PROCESS = ("output_dir", "resume")  # not in config.json: where, and whether to go on
 
 
@@ -99,8 +98,9 @@ def make_settings(args, data):
 def complete_sizes(settings):
     """Mini-batches, epochs and weight decay for the training rows, where the flags leave them open.
 
-    Weight decay pulls the networks of standardized rows towards independent standard normal x and
-    z, as a prior of fixed strength would: its share falls with the number of rows.
+    Weight decay pulls the networks towards independent normal x and z, as a prior of fixed
+    strength would: its share falls with the number of rows. Tables, which are further from any
+    linear model than drawn Gaussian rows, bear less of it.
     """
     n_train = settings.training_data_size
     if settings.batch_size is None:
@@ -109,8 +109,10 @@ def complete_sizes(settings):
         steps_per_epoch = math.ceil(n_train / settings.batch_size)
         settings.n_epoch = max(N_EPOCH, round(STEPS[settings.keep] / steps_per_epoch))
     if settings.weight_decay is None:
-        decay = min(1.0, DECAY_ROWS / n_train)
-        settings.weight_decay = decay if settings.standardize else 0.0
+        if settings.standardize:
+            settings.weight_decay = min(1.0, 250 / n_train)
+        else:
+            settings.weight_decay = min(0.5, 8000 / n_train)
 
 
 def make_image_settings(args, images):
