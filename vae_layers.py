@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-INITIAL_STD = 0.08  # weights start as N(0, INITIAL_STD^2), biases at zero
+INITIAL_STD = 0.1  # weights start as N(0, INITIAL_STD^2), biases at zero
 ACTIVATIONS = ("relu", "tanh", "linear")
 
 

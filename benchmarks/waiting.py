@@ -60,7 +60,14 @@ def quality(args):
             flags = vae_main.parse_arguments(["--seed", str(seed)])
             data = data_processing.get_data(flags)
             run = make_settings(flags, data)
-            ours = run.batch_size, run.optimizer, run.lr, run.lr_schedule, run.n_epoch
+            ours = (
+                run.batch_size,
+                run.optimizer,
+                run.lr,
+                run.lr_schedule,
+                run.n_epoch,
+                run.weight_decay,
+            )
             for peer in peers:
                 how = ours if peer.label == OURS else (BATCH_SIZE, "adam")
                 n_epoch = run.n_epoch if peer.label == OURS else N_EPOCH

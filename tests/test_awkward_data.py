@@ -183,10 +183,10 @@ def test_weight_decay_falls_with_the_rows_unless_it_is_given(n_train, standardiz
     [
         (9, "best", 1, 1067),
         (38, "best", 3, 738),
-        (38, "last", 3, 295),
-        (80_000, "last", 250, 12),
+        (38, "last", 3, 369),
+        (80_000, "last", 250, 15),
         (80_001, "best", 250, 30),
-        (800_000, "last", 250, 12),
+        (800_000, "last", 250, 15),
     ],
 )
 def test_few_rows_have_small_batches_and_many_epochs(n_train, keep, batch_size, n_epoch):

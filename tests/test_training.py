@@ -110,8 +110,8 @@ def test_learning_rates_stay_or_rise_and_fall_to_zero_as_half_a_cosine():
     assert isinstance(cosine, keras.optimizers.SGD)
     for step in range(40):
         cosine.iterations.assign(step)
-        falling = 0.15 * (1 + np.cos(np.pi * (step - 4) / 36))
-        expected = 0.075 * step if step < 4 else falling
+        falling = 0.15 * (1 + np.cos(np.pi * (step - 8) / 32))
+        expected = 0.0375 * step if step < 8 else falling
         np.testing.assert_allclose(cosine.learning_rate, expected, atol=1e-7)
 
 

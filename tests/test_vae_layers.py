@@ -15,11 +15,11 @@ def dense_layers(network):
     return [layer for layer in network.layers if isinstance(layer, keras.layers.Dense)]
 
 
-def test_initial_weights_are_normal_with_a_std_of_0_08_and_biases_are_zero():
+def test_initial_weights_are_normal_with_std_a_tenth_and_biases_are_zero():
     for layer in dense_layers(FeedForward(60, (70, 50), 80, seeds()).network):
         kernel = layer.kernel.numpy().ravel()
-        assert kstest(kernel, norm(0.0, 0.08).cdf).pvalue > 1e-3
-        np.testing.assert_allclose(kernel.std(), 0.08, rtol=5 / np.sqrt(2 * kernel.size))
+        assert kstest(kernel, norm(0.0, 0.1).cdf).pvalue > 1e-3
+        np.testing.assert_allclose(kernel.std(), 0.1, rtol=5 / np.sqrt(2 * kernel.size))
         assert not layer.bias.numpy().any()
 
 

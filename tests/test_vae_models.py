@@ -142,7 +142,7 @@ def test_log_px_z_of_a_standardized_row_is_a_density_in_the_units_of_the_data(tm
 
 @pytest.mark.parametrize(
     ("standardize", "n_train", "std"),
-    [(False, 20, 0.08), (True, 19, 0.08), (True, 20, math.sqrt(2 / 256))],
+    [(False, 20, 0.1), (True, 19, 0.1), (True, 20, math.sqrt(2 / 256))],
 )
 def test_first_weights_have_the_scale_of_their_layer_where_enough_rows_are_standardized(
     standardize, n_train, std

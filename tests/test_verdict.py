@@ -34,7 +34,6 @@ def verdict(followed, elbo=None, kl=0.5, column="elbo_held_out", settings=(), **
     flags = {
         "n_dim": 2,
         "n_epoch": len(history),
-        "lr": 0.0007,
         "keep": "last",
         "decoder_std": "learned",
         "standardize": True,
@@ -141,7 +140,7 @@ def test_a_run_far_from_the_log_density_of_a_known_mixture_is_not_called_sound()
     far = {"cost_gap": None, "gap": 0.68}
     found = verdict(FLAT, **far)
     assert found[1] == "The held-out ELBO is 0.6800 nats below the exact optimum."
-    assert found[-1] == "Change first: --lr 0.002 with --n_epoch 80, or a larger --n_width."
+    assert found[-1] == "Change first: --n_epoch 120, or a larger --n_width."
     sound = ({"gap": 0.09}, {"gap_se": 0.3}, {"optimum_is": "estimate"}, {"beta": 2.0})
     for changed in (*sound, {"cost_gap": 0.0}):
         assert len(verdict(FLAT, **far | changed)) == 2

@@ -12,8 +12,8 @@ from training.errors import InputError
 
 MAX_SIZE = 2**16  # of a layer; a config.json that asks for more is damaged
 BATCH_SIZE = 250
-N_EPOCH = 12
-STEPS = {"last": 3840, "best": 9600}  # at least, in more epochs; --keep best can afford more
+N_EPOCH = 15
+STEPS = {"last": 4800, "best": 9600}  # at least, in more epochs; --keep best can afford more
 OWN_TO_A_PROCESS = ("output_dir", "resume")  # not in config.json: where, and whether to go on
 
 

@@ -44,7 +44,7 @@ class Problem:
         """W1, b1, ... W6, b6; the biases are not zero, so that a wrong one shows."""
         rng = np.random.default_rng(1)
         shapes = [shape for n_in, n_out in self.shapes for shape in ((n_in, n_out), n_out)]
-        return [np.float32(rng.normal(0.0, 0.05, shape)) for shape in shapes]
+        return [np.float32(rng.normal(0.0, 0.1, shape)) for shape in shapes]
 
     def rows(self, n):
         """n rows of the data, float32: the known Gaussian, or digits with pixels 0 or 1."""

@@ -21,16 +21,26 @@ def make_model(problem):
 
 
 class Trainer:
-    """lr, lr_schedule and n_epoch: those of a run; without them a constant rate of LR."""
+    """lr to weight_decay: those of a run; without them a constant rate of LR and no decay."""
 
-    def __init__(self, problem, x, batch_size, optimizer, lr=LR, lr_schedule="constant", n_epoch=1):
+    def __init__(
+        self,
+        problem,
+        x,
+        batch_size,
+        optimizer,
+        lr=LR,
+        lr_schedule="constant",
+        n_epoch=1,
+        weight_decay=0.0,
+    ):
         loop.choose_threads(Settings(**vars(problem), batch_size=batch_size, distribute=None))
         self.model = make_model(problem)
         self.batches = data_processing.Batches(
             x=x, batch_size=batch_size, n_dim=problem.n_dim, seed=0
         )
         rate = loop.learning_rate(lr, lr_schedule, n_epoch * self.batches.steps)
-        optimizer = loop.make_optimizer(self.model, optimizer, rate)
+        optimizer = loop.make_optimizer(self.model, optimizer, rate, weight_decay=weight_decay)
         self.iterate = loop.compile_steps(vae_main.training_step, self.model, optimizer)
         self.coming = None
 
