@@ -150,7 +150,7 @@ def _plot_gap(axes, epochs, gaps, final, at, words):
     axes.text(0.97, 0.95, note, path_effects=style.HALO, **where)
     shown = np.append(gaps[np.isfinite(gaps)], gap)
     if shown.min() > 0:
-        axes.set(yscale="log", ylim=(shown.min() / 2, shown.max() * 2))
+        axes.set(yscale="log", ylim=(shown.min() / 2, shown.max() * 4))  # room for the note
         style.label_decades(axes.yaxis)
     else:
         axes.axhline(0, **style.EXACT)
