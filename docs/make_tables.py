@@ -25,7 +25,7 @@ from training.run_folder import read_json
 RUNS = Path(__file__).resolve().parent.parent / "results" / "tables"
 SCIKIT_LEARN = ("iris", "wine", "breast_cancer", "diabetes")
 KEEL = ("saheart", "pima", "sonar", "vehicle", "bupa", "movement_libras", "vowel")
-SEEDS = range(5)
+SEEDS = range(3)
 
 
 def keel_table(name):
