@@ -108,7 +108,7 @@ def test_learning_rates_stay_or_rise_and_fall_to_zero_as_half_a_cosine():
     np.testing.assert_allclose(constant.learning_rate, 0.3)
     cosine = loop.make_optimizer(model, "sgd", loop.learning_rate(0.3, "cosine", 40))
     assert isinstance(cosine, keras.optimizers.SGD)
-    for step in range(40):
+    for step in range(41):
         cosine.iterations.assign(step)
         falling = 0.15 * (1 + np.cos(np.pi * (step - 8) / 32))
         expected = 0.0375 * step if step < 8 else falling
@@ -118,7 +118,7 @@ def test_learning_rates_stay_or_rise_and_fall_to_zero_as_half_a_cosine():
 @pytest.mark.parametrize(("rise", "n_steps"), [(0.0, 7), (0.1, 7)])
 def test_a_rate_that_rises_in_no_step_starts_at_its_height(rise, n_steps):
     rate = loop.learning_rate(0.3, "cosine", n_steps, rise)
-    for step in range(n_steps):
+    for step in range(n_steps + 1):
         np.testing.assert_allclose(rate(step), 0.15 * (1 + np.cos(np.pi * step / 7)), atol=1e-7)
 
 

@@ -99,8 +99,8 @@ def complete_sizes(settings):
     """Mini-batches, epochs and weight decay for the training rows, where the flags leave them open.
 
     Weight decay pulls the networks towards independent normal x and z, as a prior of fixed
-    strength would: its share falls with the number of rows. Tables, which are further from any
-    linear model than drawn Gaussian rows, bear less of it.
+    strength would: its share falls with the number of rows. Standardized rows, mostly tables that
+    no linear model fits, bear less of it.
     """
     n_train = settings.training_data_size
     if settings.batch_size is None:
