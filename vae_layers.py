@@ -9,15 +9,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-INITIAL_STD = 0.1  # weights start as N(0, INITIAL_STD^2), biases at zero
 ACTIVATIONS = ("relu", "tanh", "linear")
 
 
 class FeedForward(keras.layers.Layer):
     """Hidden layers of the given widths and a linear head, (..., n_in) -> (..., n_out).
 
-    With `batch_norm` each hidden layer is normalized before its activation (Ioffe & Szegedy, 2015).
-    With `glorot` the weights start at the scale that fits each layer (Glorot & Bengio, 2010).
+    Weights start at random after Glorot & Bengio (2010), biases at zero. With `batch_norm` each
+    hidden layer is normalized before its activation (Ioffe & Szegedy, 2015).
     """
 
     def __init__(
@@ -28,13 +27,9 @@ class FeedForward(keras.layers.Layer):
         seed_generator,
         activation="relu",
         batch_norm=False,
-        glorot=False,
     ):
         super().__init__()
-        if glorot:
-            initializer = keras.initializers.GlorotUniform(seed_generator)
-        else:
-            initializer = keras.initializers.RandomNormal(0.0, INITIAL_STD, seed_generator)
+        initializer = keras.initializers.GlorotUniform(seed_generator)
         layers = [keras.Input((n_in,))]
         for width in hidden_widths:
             layers.append(keras.layers.Dense(width, kernel_initializer=initializer))
@@ -66,6 +61,13 @@ class DiagonalGaussian(FeedForward):
     def __init__(self, n_in, hidden_widths, n_out, seed_generator, **network):
         super().__init__(n_in, hidden_widths, 2 * n_out, seed_generator, **network)
 
+    def start_log_std_at(self, log_std):
+        """Let log_std, a number or (n_out,), be the same for every input before training."""
+        kernel, bias = self.network.layers[-1].weights
+        n_out = bias.shape[0] // 2
+        kernel.assign(kernel * np.repeat([1.0, 0.0], n_out))
+        bias.assign(np.concatenate([np.zeros(n_out), np.broadcast_to(log_std, n_out)]))
+
     def call(self, inputs, training=False):
         outputs = super().call(inputs, training=training)
         mean, log_std = tf.split(outputs, 2, axis=-1)
@@ -73,7 +75,16 @@ class DiagonalGaussian(FeedForward):
 
 
 class Encoder(DiagonalGaussian):
-    """q_phi(z|x) = N(z; mean, diag(std^2)): x (..., data_dim) -> mean, log_std (..., n_dim)."""
+    """q_phi(z|x) = N(z; mean, diag(std^2)): x (..., data_dim) -> mean, log_std (..., n_dim).
+
+    initial_std: the std of q(z|x) before training; None: random, about 1. A small one lets the
+    decoder see x in z from the first step on, before the KL gives units up.
+    """
+
+    def __init__(self, n_in, hidden_widths, n_out, seed_generator, initial_std=None, **network):
+        super().__init__(n_in, hidden_widths, n_out, seed_generator, **network)
+        if initial_std is not None:
+            self.start_log_std_at(np.log(initial_std))
 
 
 class Decoder(DiagonalGaussian):
@@ -99,17 +110,17 @@ class Decoder(DiagonalGaussian):
         **network,
     ):
         super().__init__(n_in, hidden_widths, n_out, seed_generator, **network)
-        if not (decoder_std in ("learned", "shared") or decoder_std > 0.0):
-            raise ValueError(f"decoder_std {decoder_std}")
         self.decoder_std = decoder_std
         self.min_log_std = None if min_log_std is None else float(min_log_std)
         self.log_scale = np.broadcast_to(log_scale, n_out)
         if decoder_std == "learned":
-            return
-        start = np.mean(self.log_scale) if decoder_std == "shared" else np.log(decoder_std)
-        kernel, bias = self.network.layers[-1].weights
-        kernel.assign(kernel * tf.repeat([1.0, 0.0], n_out))
-        bias.assign(np.concatenate([np.zeros(n_out), start - self.log_scale]))
+            self.start_log_std_at(0.0)
+        elif decoder_std == "shared":
+            self.start_log_std_at(np.mean(self.log_scale) - self.log_scale)
+        elif decoder_std > 0.0:
+            self.start_log_std_at(np.log(decoder_std) - self.log_scale)
+        else:
+            raise ValueError(f"decoder_std {decoder_std}")
 
     def call(self, inputs, training=False):
         mean, log_std = super().call(inputs, training=training)

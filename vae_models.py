@@ -14,7 +14,7 @@ from training.standardization import Standardization
 from vae_layers import Decoder, Encoder
 
 LOG_2_PI = math.log(2.0 * math.pi)
-SCALED_ROWS = 20  # training rows, at least, for first weights of the scale of their layer
+INITIAL_STD = 0.2  # of q(z|x) on Gaussian data
 
 
 def kl_divergence_per_dimension(mean, log_std):
@@ -67,8 +67,9 @@ class VAE(keras.Model):
     """A VAE with a diagonal Gaussian encoder and decoder, for data points of `data_dim` numbers.
 
     n_width: neurons of the hidden layers, a list: one number for two layers of it, or several in
-    the order of the encoder; the decoder has them reversed. activation, batch_norm, glorot: see
-    vae_layers.FeedForward. decoder_std, min_log_std: of p(x|z), see vae_layers.Decoder.
+    the order of the encoder; the decoder has them reversed. activation, batch_norm: see
+    vae_layers.FeedForward. initial_std: of q(z|x), see vae_layers.Encoder. decoder_std,
+    min_log_std: of p(x|z), see vae_layers.Decoder.
     standardization: a training.standardization.Standardization, or None. Where there is one, x is a
     standardized row, and so are means and draws of p(x|z); log p(x|z) is that of the data's units.
     """
@@ -84,7 +85,7 @@ class VAE(keras.Model):
         seed=0,
         standardization=None,
         batch_norm=False,
-        glorot=False,
+        initial_std=None,
     ):
         super().__init__()
         self.data_dim = data_dim
@@ -92,8 +93,10 @@ class VAE(keras.Model):
         self.standardization = standardization
         widths = n_width * 2 if len(n_width) == 1 else n_width
         seed_generator = keras.random.SeedGenerator(seed)
-        network = {"activation": activation, "batch_norm": batch_norm, "glorot": glorot}
-        self.encoder = Encoder(data_dim, widths, n_dim, seed_generator, **network)
+        network = {"activation": activation, "batch_norm": batch_norm}
+        self.encoder = Encoder(
+            data_dim, widths, n_dim, seed_generator, initial_std=initial_std, **network
+        )
         self.decoder = self.make_decoder(
             decoder_std,
             min_log_std,
@@ -169,12 +172,7 @@ class VAE(keras.Model):
 
 
 def make_model(settings):
-    """The untrained model of a run on Gaussian data; settings: training.settings.Settings.
-
-    Where rows are standardized the first weights have the scale of their layer; smaller ones would
-    lose units of small tables. By the std of a few rows others may lie so far away that only
-    networks of small weights have an ELBO for them.
-    """
+    """The untrained model of a run on Gaussian data; settings: training.settings.Settings."""
     return VAE(
         data_dim=settings.data_dim,
         n_dim=settings.n_dim,
@@ -184,5 +182,5 @@ def make_model(settings):
         min_log_std=settings.min_log_std,
         seed=settings.seed,
         standardization=Standardization.from_settings(settings.standardization),
-        glorot=settings.standardize and settings.training_data_size >= SCALED_ROWS,
+        initial_std=INITIAL_STD,
     )

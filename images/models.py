@@ -87,7 +87,6 @@ def make_model(settings):
         min_log_std=settings.min_log_std,
         seed=settings.seed,
         batch_norm=settings.batch_norm,
-        glorot=True,
     )
 
 

@@ -116,7 +116,7 @@ def test_a_constant_column_keeps_its_std_above_the_bound(train, rows, tmp_path):
 
 def test_clipping_saves_a_run_on_heavy_tails(train, tmp_path):
     x = np.random.default_rng(3).standard_cauchy(size=(50, 3))
-    x = np.sign(x) * x**2
+    x = np.sign(x) * np.abs(x) ** 2.5
     flags = ["--data_path", save(tmp_path, x), *"--optimizer sgd --n_epoch 1".split()]
     flags += ["--no-standardize"]
     with pytest.raises(Stopped, match=r"diverged .*--clip_norm"):
@@ -154,24 +154,28 @@ def test_weight_decay_shrinks_matrices_by_the_rate_and_no_biases():
 
 
 @pytest.mark.parametrize(
-    ("n_train", "standardize", "flag", "decay"),
+    ("n_train", "standardize", "mixture_path", "flag", "decay"),
     [
-        (30, True, None, 1.0),
-        (250, True, None, 1.0),
-        (1000, True, None, 0.25),
-        (1000, True, 0.5, 0.5),
-        (30, False, None, 0.5),
-        (16_000, False, None, 0.5),
-        (80_000, False, None, 0.1),
-        (80_000, False, 0.0, 0.0),
+        (30, True, None, None, 1.0),
+        (250, True, None, None, 1.0),
+        (1000, True, None, None, 0.25),
+        (1000, True, None, 0.5, 0.5),
+        (1000, False, "mixture.dat", None, 0.25),
+        (30, False, None, None, 0.5),
+        (32_000, False, None, None, 0.5),
+        (80_000, False, None, None, 0.2),
+        (80_000, False, None, 0.0, 0.0),
     ],
 )
-def test_weight_decay_falls_with_the_rows_unless_it_is_given(n_train, standardize, flag, decay):
+def test_weight_decay_falls_with_the_rows_unless_it_is_given(
+    n_train, standardize, mixture_path, flag, decay
+):
     settings = Settings(
         training_data_size=n_train,
         batch_size=5,
         n_epoch=2,
         standardize=standardize,
+        mixture_path=mixture_path,
         weight_decay=flag,
     )
     complete_sizes(settings)
@@ -179,19 +183,28 @@ def test_weight_decay_falls_with_the_rows_unless_it_is_given(n_train, standardiz
 
 
 @pytest.mark.parametrize(
-    ("n_train", "keep", "batch_size", "n_epoch"),
+    ("n_train", "keep", "mixture_path", "batch_size", "n_epoch"),
     [
-        (9, "best", 1, 1067),
-        (38, "best", 3, 738),
-        (38, "last", 3, 369),
-        (80_000, "last", 250, 15),
-        (80_001, "best", 250, 30),
-        (800_000, "last", 250, 15),
+        (9, "best", None, 1, 1067),
+        (38, "best", None, 3, 738),
+        (38, "last", None, 3, 246),
+        (38_000, "last", None, 250, 21),
+        (80_000, "last", None, 250, 10),
+        (80_000, "last", "mixture.dat", 250, 30),
+        (80_001, "best", None, 250, 30),
+        (800_000, "last", None, 250, 10),
     ],
 )
-def test_few_rows_have_small_batches_and_many_epochs(n_train, keep, batch_size, n_epoch):
+def test_few_rows_have_small_batches_and_many_epochs(
+    n_train, keep, mixture_path, batch_size, n_epoch
+):
     settings = Settings(
-        training_data_size=n_train, batch_size=None, n_epoch=None, weight_decay=0.0, keep=keep
+        training_data_size=n_train,
+        batch_size=None,
+        n_epoch=None,
+        weight_decay=0.0,
+        keep=keep,
+        mixture_path=mixture_path,
     )
     complete_sizes(settings)
     assert (settings.batch_size, settings.n_epoch) == (batch_size, n_epoch)

@@ -2,9 +2,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from scipy.stats import kstest, norm
+from scipy.stats import kstest, uniform
 
-from vae_layers import Decoder, FeedForward
+from vae_layers import Decoder, Encoder, FeedForward
 
 
 def seeds():
@@ -15,12 +15,30 @@ def dense_layers(network):
     return [layer for layer in network.layers if isinstance(layer, keras.layers.Dense)]
 
 
-def test_initial_weights_are_normal_with_std_a_tenth_and_biases_are_zero():
+def test_first_weights_are_uniform_at_the_scale_of_their_layer_and_biases_are_zero():
     for layer in dense_layers(FeedForward(60, (70, 50), 80, seeds()).network):
         kernel = layer.kernel.numpy().ravel()
-        assert kstest(kernel, norm(0.0, 0.1).cdf).pvalue > 1e-3
-        np.testing.assert_allclose(kernel.std(), 0.1, rtol=5 / np.sqrt(2 * kernel.size))
+        limit = np.sqrt(6 / sum(layer.kernel.shape))  # Glorot & Bengio (2010), Eq. (16)
+        assert kstest(kernel, uniform(-limit, 2 * limit).cdf).pvalue > 1e-3
         assert not layer.bias.numpy().any()
+
+
+def log_stds(network):
+    """Those of five inputs; their means must differ."""
+    mean, log_std = network(np.random.default_rng(1).normal(size=(5, 4)).astype(np.float32))
+    assert np.ptp(mean, axis=0).min() > 0.01
+    return log_std.numpy()
+
+
+def test_the_std_of_q_starts_at_the_same_value_for_every_x_or_at_random():
+    same = log_stds(Encoder(4, (5, 6), 3, seeds(), initial_std=0.2))
+    np.testing.assert_allclose(same, np.full((5, 3), np.log(0.2)), rtol=1e-6)
+    assert np.ptp(log_stds(Encoder(4, (5, 6), 3, seeds())), axis=0).min() > 0.01
+
+
+@pytest.mark.parametrize("scale", [0.0, np.array([0.5, -1.0, 2.0])])
+def test_a_learned_std_of_x_starts_at_one_unit_of_the_networks(scale):
+    assert not log_stds(Decoder(4, (5, 6), 3, seeds(), log_scale=scale)).any()
 
 
 def test_batch_norm_normalizes_each_hidden_layer_before_its_activation():

@@ -12,8 +12,9 @@ from training.errors import InputError
 
 MAX_SIZE = 2**16  # of a layer; a config.json that asks for more is damaged
 BATCH_SIZE = 250
-N_EPOCH = 15
-STEPS = {"last": 4800, "best": 9600}  # at least, in more epochs; --keep best can afford more
+N_EPOCH = 10
+MIXTURE_EPOCHS = 30  # a curve takes more steps than the plane of a Gaussian
+STEPS = {"last": 3200, "best": 9600}  # at least, in more epochs; --keep best can afford more
 OWN_TO_A_PROCESS = ("output_dir", "resume")  # not in config.json: where, and whether to go on
 
 
@@ -99,20 +100,21 @@ def complete_sizes(settings):
     """Mini-batches, epochs and weight decay for the training rows, where the flags leave them open.
 
     Weight decay pulls the networks towards independent normal x and z, as a prior of fixed
-    strength would: its share falls with the number of rows. Standardized rows, mostly tables that
-    no linear model fits, bear less of it.
+    strength would: its share falls with the number of rows. What no linear model fits, a mixture
+    and most tables, bears less of it.
     """
     n_train = settings.training_data_size
     if settings.batch_size is None:
         settings.batch_size = min(BATCH_SIZE, max(1, n_train // 10))
     if settings.n_epoch is None:
+        least = N_EPOCH if settings.mixture_path is None else MIXTURE_EPOCHS
         steps_per_epoch = math.ceil(n_train / settings.batch_size)
-        settings.n_epoch = max(N_EPOCH, round(STEPS[settings.keep] / steps_per_epoch))
+        settings.n_epoch = max(least, round(STEPS[settings.keep] / steps_per_epoch))
     if settings.weight_decay is None:
-        if settings.standardize:
+        if settings.standardize or settings.mixture_path is not None:
             settings.weight_decay = min(1.0, 250 / n_train)
         else:
-            settings.weight_decay = min(0.5, 8000 / n_train)
+            settings.weight_decay = min(0.5, 16_000 / n_train)
 
 
 def make_image_settings(args, images):
