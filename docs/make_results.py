@@ -36,8 +36,8 @@ STARS = {
     "covariance": "the default data",
 }
 SIZES = {  # the stars: nine units, more epochs
-    "pair": "--n_dim 1 --n_epoch 30",
-    "covariance": "--n_dim 2 --n_epoch 30",
+    "pair": "--n_dim 1 --n_epoch 20",
+    "covariance": "--n_dim 2 --n_epoch 20",
 }
 MIXTURES = ("curve_10", "clusters_10")
 CHANGES = {  # of the default settings, on known mixtures
@@ -148,7 +148,7 @@ def common_information():
             command = (
                 f"beta_sweep.py --covariance_path data/{data}.dat --beta {betas} --seed {seed} "
             )
-            command += SIZES.get(data, "--n_dim 9 --n_epoch 60")
+            command += SIZES.get(data, "--n_dim 9 --n_epoch 40")
             run(command, f"{data}_seed_{seed}")
             for report in reports_of_sweep(f"{data}_seed_{seed}"):
                 reports[report["beta"]].append(report)

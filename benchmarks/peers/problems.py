@@ -41,10 +41,19 @@ class Problem:
         return [*encoder, *pairwise([self.n_dim, *hidden, heads * self.data_dim])]
 
     def first_weights(self):
-        """W1, b1, ... W6, b6; the biases are not zero, so that a wrong one shows."""
+        """W1, b1, ... W6, b6, as the project starts; small biases, so that a wrong one shows."""
         rng = np.random.default_rng(1)
-        shapes = [shape for n_in, n_out in self.shapes for shape in ((n_in, n_out), n_out)]
-        return [np.float32(rng.normal(0.0, 0.1, shape)) for shape in shapes]
+        weights = []
+        for n_in, n_out in self.shapes:
+            limit = np.sqrt(6.0 / (n_in + n_out))
+            kernel, bias = rng.uniform(-limit, limit, (n_in, n_out)), rng.normal(0.0, 0.1, n_out)
+            weights += [np.float32(kernel), np.float32(bias)]
+        if self.likelihood == "gaussian":
+            of_z, bias_of_z, of_x = weights[4], weights[5], weights[10]
+            of_z[:, self.n_dim :] = 0.0
+            bias_of_z[self.n_dim :] += np.log(0.2)
+            of_x[:, self.data_dim :] = 0.0
+        return weights
 
     def rows(self, n):
         """n rows of the data, float32: the known Gaussian, or digits with pixels 0 or 1."""
