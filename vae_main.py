@@ -41,7 +41,7 @@ def parse_arguments(argv=None):
     train = parser.group("training")
     train("--n_epoch", type=integer(1), help="number of epochs; default: 10, more for few rows")
     train("--batch_size", type=integer(1), help="mini-batch size; default: 250, less for few rows")
-    train("--lr", type=positive, default=0.004, help="learning rate")
+    train("--lr", type=positive, help="learning rate; default: 0.004, for files 0.003")
     train("--lr_schedule", choices=loop.LR_SCHEDULES, default="cosine", help="schedule of --lr")
     train("--optimizer", choices=loop.OPTIMIZERS, default="adam", help="optimizer")
     train("--clip_norm", type=positive, help="clip the global gradient norm at this value")

@@ -14,7 +14,6 @@ from training.standardization import Standardization
 from vae_layers import Decoder, Encoder
 
 LOG_2_PI = math.log(2.0 * math.pi)
-INITIAL_STD = 0.2  # of q(z|x) on Gaussian data
 
 
 def kl_divergence_per_dimension(mean, log_std):
@@ -172,7 +171,11 @@ class VAE(keras.Model):
 
 
 def make_model(settings):
-    """The untrained model of a run on Gaussian data; settings: training.settings.Settings."""
+    """The untrained model of a run on Gaussian data; settings: training.settings.Settings.
+
+    A narrow q(z|x) at the start keeps units, see vae_layers.Encoder. But it places a row far from
+    all others, as standardized tables have, so far out in z that its ELBO may overflow.
+    """
     return VAE(
         data_dim=settings.data_dim,
         n_dim=settings.n_dim,
@@ -182,5 +185,5 @@ def make_model(settings):
         min_log_std=settings.min_log_std,
         seed=settings.seed,
         standardization=Standardization.from_settings(settings.standardization),
-        initial_std=INITIAL_STD,
+        initial_std=1.0 if settings.standardize else 0.2,
     )

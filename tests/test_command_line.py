@@ -62,8 +62,11 @@ def test_defaults_of_the_two_mains_are_the_same_and_those_of_the_contract():
     assert vae == beta_vae
     expected = {"data_path": None, "data_size": 100_000, "data_dim": None, "n_dim": 2}
     expected |= {"n_width": [128], "decoder_std": "learned", "seed": 0, "resume": False}
-    expected |= {"standardize": False, "keep": "last"}  # of drawn data
+    of_drawn = {"standardize": False, "keep": "last", "lr": 0.004}
+    expected |= of_drawn
     assert {name: vae[name] for name in expected} == expected
+    of_file = vars(vae_main.parse_arguments(["--data_path", "x.dat"]))
+    assert [of_file[name] for name in of_drawn] == [True, "best", 0.003]
 
 
 @pytest.mark.parametrize("script", GUIDELINES, ids=lambda script: script.__name__)

@@ -138,8 +138,9 @@ def test_log_px_z_of_a_standardized_row_is_a_density_in_the_units_of_the_data(tm
     np.testing.assert_allclose(model.log_px_z(UNITS.apply(x), z), expected, rtol=1e-4)
 
 
-def test_q_is_narrow_before_training_on_gaussian_data():
-    settings = vae_main.parse_arguments(["--data_dim", "3"])
+@pytest.mark.parametrize(("flag", "std"), [("--no-standardize", 0.2), ("--standardize", 1.0)])
+def test_q_is_narrow_before_training_where_rows_are_not_standardized(flag, std):
+    settings = vae_main.parse_arguments(["--data_dim", "3", flag])
     settings.standardization = None
     _, log_std = make_model(settings).encode(noise(4, 3))
-    np.testing.assert_allclose(np.exp(log_std), 0.2, rtol=1e-6)
+    np.testing.assert_allclose(np.exp(log_std), std, rtol=1e-6)

@@ -141,6 +141,8 @@ def parse_gaussian_run(parser, argv):
         args.standardize = of_file
     if args.keep is None:
         args.keep = "best" if of_file else "last"
+    if args.lr is None:
+        args.lr = 0.003 if of_file else 0.004
     if args.min_log_std is not None and isinstance(args.decoder_std, float):
         parser.error("--min_log_std: is for a learned std, but --decoder_std fixes it")
     return args
