@@ -90,13 +90,10 @@ def test_the_report_agrees_with_itself_and_with_the_saved_weights(vae_run):
     optimum = fitted.logpdf(x_held_out).mean()
     assert report["optimum"] == pytest.approx(optimum, abs=1e-4)
     model, _ = load_model(vae_run, make_model)
-    rows = {"elbo_train": data.x_train, "elbo_held_out": data.x_held_out}
-    draws = {"elbo_train": evaluation.TRAINING_DRAWS, "elbo_held_out": report["log_px_draws"]}
-    for name, x in rows.items():
-        others = [evaluation.evaluate(model, x, draws[name], seed=s).elbo.mean() for s in range(20)]
-        assert abs(report[name] - np.mean(others)) < 4 * np.std(others)
-    kl = evaluation.evaluate(model, data.x_held_out, 2, seed=0).kl
-    assert report["rate"] == pytest.approx(kl.mean(), abs=1e-5)
+    for name, x in [("elbo_train", data.x_train), ("elbo_held_out", data.x_held_out)]:
+        again = evaluation.evaluate(model, x, 2000, seed=99)
+        assert report[name] == pytest.approx(again.elbo.mean(), abs=0.05)
+    assert report["rate"] == pytest.approx(again.kl.mean(), abs=1e-5)
 
 
 def test_beta_one_trains_exactly_as_the_vae(vae_run, train):
