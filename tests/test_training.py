@@ -252,7 +252,7 @@ def test_a_run_of_small_steps_on_one_device_takes_one_thread(
 
 
 BEST = (  # a large rate without decay memorizes the 38 rows within a few epochs
-    "--n_width 16 --batch_size 19 --n_epoch 12 --lr 0.3 --lr_schedule constant "
+    "--n_width 16 --batch_size 19 --n_epoch 12 --lr 0.2 --lr_schedule constant "
     "--weight_decay 0 --keep best"
 ).split()
 
