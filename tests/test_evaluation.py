@@ -83,6 +83,7 @@ def test_mean_elbo_is_the_mean_of_one_draw_a_row(linear_gaussian, monkeypatch):
 def test_the_standard_error_of_a_mean():
     values = np.array([1.0, 2.0, 4.0, 7.0])
     np.testing.assert_allclose(evaluation.standard_error(values), np.sqrt(7.0 / 4.0))
+    assert evaluation.standard_error(values[1:3]) == 1.0
     assert np.isnan(evaluation.standard_error(values[:1]))
 
 
