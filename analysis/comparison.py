@@ -6,11 +6,12 @@ import numpy as np
 import scipy  # scipy.stats loads where it is first used: it takes a third of a second
 from scipy.spatial.distance import cdist
 
+from analysis.information import relative_error
 from training.random_streams import stream
 from training.standardization import moments
 
-COMPARED_ROWS = 100_000  # of the samples and of the data, at most,
-COMPARED_NUMBERS = 10_000_000  # or so many numbers where the rows are long
+COMPARED_ROWS = 100_000  # at most, of the samples and of the data each
+COMPARED_NUMBERS = 10_000_000  # that these rows hold at most, so wide ones are fewer
 TESTED_ROWS = 1000  # of each sample; the permutation test needs all pairs of distances
 PERMUTATIONS = 199
 SHOWN_COLUMNS = 20  # whose marginals the screen shows
@@ -55,7 +56,7 @@ def compare(samples, x, known=None, seed=0, paired=False):
     mean, covariance = moments(x) if known is None else (known.mean, known.covariance)
     std = np.sqrt(np.diag(covariance))
     std = np.where(std > 0.0, std, np.inf)  # a column that does not vary counts for nothing
-    mean_of_samples, of_samples = moments(samples)
+    mean_of_samples, covariance_of_samples = moments(samples)
     products = np.outer(std, std)
     if paired:
         order = stream(seed, "compare", 0).permutation(len(x))
@@ -65,18 +66,13 @@ def compare(samples, x, known=None, seed=0, paired=False):
     distance, p_value = energy_test(samples, x, seed)
     return Comparison(
         mean_error=np.max(np.abs(mean_of_samples - mean) / std),
-        covariance_error=relative_error(of_samples / products, covariance / products),
+        covariance_error=relative_error(covariance_of_samples / products, covariance / products),
         ks=of_marginals.statistic,
         ks_p=of_marginals.pvalue,
         energy_distance=distance,
         energy_p=p_value,
         paired=paired,
     )
-
-
-def relative_error(matrix, reference):
-    """|matrix - reference| / |reference| in the Frobenius norm."""
-    return np.linalg.norm(matrix - reference) / np.linalg.norm(reference)
 
 
 def energy_test(samples, x, seed=0):

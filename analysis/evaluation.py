@@ -37,7 +37,6 @@ REPORT_ROWS = 20_000  # rows of each kind, at most, that an epoch follows and a 
 FOLLOWED_Z = 1024  # draws of z for the validation rows, at least
 TRAINING_DRAWS = 4  # of z for each training row of a report: enough for an ELBO
 MOST_THREADS = 4  # blocks of rows at once, at most: memory must not grow with the cores
-ENOUGH_EFFECTIVE = 0.5  # share of the draws of z: with less, log p(x) is marked as doubtful
 FEW_EFFECTIVE = 5  # effective draws: with fewer, log p(x) of a row is hardly known
 
 
@@ -101,6 +100,7 @@ def evaluate(model, x, n_samples, seed, beta=1.0, proposal=None, with_points=Tru
 
     The ELBO's draws have less noise than log w: docs/report.md, (1). Returns an Evaluation.
     """
+    key = seed if isinstance(seed, tuple) else (seed, "evaluate")
     plan = Plan.of(model, n_samples, beta, len(x), with_points)
     if proposal is None:
         proposal = encode(model, x)
@@ -109,16 +109,11 @@ def evaluate(model, x, n_samples, seed, beta=1.0, proposal=None, with_points=Tru
     def evaluation_of(block):
         here = slice(block * n_rows, (block + 1) * n_rows)
         q = tuple(tf.constant(part[here], tf.float32) for part in proposal)
-        return evaluate_block(model, x[here], q, plan, (*key_of(seed), block))
+        return evaluate_block(model, x[here], q, plan, (*key, block))
 
     blocks = range(math.ceil(len(x) / n_rows))
     with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count())) as pool:
         return concatenate(pool.map(evaluation_of, blocks))
-
-
-def key_of(seed):
-    """The key of a random stream: a number gets the purpose "evaluate", a tuple is one already."""
-    return seed if isinstance(seed, tuple) else (seed, "evaluate")
 
 
 @np.errstate(invalid="ignore")  # a row far from all others may have no finite ELBO
@@ -154,7 +149,7 @@ def evaluate_block(model, x, q, plan, key):
     )
 
 
-def missed_share(model, n_rows, n_samples, seed, beta):
+def missed_share(model, n_rows, n_samples, key, beta):
     """How much of p(z|x) the draws of `evaluate` never reach: (n_rows,), 0 on average if none.
 
     Of a pair (x, z) of the model's own joint, z from the prior and x from p(x|z), z is a draw of
@@ -162,9 +157,9 @@ def missed_share(model, n_rows, n_samples, seed, beta):
     near 1 where no other draw comes close, about 1 / (effective draws) elsewhere. The latter is
     subtracted, so that the mean is about the nats that log p(x) lacks.
     """
-    z = stream(*key_of(seed)).standard_normal((n_rows, model.n_dim)).astype(np.float32)
-    x = model.decoder_sample(tf.constant(z), stateless_seed(*key_of(seed), 0))
-    found = evaluate(model, x.numpy(), n_samples, (*key_of(seed), 1), beta)
+    z = stream(*key).standard_normal((n_rows, model.n_dim)).astype(np.float32)
+    x = model.decoder_sample(tf.constant(z), stateless_seed(*key, 0))
+    found = evaluate(model, x.numpy(), n_samples, (*key, 1), beta)
     plan = Plan.of(model, n_samples, beta, n_rows)
     mean, log_std = model.encode(x)
     own = terms_of(model, x, tf.constant(z[np.newaxis]), mean, log_std, plan.power)
@@ -191,11 +186,11 @@ def elbo_sums(model, x, seeds):
     return tf.map_fn(block_sum, (blocks, seeds), fn_output_signature=tf.float64)
 
 
-def mean_elbo(model, x, seed, n_draws=1):
+def mean_elbo(model, x, key, n_draws=1):
     """The mean ELBO of the rows of x with n_draws of z each, a number."""
     x = np.tile(x, (n_draws, 1))
     n_blocks = math.ceil(len(x) / ELBO_ROWS)
-    seeds = [stateless_seed(*key_of(seed), block) for block in range(n_blocks)]
+    seeds = [stateless_seed(*key, block) for block in range(n_blocks)]
     sums = elbo_sums(model, tf.constant(x, tf.float32), tf.constant(seeds))
     return float(np.sum(sums)) / len(x)
 
@@ -240,14 +235,13 @@ def rows_of_report(model, x_train, x, n_draws, seed, beta):
     """
     train = evaluate(model, x_train, TRAINING_DRAWS, (seed, "report", 1), beta, with_points=False)
     held_out = evaluate(model, x, n_draws, (seed, "report", 2), beta)
+    reconstructed = sampling.reconstruct(model, x, seed, mean_only=True)
     rows = {
         "elbo_train": train.elbo,
         "elbo_held_out": held_out.elbo,
         "rate": held_out.kl,
         "log_px_z": held_out.log_px_z,
-        "distortion": np.sum(
-            (model.in_data_units(x) - sampling.reconstruct(model, x, seed, True)) ** 2, axis=1
-        ),
+        "distortion": np.sum((model.in_data_units(x) - reconstructed) ** 2, axis=1),
         "cost_held_out": beta * held_out.kl - held_out.log_px_z,
     }
     return rows, held_out

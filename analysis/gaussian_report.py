@@ -8,9 +8,8 @@ import math
 import numpy as np
 
 from analysis import evaluation, gaps, information, latent, linear_vae
-from analysis.comparison import relative_error
 from analysis.evaluation import REPORT_ROWS
-from analysis.information import Gaussian
+from analysis.information import Gaussian, relative_error
 from analysis.normality import mardia_test
 from training.errors import Stopped
 from training.random_streams import stream
@@ -64,14 +63,14 @@ def make_report(model, data, settings):
     if about_reference["gaussian_applies"]:
         dependence = dependence_metrics(model, data, knowledge, seed)
     raw = data.in_data_units(x)
-    optimum = None if reference is None else reference.log_density(raw)
-    rows["optimum"] = optimum
-    rows["gap"] = None if optimum is None else optimum - rows["elbo_held_out"]
-    rows["gap_model"] = None if optimum is None else optimum - rows["log_px"]
-    rows["cost_gap"] = None
+    rows |= dict.fromkeys(["optimum", "gap", "gap_model", "cost_gap"])
+    if reference is not None:
+        rows["optimum"] = reference.log_density(raw)
+        rows["gap"] = rows["optimum"] - rows["elbo_held_out"]
+        rows["gap_model"] = rows["optimum"] - rows["log_px"]
     if best is not None:
-        of_rows = linear_vae.cost_of_rows(best, beta, raw, gaussian.mean, gaussian.covariance)
-        rows["cost_gap"] = rows["cost_held_out"] - of_rows
+        lowest = linear_vae.cost_of_rows(best, beta, raw, gaussian.mean, gaussian.covariance)
+        rows["cost_gap"] = rows["cost_held_out"] - lowest
     linear = linear_log_px(data, raw, settings)
     rows["linear_log_px"] = linear
     rows["gain_over_linear"] = None if linear is None else rows["log_px"] - linear

@@ -41,6 +41,11 @@ def check_covariance(covariance):
     return covariance
 
 
+def relative_error(matrix, reference):
+    """|matrix - reference| / |reference| in the Frobenius norm."""
+    return np.linalg.norm(matrix - reference) / np.linalg.norm(reference)
+
+
 def entropy(covariance):
     """Entropy of N(m, covariance); no model of such data has a mean ELBO above its negative."""
     covariance = check_covariance(covariance)

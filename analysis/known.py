@@ -19,14 +19,14 @@ def known_distribution(settings):
     covariance alone has mean zero, a mean alone the covariance of data/. InputError: what they hold
     is no covariance, mean or mixture, or has not data_dim dimensions.
     """
-    gaussian = settings.covariance_path or settings.mean_path
-    if settings.mixture_path and gaussian:
+    gives_gaussian = settings.covariance_path or settings.mean_path
+    if settings.mixture_path and gives_gaussian:
         raise InputError("--mixture_path: give a mixture or a Gaussian, not both")
     if settings.mixture_path:
         place = settings.mixture_path
         table = tables.load_table(place, may_have_names=False)
         known = as_input(f"--mixture_path {place}", Mixture.from_table, table)
-    elif gaussian or settings.data_path is None:
+    elif gives_gaussian or settings.data_path is None:
         place = settings.covariance_path or "data/covariance.dat"
         known = known_gaussian(settings.covariance_path, settings.mean_path)
     else:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import ndtr
 
-from analysis.evaluation import encode, in_blocks, key_of, means, standard_error
+from analysis.evaluation import encode, in_blocks, means, standard_error
 from analysis.linear_vae import ACTIVE_UNIT_VARIANCE
 from analysis.mixture import normal_density
 from training.random_streams import stream
@@ -60,7 +60,7 @@ def latent_units(mean, log_std):
     )
 
 
-def latent_information(mean, log_std, seed):
+def latent_information(mean, log_std, key):
     """The rate in its two parts, I(x;z) + KL[q(z) || p(z)] (Hoffman & Johnson, 2016).
 
     q(z) = E_x q(z|x), the aggregate posterior, and g the Gaussian of its moments. KL[g || p] has a
@@ -69,7 +69,7 @@ def latent_information(mean, log_std, seed):
     """
     kl = np.sum(0.5 * (mean**2 + np.exp(2.0 * log_std) - 1.0) - log_std, axis=1)
     covariance, of_rows, bias = gaussian_aggregate_kl(mean, log_std)
-    rest, at_least = aggregate_beyond_gaussian(mean, log_std, covariance, seed)
+    rest, at_least = aggregate_beyond_gaussian(mean, log_std, covariance, key)
     beyond = max(0.0, float(np.mean(rest)))
     beyond_se = error_of_positive_part(np.mean(rest), standard_error(rest))
     aggregate_kl = float(np.mean(of_rows)) - bias + beyond
@@ -121,15 +121,15 @@ def gaussian_aggregate_kl(mean, log_std):
     return covariance, values, float(np.mean(squares / 4.0 + distance / 2.0) / len(mean))
 
 
-def aggregate_beyond_gaussian(mean, log_std, covariance, seed):
+def aggregate_beyond_gaussian(mean, log_std, covariance, key):
     """Two arrays over draws of z from AGGREGATE_ROWS of the N rows, spread evenly over them.
 
     log q(z) - log g(z) with q(z) the mean of q(z|x) over the other rows; and log q(z|x) - log q(z)
     with q(z) that over all rows.
     """
     n_rows, n_dim = mean.shape
-    chosen = np.unique(np.linspace(0, n_rows - 1, min(n_rows, AGGREGATE_ROWS)).astype(int))
-    noise = stream(*key_of(seed)).standard_normal((len(chosen), n_dim))
+    chosen = np.linspace(0, n_rows - 1, min(n_rows, AGGREGATE_ROWS)).astype(int)
+    noise = stream(*key).standard_normal((len(chosen), n_dim))
     z = mean[chosen] + np.exp(log_std[chosen]) * noise
     precisions = np.exp(-2.0 * log_std)
     constants = -np.sum(log_std + 0.5 * precisions * mean**2, axis=1)
@@ -161,7 +161,7 @@ def regress(inputs, outputs):
     return weights, outputs - inputs @ weights
 
 
-def dependence(model, x, reference, knowledge, seed, n_fitted=None):
+def dependence(model, x, reference, knowledge, key, n_fitted):
     """What z leaves of the dependence among the coordinates, and the decoder's cost beyond it.
 
     Rows x (N, data_dim) of `reference`, an information.Gaussian in the units of the networks; where
@@ -192,12 +192,13 @@ def dependence(model, x, reference, knowledge, seed, n_fitted=None):
     values += np.sum(((2.0 * seen + residuals) @ precision) * residuals, axis=1)
     values = 0.5 * (values + variances @ np.diag(precision)) - np.sum(log_std_z, axis=1)
     # ... and the codes of the network, less those of the linear decoder.
-    z = mean_z + np.exp(log_std_z) * stream(*key_of(seed)).standard_normal(mean_z.shape)
+    z = mean_z + np.exp(log_std_z) * stream(*key).standard_normal(mean_z.shape)
     longer = code_lengths(model, x + reference.mean, z)
     centered = z - np.mean(mean_z - seen, axis=0)
     longer -= 0.5 * (np.log(2.0 * np.pi * left) + (x - centered @ decoder) ** 2 / left)
     better = shorter_codes(longer)
-    values += np.sum(longer[:, better], axis=1)
+    beyond_linear = np.sum(longer[:, better], axis=1)
+    values += beyond_linear
 
     log_det_z = np.linalg.slogdet(of_z)[1] - np.linalg.slogdet(covariance)[1]
     total = 0.5 * (np.sum(np.log(left)) + log_det_z) - np.mean(np.sum(log_std_z, axis=1))
@@ -208,7 +209,7 @@ def dependence(model, x, reference, knowledge, seed, n_fitted=None):
         of_fit -= np.sum(np.linalg.solve(covariance, x.T).T * x, axis=1)
         error = math.hypot(error, 0.5 * standard_error(of_fit) * math.sqrt(n_rows / n_fitted))
     return {
-        "conditional_total_correlation": float(total + np.mean(np.sum(longer[:, better], axis=1))),
+        "conditional_total_correlation": float(total + np.mean(beyond_linear)),
         "conditional_total_correlation_se": error,
         **means({"decoder_mismatch": np.sum(longer[:, ~better], axis=1)}),
     }
@@ -226,9 +227,10 @@ def code_lengths(model, x, z):
 
 
 def shorter_codes(longer):
-    """For which columns (d,) the network's code is clearly shorter, given differences of code
-    lengths (N, d); for all where only the sum of the others is. "Clearly", so that chance does not
-    choose.
+    """In which columns the network's code is clearly shorter than the linear decoder's: bool (d,).
+
+    longer: (N, d), the network's code lengths less those of the linear decoder. All columns count
+    if the sum over the others is clearly shorter too. "Clearly", so that chance does not choose.
     """
     errors = np.std(longer, axis=0, ddof=1) / math.sqrt(len(longer))
     better = np.mean(longer, axis=0) < -CLEARLY * errors

@@ -83,7 +83,7 @@ def write_dimensions(folder, variance_of_x, names):
 
 
 def print_units(units, variance_of_x, names):
-    """Print what these two write, in part where there are many units or columns."""
+    """Print what write_units and write_dimensions write, in part where there is much of it."""
     n_dim, data_dim = variance_of_x.shape
     print(f"\nactive units: {units.active.sum()} of {n_dim}, variance of E[z|x] above 0.01")
     if len(units.shown) < n_dim:

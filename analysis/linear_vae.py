@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis import linear_search
-from analysis.information import MOST_DIMENSIONS, check_covariance, entropy
+from analysis.information import MOST_DIMENSIONS, check_covariance, entropy, relative_error
 
 ACTIVE_UNIT_VARIANCE = 0.01  # of E[z|x]; Burda et al. (2015), Section 5.2
 
@@ -78,7 +78,7 @@ def optimum(covariance, n_dim, beta, decoder_std, min_log_std=None):
     return _optimum_given_variances(covariance, n_dim, beta, noise_variances, attained, has_rate)
 
 
-def has_optimum(data_dim, n_dim, beta, decoder_std, min_log_std=None):
+def has_optimum(data_dim, n_dim, beta, decoder_std, min_log_std):
     """Whether the cost of the linear models has an infimum, and it is computed.
 
     Below beta 1 the cost falls without end as a learned std goes to 0, unless the std is bounded,
@@ -143,17 +143,17 @@ def beta_thresholds(covariance, n_dim, decoder_std, min_log_std=None):
     return np.sort(thresholds)
 
 
-def cost_of_rows(optimum, beta, x, mean, covariance):
-    """The cost of each row of x (B, data_dim) under an Optimum of N(mean, covariance), (B,).
+def cost_of_rows(best, beta, x, mean, covariance):
+    """The cost of each row of x (B, data_dim) under `best`, an Optimum of this Gaussian, (B,).
 
-    Its expectation over N(mean, covariance) is optimum.cost; on given rows it takes the luck of
+    Its expectation over N(mean, covariance) is best.cost; on given rows it takes the luck of
     the draw out of a comparison. It is beta/2 times the squared Mahalanobis distance of the row
     under W W' + beta Psi, and a constant (docs/theory.md, section 3).
     """
-    spread = optimum.weights @ optimum.weights.T + np.diag(beta * optimum.noise_variances)
+    spread = best.weights @ best.weights.T + np.diag(beta * best.noise_variances)
     white = np.linalg.solve(np.linalg.cholesky(spread), (np.float64(x) - mean).T)
     expected = np.trace(np.linalg.solve(spread, covariance))
-    return optimum.cost + 0.5 * beta * (np.sum(white**2, axis=0) - expected)
+    return best.cost + 0.5 * beta * (np.sum(white**2, axis=0) - expected)
 
 
 def _shared_variance(covariance, n_dim, beta):
@@ -193,19 +193,19 @@ def _optimum_given_variances(covariance, n_dim, beta, noise_variances, attained,
     # In the coordinates u' Phi^-1/2 x the data's variances are lambda, the model's are these:
     model_ratios = beta * eigenvalues / (1.0 + beta * (eigenvalues - left))
     # KL of q(z|x), of variance 1 / lambda, from p(z|x), of precision 1 + beta (lambda - 1).
-    v_ratios = (1.0 + beta * (coded - 1.0)) / coded
-    mean_shifts = (coded - 1.0) * (1.0 - beta) / coded / (1.0 + beta * (coded - 1.0)) * (1.0 - beta)
+    precisions = 1.0 + beta * (coded - 1.0)
+    mean_shifts = (coded - 1.0) * (1.0 - beta) / coded / precisions * (1.0 - beta)
     return Optimum(
         cost=beta * kl - log_px_z,
         kl=kl,
         log_px_z=log_px_z,
         elbo=log_px_z - kl,
         gap_model=_divergence(model_ratios),
-        gap_encoder=_divergence(v_ratios) + 0.5 * np.sum(mean_shifts),
+        gap_encoder=_divergence(precisions / coded) + 0.5 * np.sum(mean_shifts),
         conditional_total_correlation=max(0.0, dependence),
         decoder_mismatch=_divergence(ratios),
         distortion=np.sum(squared_errors),
-        covariance_error=np.linalg.norm(model_covariance - covariance) / np.linalg.norm(covariance),
+        covariance_error=relative_error(model_covariance, covariance),
         active_units=int(np.sum(1.0 - 1.0 / coded > ACTIVE_UNIT_VARIANCE)),
         attained=attained,
         has_rate=has_rate,

@@ -8,8 +8,8 @@ from training.random_streams import stream
 MOST_COLUMNS = 30  # tested: the work grows with the third power of their number
 ROWS_A_COLUMN = 10  # fewer rows for each column have statistics of another distribution
 SIMULATED_ROWS = 500  # of normal data for the null distribution of the statistics
-LEAST_TESTS, MOST_TESTS = 100, 1000  # so many simulations at least and at most,
-SIMULATED_PRODUCTS = 2e9  # between them about as many products of numbers
+LEAST_TESTS, MOST_TESTS = 100, 1000  # simulations of the null distribution, at least and at most
+SIMULATED_PRODUCTS = 2e9  # of numbers, in all simulations together, between these limits
 
 
 def mardia_test(x):
@@ -80,8 +80,10 @@ def whiten(x):
 
 
 def mardia_skewness(white):
-    """Mean of (x_i' S^-1 x_j)^3 over all pairs of rows, by whiten(x): the sum of the squares of all
-    third moments (i, j, k), those with i <= j, k times the number of orders of the indices.
+    """Mean of (x_i' S^-1 x_j)^3 over all pairs of rows, from white = whiten(x).
+
+    It is the sum of the squared third moments m_ijk over all i, j, k. Below, i is the smallest
+    index: there are three places for it, or for k where i = j.
     """
     skewness = 0.0
     for i in range(len(white)):

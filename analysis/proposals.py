@@ -19,7 +19,7 @@ X_NUMBERS = 2**22  # numbers of x that belong to them
 ENCODER_SHARE = 0.25  # of the draws come from q itself, the others are tempered
 MAX_POWER = 100.0  # a larger beta tempers as this one: it would only multiply the encoder's errors
 POINTS = 128, 1024  # of the prior: at least and at most, with up to POINTS_DIM latent dimensions
-POINTS_WORK = 2**21  # between them so many for all rows
+POINTS_WORK = 2**21  # rows times points, between these limits
 POINTS_DIM = 3
 BEYOND_REACH = 1e-5  # share of the draws of a Gaussian that lies farther out than they count
 
@@ -78,15 +78,18 @@ def draw_terms(model, x, q, n_draws, seed, power, from_tempered):
 
 
 def draw(model, x, q, n_draws, key, power, from_tempered):
-    """draw_terms in calls of bounded memory, in float64; key: of a random stream."""
+    """draw_terms in calls of bounded memory, in float64.
+
+    key: of a random stream; its last position is the number of the first draw.
+    """
     *key, first_number = key
+    power = tf.constant(power, tf.float32)
     batch = max(1, z_batch(model) // len(x))
     parts = []
     for first in range(0, n_draws, batch):
         n = tf.constant(min(batch, n_draws - first))
         seed = tf.constant(stateless_seed(*key, first_number + first))
-        power_of_call = tf.constant(power, tf.float32)
-        parts.append(draw_terms(model, x, q, n, seed, power_of_call, from_tempered))
+        parts.append(draw_terms(model, x, q, n, seed, power, from_tempered))
 
     terms = zip(*parts, strict=True)  # one after the other, each of all calls
     return Draws(*(np.concatenate(term, dtype=np.float64) for term in terms))
@@ -113,6 +116,7 @@ class Plan:
 
     @classmethod
     def of(cls, model, n_samples, beta, n_rows, with_points=True):
+        """The plan for n_rows rows of a model trained at this beta."""
         few_dimensions = model.n_dim <= POINTS_DIM and isinstance(model.decoder, Decoder)
         with_points = with_points and few_dimensions
         return cls(

@@ -72,10 +72,9 @@ def column_name(report):
 
 def remarks(report):
     """What a reader of the numbers must know, a list of lines."""
-    lines = []
     effective, draws = report["effective_samples"], report["log_px_draws"]
     doubtful, missed = report["log_px_doubtful_rows"], report["log_px_missed"]
-    lines.append(f"log p(x): {effective:.0f} of {draws} draws of z are effective (median)")
+    lines = [f"log p(x): {effective:.0f} of {draws} draws of z are effective (median)"]
     if missed > max(SURE * report["log_px_missed_se"], 0.005):
         lines.append(
             f"  the draws miss {100 * missed:.1f} % of p(z|x), estimated on data from the model "

@@ -178,16 +178,18 @@ def latent_plane(path, z_mean, z_std, color, linear=None):
     linear: z_mean (N, n_dim), z_std (n_dim,) of the same data in the best linear VAE, drawn beside.
     With n_dim 1 the histogram of the means beside the prior's density.
     """
-    units = most_active(z_mean)
+    units = np.sort(np.argsort(-np.var(z_mean, axis=0), kind="stable")[:2])
     planes = {"trained": (z_mean[:, units], z_std[:, units])}
     if linear is not None:
         planes["best linear VAE, exact posterior"] = matched(planes["trained"][0], *linear)
+    far = [np.percentile(np.abs(mean), 99.9) for mean, _ in planes.values()]
+    reach = max(3.3, 1.05 * max(far))  # of all panels, which share their axes
     numbers, name = color
     width, height = (5.5, 6.6) if linear is None else (8.0, 5.6)
     with style.picture(path, height if len(units) == 2 else 3.6, width) as figure:
         axes = figure.subplots(1, len(planes), squeeze=False, sharex=True, sharey=True)[0]
         for ax, (title, (mean, std)) in zip(axes, planes.items(), strict=True):
-            points = latent_points(ax, mean, std, numbers)
+            points = latent_points(ax, mean, std, numbers, reach)
             ax.set(title=title, xlabel=f"z{units[0] + 1}")
         axes[0].set_ylabel(f"z{units[1] + 1}" if len(units) == 2 else "density")
         style.legend_above(figure, axes[0])
@@ -195,11 +197,6 @@ def latent_plane(path, z_mean, z_std, color, linear=None):
             whole = MaxNLocator(5, integer=True)
             look = {"location": "bottom", "shrink": 0.6, "aspect": 40, "ticks": whole}
             figure.colorbar(points, ax=axes, **look).set_label(name)
-
-
-def most_active(z_mean):
-    """The numbers, rising, of the two units (one where n_dim is 1) whose means vary most."""
-    return np.sort(np.argsort(-np.var(z_mean, axis=0), kind="stable")[:2])
 
 
 def matched(reference, z_mean, z_std):
@@ -215,13 +212,12 @@ def matched(reference, z_mean, z_std):
     return mean, np.broadcast_to(z_std[units], mean.shape)
 
 
-def latent_points(axes, mean, std, color):
+def latent_points(axes, mean, std, color, reach):
     """Points, example ellipses and the prior's circles; a histogram where there is one unit.
 
     mean, std: (N, 2) or (N, 1) of q(z|x). color: a number for each of the first rows. Returns the
     points, None of one unit.
     """
-    reach = max(3.3, 1.05 * np.percentile(np.abs(mean), 99.9))
     if mean.shape[1] == 1:
         return _latent_line(axes, mean[:, 0], std[:, 0], reach)
     shown = mean[: style.MAX_POINTS]

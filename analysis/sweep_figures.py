@@ -63,7 +63,9 @@ def draw_sweep(folder, data, settings, reports):
 def optima_over_beta(covariance, settings, betas, thresholds):
     """The best linear VAEs for betas that reach as far as those of the sweep and the thresholds."""
     positive = betas[betas > 0]
-    lowest = max(1.0, positive.min()) if settings.decoder_std == "learned" else positive.min() / 1.2
+    lowest = positive.min() / 1.2
+    if settings.decoder_std == "learned" and settings.min_log_std is None:
+        lowest = max(1.0, positive.min())  # below 1 the cost has no minimum
     highest = max([1.2 * positive.max(), *(thresholds or [])])  # None: too wide
     spread = np.linspace(0.0, 1.0, N_OPTIMA) ** 2
     optima = [

@@ -88,10 +88,10 @@ def of_convergence(curves, beta):
     if beta != 1.0:
         name, curve = "training objective, log p(x|z) - beta KL,", curves["objective"]
     n_epoch = len(curve)
-    n_last = max(n_epoch // 5, 3)
-    if n_epoch < n_last:
+    if n_epoch < 3:
         sentence = f"{n_epoch} of at least 3 epochs: too few to tell where training leads."
         return sentence, "more epochs"
+    n_last = max(n_epoch // 5, 3)
     (slope, _), covariance = np.polyfit(np.arange(n_last), curve[-n_last:], deg=1, cov=True)
     slope_se = np.sqrt(covariance[0, 0])
     where = f"in the last {n_last} of {n_epoch} epochs the {name}"

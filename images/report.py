@@ -10,6 +10,7 @@ from images import models as image_models
 
 REPORT_ROWS = 10_000  # at most so many training images are evaluated
 REPORT_Z = 16  # draws of z for each test image
+ENOUGH_EFFECTIVE = 0.5  # share of the draws: with fewer, more draws would raise log p(x)
 SCORE_BATCH = 500  # images scored between two lines on the screen
 
 
@@ -136,6 +137,6 @@ def print_score(score):
         print(f"{name:<6}{score[name]:10.3f} ± {score[f'{name}_se']:.3f}")
     effective, n_importance = score["effective_samples_median"], score["n_importance"]
     print(f"{effective:.1f} of {n_importance} draws of z are effective (median)", end="")
-    few = effective < evaluation.ENOUGH_EFFECTIVE * n_importance
+    few = effective < ENOUGH_EFFECTIVE * n_importance
     print(": few, so log p(x) is a lower bound that more draws would raise" if few else "")
     print(f"the ELBO is {score['elbo_is']}")

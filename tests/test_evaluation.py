@@ -76,7 +76,7 @@ def test_blocks_change_nothing_but_the_noise(linear_gaussian, monkeypatch):
 def test_mean_elbo_is_the_mean_of_one_draw_a_row(linear_gaussian, monkeypatch):
     monkeypatch.setattr(evaluation, "ELBO_ROWS", 8)  # so that the last of four blocks has 6
     x = linear_gaussian.draw(30, seed=0)
-    value = evaluation.mean_elbo(linear_gaussian.model(), x, seed=(0, "evaluate", 1))
+    value = evaluation.mean_elbo(linear_gaussian.model(), x, (0, "evaluate", 1))
     np.testing.assert_allclose(value, linear_gaussian.log_density(x).mean(), atol=1e-4)
 
 
@@ -132,7 +132,7 @@ def test_rate_splits_into_information_and_the_kl_of_an_aggregate_that_is_not_gau
         return aggregate(z) * (np.log(aggregate(z)) - norm.logpdf(z))
 
     aggregate_kl = quad(integrand, -8.0, 8.0)[0]
-    found = latent.latent_information(mean, log_std, 0)
+    found = latent.latent_information(mean, log_std, (0, "evaluate"))
     rate = kl_divergence(mean, log_std).numpy().mean()
     assert abs(found["aggregate_kl"] - aggregate_kl) < 4 * found["aggregate_kl_se"] + 1e-3
     assert found["mutual_information"] + found["aggregate_kl"] == pytest.approx(rate)
@@ -145,7 +145,7 @@ def test_information_beyond_the_reach_of_the_rows_lies_between_the_two_bounds():
     rng = np.random.default_rng(0)
     mean, log_std = rng.normal(size=(400, 12)), np.full((400, 12), np.log(0.05))
     truth = 12 * 0.5 * np.log((1 + 0.05**2) / 0.05**2)  # N(0, I) means and Gaussian noise
-    found = latent.latent_information(mean, log_std, 0)
+    found = latent.latent_information(mean, log_std, (0, "evaluate"))
     assert found["mutual_information_at_least"] == pytest.approx(np.log(400), abs=1e-6)
     assert abs(found["mutual_information"] - truth) < 4 * found["mutual_information_se"]
 
@@ -176,5 +176,6 @@ def test_aggregate_kl_of_few_rows_of_a_linear_encoder_is_zero_on_average():
 
 
 def test_draws_from_the_exact_posterior_miss_nothing(linear_gaussian):
-    missed = evaluation.missed_share(linear_gaussian.model(), 50, n_samples=4, seed=0, beta=1.0)
+    model = linear_gaussian.model()
+    missed = evaluation.missed_share(model, 50, n_samples=4, key=(0, "evaluate"), beta=1.0)
     np.testing.assert_allclose(missed, np.zeros(50), atol=1e-4)

@@ -1,6 +1,7 @@
 """Ranges, contours, ellipses and labels of the pictures lie where they should."""
 
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from matplotlib.patches import StepPatch
 from scipy.stats import multivariate_normal
 
 import compare_runs
-from analysis import figure_style, run_figures, sample_figures, sweep_figures
+from analysis import figure_style, linear_vae, run_figures, sample_figures, sweep_figures
 from analysis.information import Gaussian
 from analysis.mixture import Mixture
 from images import figures as image_figures
@@ -153,6 +154,16 @@ def test_the_latent_plane_is_of_the_two_units_whose_means_vary_most(drawn):
     np.testing.assert_array_equal(axes.collections[0].get_offsets(), z_mean[:, [0, 2]])
 
 
+@pytest.mark.parametrize("wide", ["trained", "linear"])
+def test_both_latent_planes_hold_the_wider_of_their_points(drawn, wide):
+    z_mean = np.random.default_rng(0).normal(size=(400, 2))
+    trained, linear = (3 * z_mean, z_mean) if wide == "trained" else (z_mean, 3 * z_mean)
+    stds = np.ones((400, 2))
+    figure = drawn(run_figures.latent_plane, trained, stds, (z_mean[:, 0], ""), (linear, stds[0]))
+    for axes in figure.axes[:2]:
+        assert np.mean(np.abs(3 * z_mean) < axes.get_xlim()[1]) > 0.99
+
+
 def test_matched_units_undo_a_permutation_and_signs():
     rng = np.random.default_rng(0)
     reference = rng.normal(size=(40, 2))
@@ -238,6 +249,14 @@ def test_the_bound_of_a_fitted_gaussian_is_not_called_impossible_for_all(drawn, 
     one = {name: [1.0] for name in BETAS}
     figure = drawn(sweep_figures.beta_sweep, one, CURVE, CURVE, [1.5], exact)
     assert sum(words in label for label in labels(figure.axes[0])) == 1
+
+
+def test_below_beta_one_a_bounded_std_has_its_theory_drawn():
+    settings = SimpleNamespace(n_dim=1, decoder_std="learned", min_log_std=-2.0)
+    covariance = random_covariance(3)
+    optima = sweep_figures.optima_over_beta(covariance, settings, np.array([0.5, 2.0]), [])
+    at_lowest_beta = linear_vae.optimum(covariance, 1, 0.5, "learned", min_log_std=-2.0)
+    assert max(best.kl for best in optima) >= at_lowest_beta.kl
 
 
 def test_a_sweep_without_a_gaussian_reference_shows_its_costs_and_no_theory(drawn):

@@ -43,9 +43,9 @@ def test_a_mode_that_the_encoder_never_visits_is_found_by_points_of_the_prior():
 
 
 def test_where_points_have_no_reach_the_missed_share_is_reported():
-    found = evaluation.missed_share(folded(5), 500, 60, 0, beta=1.0)
+    found = evaluation.missed_share(folded(5), 500, 60, (0, "evaluate"), beta=1.0)
     assert abs(found.mean() - 0.45) < 0.1  # half of the posterior, but where |z_1| is near 0
-    found = evaluation.missed_share(folded(1), 500, 60, 0, beta=1.0)
+    found = evaluation.missed_share(folded(1), 500, 60, (0, "evaluate"), beta=1.0)
     assert abs(found.mean()) < 0.07  # only where |z_1| is near 0, and the two modes meet
 
 
