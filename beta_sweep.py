@@ -13,6 +13,7 @@ import data_processing
 from analysis import run_figures, sweep_figures
 from training import command_line, run_folder
 from training.command_line import non_negative
+from training.errors import Stopped
 from training.settings import read_config
 
 COLUMNS = (
@@ -22,7 +23,7 @@ COLUMNS = (
 
 
 def parse_arguments(argv=None):
-    """The flags of the sweep, and those of beta_vae_main.py, checked, but as they stand."""
+    """The flags of the sweep, parsed, and those for beta_vae_main.py, checked: a list of texts."""
     parser = command_line.Parser(__doc__)
     parser.epilog = "All other flags are those of beta_vae_main.py: see its --help."
     add = parser.group("sweep")
@@ -32,29 +33,23 @@ def parse_arguments(argv=None):
     args, flags = parser.parse_known_args(argv)
     if len({f"{beta:g}" for beta in args.beta}) < len(args.beta):  # the names of the folders
         parser.error("argument --beta: duplicate value")
-    of_each_run = beta_vae_main.parse_arguments(flags)
-    if of_each_run.distribute == "multi_worker":
+    if beta_vae_main.parse_arguments(flags).distribute == "multi_worker":
         parser.error(
             "argument --distribute: multi_worker trains one beta; give each its own machines"
         )
-    args.n_epoch = of_each_run.n_epoch
     return args, flags
 
 
-def train(beta, folder, flags, args):
+def train(beta, folder, flags, resume):
     """Train one beta-VAE into its folder, unless a resumed sweep finds it finished there."""
     argv = [*flags, "--beta", repr(beta), "--output_dir", str(folder)]
-    if not args.resume:
+    if resume:
+        argv.append("--resume")
+    try:
         beta_vae_main.main(argv)
-    elif not is_finished(folder, args.n_epoch):
-        beta_vae_main.main([*argv, "--resume"])
-
-
-def is_finished(folder, n_epoch):
-    """Whether the folder holds a finished run, of as many epochs as are asked for (None: any)."""
-    if not (folder / "report.json").exists():
-        return False
-    return n_epoch in (None, run_folder.read_json(folder / "config.json")["n_epoch"])
+    except Stopped as stopped:
+        if stopped.status != 0:  # 0: it is finished
+            raise
 
 
 def print_table(reports, folder):
@@ -87,7 +82,7 @@ def main(argv=None):
     folders = [folder / f"beta_{beta:g}" for beta in betas]
     for number, beta in enumerate(betas):
         print(f"\nbeta {beta:g}: {number + 1} of {len(betas)}", flush=True)
-        train(beta, folders[number], flags, args)
+        train(beta, folders[number], flags, args.resume)
 
     reports = [run_folder.read_json(path / "report.json") for path in folders]
     run_folder.remove_temporaries(folder)  # of a sweep that was killed in writing

@@ -20,7 +20,7 @@ from training.errors import InputError
 RESULTS = {"elbo_held_out": 4, "gap": 4, "rate": 4, "active_units": 0, "seconds": 1}  # decimals
 FOLLOWED = {"elbo_validation": "validation ELBO", "elbo_held_out": "held-out ELBO"}
 LONGEST_LABEL = 80  # letters, in the legend of the picture
-NOT_COMPARED = ("versions", "standardization", "distribute", "tensorboard")
+NOT_COMPARED = {"versions", "standardization"} | run_folder.CHANGE_NO_RESULT
 
 
 class FinishedRun(NamedTuple):
@@ -113,16 +113,19 @@ def print_table(runs):
 def groups_by_settings(runs):
     """Label -> ELBO (n_runs, E) of the runs that differ in nothing but the seed.
 
-    The label has the settings that differ or, where that is too long, the folder of the first run.
+    The label has the settings that differ or, where that is too long or taken, the folder of the
+    first run.
     """
     names = [name for name in differing(runs) if name != "seed"]
     groups = defaultdict(list)
     for run in runs:
-        groups[", ".join(f"{name} {shown(run.settings[name])}" for name in names)].append(run)
+        groups[str([run.settings[name] for name in names])].append(run)
     curves = {}
-    for label, group in groups.items():
-        if len(label) > LONGEST_LABEL:
-            label = str(group[0].folder)
+    for group in groups.values():
+        first = group[0]
+        label = ", ".join(f"{name} {shown(first.settings[name])}" for name in names)
+        if len(label) > LONGEST_LABEL or label in curves:
+            label = str(first.folder)
         n_epoch = min(len(run.elbo) for run in group)
         curves[label or "all runs"] = np.array([run.elbo[:n_epoch] for run in group])
     return curves

@@ -47,7 +47,7 @@ class Data:
         return self.x_held_out if self.x_validation is None else self.x_validation
 
     def in_data_units(self, x):
-        """Rows of the networks in the units of the data, where they differ in float64."""
+        """Rows as the networks see them, in units of the data; float64 if these are other units."""
         return x if self.standardization is None else self.standardization.undo(x)
 
     def reference(self):
@@ -125,7 +125,8 @@ def training_size(n_rows, training_data_size, keep_best):
 def split(x, n_train, seed):
     """n_train training rows of x, chosen at random, and the others.
 
-    Of a large table the training rows stay in the file, and the others are some of them.
+    Of a large table the training rows stay in the file, and only a sample of the others is
+    returned.
     """
     if isinstance(x, np.memmap):
         x_train = TrainingRows(x, n_train, seed)

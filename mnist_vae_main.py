@@ -20,11 +20,9 @@ from images import report as image_report
 from training import command_line, distribute, loop
 from training.command_line import integer, log_std, non_negative, positive
 from training.run import training_run
-from training.settings import make_image_settings
-from vae_layers import ACTIVATIONS
+from training.settings import ACTIVATIONS, IMAGE_SCHEDULES, make_image_settings
 from vae_models import cost_function, iwae_cost
 
-LR_SCHEDULES = ("constant", "cosine", "steps", "burda2015")
 OBJECTIVE = "what is maximized: the ELBO, or the bound of Burda et al. (2015) from n_samples draws"
 OUTPUT_BIAS = "where the logits of a bernoulli start: at those of the pixels' means, or at zero"
 
@@ -57,7 +55,7 @@ def parse_arguments(argv=None):
     train("--n_epoch", type=integer(1), default=60, help="number of epochs")
     train("--batch_size", type=integer(1), default=100, help="mini-batch size")
     train("--lr", type=positive, default=0.001, help="learning rate of the first epoch")
-    train("--lr_schedule", choices=LR_SCHEDULES, default="cosine", help="learning-rate schedule")
+    train("--lr_schedule", choices=IMAGE_SCHEDULES, default="cosine", help="learning-rate schedule")
     train("--lr_factor", type=positive, default=0.75, help="step factor of --lr_schedule steps")
     train("--lr_every", type=integer(1), default=200, help="epochs per step of that schedule")
     train("--keep", choices=("best", "last"), default="last", help=command_line.KEEP)

@@ -9,8 +9,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-ACTIVATIONS = ("relu", "tanh", "linear")
-
 
 class FeedForward(keras.layers.Layer):
     """Hidden layers of the given widths and a linear head, (..., n_in) -> (..., n_out).
@@ -91,8 +89,8 @@ class Decoder(DiagonalGaussian):
     """p_theta(x|z) = N(x; mean, diag(std^2)): z (..., n_dim) -> mean, log_std (..., data_dim).
 
     decoder_std: `learned`, a function of z; `shared`, one learned number; or a number. The last
-    two keep the head's kernel of log_std at zero: a fixed std sits in untrained biases; the shared
-    log_std is the mean of its biases, which stay equal.
+    two keep the head's kernel of log_std at zero. A fixed std sits in untrained biases. The shared
+    log_std is the mean of its biases in units of the data, where they stay equal.
     min_log_std: a soft lower bound of log_std, so that a gradient always leads away from it.
     log_scale: (data_dim,) log of what a unit of x is in units of the data, where they differ; a
     fixed or shared std and min_log_std are in units of the data.

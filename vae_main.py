@@ -13,8 +13,7 @@ from analysis import evaluation, gaussian_report, report_text, run_figures, verd
 from training import command_line, distribute, loop
 from training.command_line import decoder_std, integer, log_std, non_negative, positive, yes_or_no
 from training.run import training_run
-from training.settings import make_settings
-from vae_layers import ACTIVATIONS
+from training.settings import ACTIVATIONS, LR_SCHEDULES, make_settings
 from vae_models import cost_function, make_model
 
 
@@ -42,7 +41,7 @@ def parse_arguments(argv=None):
     train("--n_epoch", type=integer(1), help="number of epochs; default: 10, more for few rows")
     train("--batch_size", type=integer(1), help="mini-batch size; default: 250, less for few rows")
     train("--lr", type=positive, help="learning rate; default: 0.004, for files 0.003")
-    train("--lr_schedule", choices=loop.LR_SCHEDULES, default="cosine", help="schedule of --lr")
+    train("--lr_schedule", choices=LR_SCHEDULES, default="cosine", help="schedule of --lr")
     train("--optimizer", choices=loop.OPTIMIZERS, default="adam", help="optimizer")
     train("--clip_norm", type=positive, help="clip the global gradient norm at this value")
     train("--weight_decay", type=non_negative, help=command_line.WEIGHT_DECAY)

@@ -65,8 +65,8 @@ def iwae_cost(log_w):
 class VAE(keras.Model):
     """A VAE with a diagonal Gaussian encoder and decoder, for data points of `data_dim` numbers.
 
-    n_width: neurons of the hidden layers, a list: one number for two layers of it, or several in
-    the order of the encoder; the decoder has them reversed. activation, batch_norm: see
+    n_width: neurons of each hidden layer, a list in the order of the encoder, reversed in the
+    decoder; a single number stands for two layers. activation, batch_norm: see
     vae_layers.FeedForward. initial_std: of q(z|x), see vae_layers.Encoder. decoder_std,
     min_log_std: of p(x|z), see vae_layers.Decoder.
     standardization: a training.standardization.Standardization, or None. Where there is one, x is a

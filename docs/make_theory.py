@@ -122,16 +122,17 @@ def covariances():
 
 def flatness():
     """How far I may be from the optimum's at SLACK nats more than its cost."""
+    betas = [1.003, 1.02]
     rows = []
     for name, what in STARS.items():
         row = [what]
-        for beta in [1.003, 1.02]:
+        for beta in betas:
             best = linear_vae.optimum(DATA[name], len(DATA[name]), beta, "learned")
             least, most = nearly_as_good(DATA[name], beta, best.cost)
             row += [f"{best.kl:.4f}", f"{least:.4f} to {most:.4f}"]
         rows.append(row)
     header = ["data"]
-    for beta in ["1.003", "1.02"]:
+    for beta in betas:
         header += [f"$I$ at beta {beta}", f"costs at most {SLACK} more"]
     return header, rows
 

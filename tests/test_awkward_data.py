@@ -254,6 +254,8 @@ def test_columns_that_are_copies_or_sums_of_others_are_named_with_these(capsys):
     assert columns.dependent_columns(x[:, :3] * 1e-200, names) == []  # squares that underflow
     whole = 2**60 + np.random.default_rng(1).integers(0, 900, (60, 2))
     assert columns.dependent_columns(np.column_stack([whole, whole[:, 1]]), names) == ["b (of sum)"]
+    wide = np.random.default_rng(2).integers(-120, 120, (60, 2)).astype(np.int8)  # wraps around
+    assert columns.dependent_columns(np.column_stack([wide, wide[:, 1]]), names) == ["b (of sum)"]
 
 
 def test_sums_are_found_among_many_columns_with_bounded_work():

@@ -54,6 +54,11 @@ def test_a_label_too_long_for_the_picture_gives_way_to_the_folder():
     assert list(compare_runs.groups_by_settings(many)) == ["1", "2"]
 
 
+def test_tables_of_one_name_in_two_folders_are_two_groups():
+    runs = [run({"data_path": f"/{folder}/x.csv"}, folder=folder) for folder in ("first", "second")]
+    assert list(compare_runs.groups_by_settings(runs)) == ["data_path x.csv", "second"]
+
+
 def test_the_last_line_names_the_rows_that_were_followed_and_the_median(tmp_path, capsys):
     runs = [
         finished_run(tmp_path / "best", {"seed": 0}, followed="elbo_validation"),

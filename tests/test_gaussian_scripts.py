@@ -18,6 +18,7 @@ import vae_decoder_sample_generation
 import vae_main
 from analysis import evaluation, gaps, run_figures, sweep_figures
 from training import loop
+from training.errors import InputError
 from training.saved_model import load_model
 from training.settings import read_config
 from vae_models import make_model
@@ -203,6 +204,13 @@ def test_a_resumed_sweep_trains_what_is_missing_and_more_epochs(
     sweep(train, "4 0.5", "--n_epoch", "2", "--resume", folder=folder)
     assert [len(history(folder / name)) for name in ("beta_4", "beta_0.5")] == [2, 2]
     assert weights(folder / "beta_0.5") != weights(sweep_run / "beta_0.5")
+
+
+def test_a_resumed_sweep_with_other_settings_is_refused(sweep_run, train):
+    before = contents(sweep_run)
+    with pytest.raises(InputError, match=r"beta_0.5 was begun with --n_dim .*, now 4"):
+        sweep(train, "4 0.5", "--n_dim", "4", "--resume", folder=sweep_run)
+    assert contents(sweep_run) == before
 
 
 def test_one_column_trains_sweeps_and_generates(uncompiled, train, tmp_path):

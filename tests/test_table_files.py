@@ -47,6 +47,7 @@ def test_numbers_are_read_as_python_reads_them(tmp_path):
         ("x.TXT", "  1\t2  3 \n\n \t\n4 5\t\t6\n\n", None),
         ("x.txt", "1\t2 \t3\r\n4\t5\t6", None),
         ("x.dat", b"\xef\xbb\xbf1 2 3\r\n4 5 6\r\n", None),
+        ("x.dat", "1 2 3\n4 5 6 # two", None),
         ("x.dat", "# größe 1 2\n1 2 3 # one\n  # 7 8\n4 5 6\n#", None),
         ("x.txt", '\na "b" c\n1 2 3\n4 5 6', ["a", "b", "c"]),
         ("x.txt", "a b\tc\td\n1\t2\t3\n4\t5\t6", ["a b", "c", "d"]),

@@ -1,5 +1,6 @@
 """The compiled loop, a run and its folder: history, divergence, resume, checkpoints, best epoch."""
 
+import errno
 import re
 import signal
 from functools import partial
@@ -216,6 +217,18 @@ def test_a_signal_after_the_last_step_is_not_lost(tmp_path):
     finally:
         signal.signal(signal.SIGINT, outer)
     assert (tmp_path / "last").exists()
+
+
+def test_a_run_whose_first_checkpoint_fails_leaves_signals_to_their_handlers(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "save", fail)
+    handler = signal.getsignal(signal.SIGINT)
+    run = training_run(settings_of_a_run(tmp_path), *model_and_optimizer())
+    with pytest.raises(Stopped, match="No space left"), run:
+        pass
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_a_resumed_run_with_other_settings_is_refused(vae_run, train):

@@ -31,7 +31,7 @@ def order_of(rows, epoch):
 @pytest.mark.parametrize("n_train", [2, 3, 17, 40, 55, 56])
 def test_the_split_has_the_size_asked_for_and_every_row_once(tmp_path, n_train):
     rows = TrainingRows(numbered(tmp_path, 58), n_train, seed=3)
-    parts = [rows.split(k, rows.read(k)) for k in range(len(rows.n_train))]
+    parts = [rows.split(k, rows.read(k)) for k in range(len(rows.train_sizes))]
     train, held_out = (np.concatenate(part)[:, 0] for part in zip(*parts, strict=True))
     assert (len(train), len(held_out)) == (n_train, 58 - n_train)
     np.testing.assert_array_equal(np.sort(np.concatenate([train, held_out])), np.arange(58))
@@ -44,7 +44,7 @@ def test_every_row_is_held_out_equally_often_and_every_part_of_the_file_alike(tm
     table, counts, n_seeds = numbered(tmp_path, 62), np.zeros(62), 400
     for seed in range(n_seeds):
         rows = TrainingRows(table, 45, seed)
-        held_out = [rows.split(k, rows.read(k))[1][:, 0] for k in range(len(rows.n_train))]
+        held_out = [rows.split(k, rows.read(k))[1][:, 0] for k in range(len(rows.train_sizes))]
         assert all(abs(len(part) - 4 * 17 / 62) <= 1 for part in held_out[:-1])
         counts[np.concatenate(held_out).astype(int)] += 1
     p = 17 / 62

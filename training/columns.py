@@ -16,7 +16,7 @@ UNBOUNDED = "their density is unbounded: leave them out, or set --min_log_std"
 
 
 def warn_of_index(x, names):
-    """Name on stderr the columns of x (N, D), rows in the order of the file, that count them."""
+    """Name on stderr the columns of x (N, D) that number its rows, which are as in the file."""
     counts_up = (np.diff(x[:1000], axis=0) == 1).all(axis=0) & (len(x) > 2)
     found = [name for name, counts in zip(names, counts_up, strict=True) if counts]
     warn("columns that count the rows", found, "leave them out (an index of pandas or R?)")
@@ -58,11 +58,12 @@ def dependent_columns(x, names):
     largest remaining variance, until none remains. With no more rows than columns every column is
     a sum of others, and none is named.
     """
-    varied = np.flatnonzero(np.ptp(x[:, :MAX_COLUMNS], axis=0) > 1e-150)  # with squares above 0
+    x = x[:, :MAX_COLUMNS]
+    x = centered(x, x.mean(axis=0, dtype=np.float64))
+    varied = np.flatnonzero(np.ptp(x, axis=0) > 1e-150)  # with squares above 0
     if len(x) <= len(varied):
         return []
     x = x[:, varied]
-    x = centered(x, x.mean(axis=0, dtype=np.float64))
     x /= np.sqrt(np.mean(x**2, axis=0))
     factor, order, rank, _ = lapack.dpstrf(x.T @ x / len(x), tol=SAME)
     columns = varied[order - 1]

@@ -33,8 +33,8 @@ class TrainingRows:
 
     mean (data_dim,), covariance (data_dim, data_dim): of all training rows, float64, in the units
     of the file. sample, held_out: random training and held-out rows, at most SAMPLE_ROWS each, in
-    random order, in the units of the file and exact, until `standardize` is called. As in an array
-    of training rows [:n] are n of them at random, or as many as the sample has.
+    random order, in the units of the file and exact; `standardize` converts the sample. rows[:n]
+    gives n random training rows, or the whole sample if that is smaller.
     InputError: a value of the table is not finite.
     """
 
@@ -51,7 +51,7 @@ class TrainingRows:
         sizes = np.diff(self.edges)
         rng = stream(seed, "split")
         n_held_out = spread(n_rows - n_train, sizes, rng)  # in each block
-        self.n_train = sizes - n_held_out
+        self.train_sizes = sizes - n_held_out
         print(f"{table.filename}: large, all rows are read once to check them", flush=True)
         self.survey(n_held_out, rng)
 
@@ -68,12 +68,12 @@ class TrainingRows:
     def split(self, block, x):
         """Training rows and held-out rows of the block, whose rows are x, in random order."""
         order = stream(self.seed, "split", 1 + block).permutation(len(x))
-        n_train = self.n_train[block]
+        n_train = self.train_sizes[block]
         return x[order[:n_train]], x[order[n_train:]]
 
     def survey(self, n_held_out, rng):
         """Read all blocks once: check them, and take moments and samples."""
-        n_sample = spread(min(SAMPLE_ROWS, sum(self.n_train)), self.n_train, rng)
+        n_sample = spread(min(SAMPLE_ROWS, sum(self.train_sizes)), self.train_sizes, rng)
         n_held_out_sample = spread(min(SAMPLE_ROWS, sum(n_held_out)), n_held_out, rng)
         sample, held_out = [], []
         self.lowest = self.highest = self.table[0]  # of each column
@@ -101,7 +101,6 @@ class TrainingRows:
         self.convert = partial(as_seen, standardization=standardization)
         self.convert(np.stack([self.lowest, self.highest]))  # if they fit, so do all
         self.sample = self.convert(self.sample)
-        self.held_out = self.convert(self.held_out)
         return self
 
     def shuffled(self, epoch, edges):
@@ -116,11 +115,11 @@ class TrainingRows:
 
     def buffers(self, epoch, first_row):
         """Yield the training rows of this epoch from number first_row on, buffer by buffer."""
-        order = stream(self.seed, "shuffle", epoch).permutation(len(self.n_train))
+        order = stream(self.seed, "shuffle", epoch).permutation(len(self.train_sizes))
         n_buffers = math.ceil(len(order) / BUFFER_BLOCKS)
         start = 0
         for number, blocks in enumerate(np.array_split(order, n_buffers)):
-            stop = start + sum(self.n_train[blocks])
+            stop = start + sum(self.train_sizes[blocks])
             if stop > first_row:
                 rng = stream(self.seed, "shuffle", epoch, 1 + number)
                 yield self.buffer(blocks, rng, skipped=max(0, first_row - start))

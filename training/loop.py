@@ -8,7 +8,6 @@ import tensorflow as tf
 from training import distribute
 
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
-LR_SCHEDULES = ("cosine", "constant")
 RISE = 0.2  # of the steps, in which the rate of Gaussian runs rises
 SMALL_STEP = 5_000_000  # multiplications of a forward pass; larger steps gain by a second thread
 

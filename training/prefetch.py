@@ -9,7 +9,6 @@ def prefetched(items):
     An error in the thread is raised here. The thread ends with the last item, or, when the
     caller leaves before, with the item that it is making.
     """
-    items = iter(items)
     with ThreadPoolExecutor(max_workers=1) as thread:
         coming = thread.submit(next, items, None)
         while (item := coming.result()) is not None:

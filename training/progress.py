@@ -2,7 +2,6 @@
 
 import math
 import sys
-from pathlib import Path
 
 import tensorflow as tf
 from tqdm import tqdm
@@ -57,7 +56,7 @@ class TensorBoardLog:
     def __init__(self, folder, wanted):
         self.writer = None
         if wanted:
-            self.writer = tf.summary.create_file_writer(str(Path(folder) / "tensorboard"))
+            self.writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
 
     def add_epoch(self, row):
         """Log a row of the history: nats per data point, and seconds."""

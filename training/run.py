@@ -84,10 +84,10 @@ class Run:
         if self.settings.resume:
             self.restore()
         distribute.check_agreement("checkpoints", [self.state.epoch, self.state.step])
-        self.progress = Progress(self.settings.n_epoch, len(self.history), self.followed)
-        self.signals.begin()
         if self.n_saved == 0:
             self.save()
+        self.progress = Progress(self.settings.n_epoch, len(self.history), self.followed)
+        self.signals.begin()
         self.clock = self.saved_at = time.monotonic()
 
     def close(self):
@@ -113,8 +113,7 @@ class Run:
         """
         state = self.state
         if self.chunks_ahead is None:
-            last_epoch = self.settings.n_epoch
-            self.chunks_ahead = batches.chunks(state.epoch, state.chunk, last_epoch)
+            self.chunks_ahead = batches.chunks(state.epoch, state.chunk, self.settings.n_epoch)
         for _ in range(state.chunk, len(batches.edges) - 1):
             yield next(self.chunks_ahead)
 

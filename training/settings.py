@@ -29,6 +29,9 @@ class Settings(types.SimpleNamespace):
 
 
 NUMBER = int | float
+ACTIVATIONS = ("relu", "tanh", "linear")
+LR_SCHEDULES = ("cosine", "constant")
+IMAGE_SCHEDULES = ("constant", "cosine", "steps", "burda2015")
 # Every field of a config.json by name: its type, or the values to choose from.
 EVERY_RUN = {
     "beta": NUMBER,
@@ -36,7 +39,7 @@ EVERY_RUN = {
     "data_dim": int,
     "n_dim": int,
     "n_width": list,
-    "activation": ("relu", "tanh", "linear"),
+    "activation": ACTIVATIONS,
     "min_log_std": NUMBER | None,
     "n_epoch": int,
     "batch_size": int,
@@ -57,7 +60,7 @@ GAUSSIAN_RUN = {
     "standardize": bool,
     "standardization": dict | None,
     "decoder_std": str | NUMBER,
-    "lr_schedule": ("cosine", "constant"),
+    "lr_schedule": LR_SCHEDULES,
     "optimizer": ("adam", "sgd"),
     "weight_decay": NUMBER,
     **EVERY_RUN,
@@ -72,7 +75,7 @@ IMAGE_RUN = {
     "objective": ("elbo", "iwae"),
     "n_samples": int,
     "warm_up": int,
-    "lr_schedule": ("constant", "cosine", "steps", "burda2015"),
+    "lr_schedule": IMAGE_SCHEDULES,
     "lr_factor": NUMBER,
     "lr_every": int,
     "adam_epsilon": NUMBER,

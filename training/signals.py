@@ -18,7 +18,7 @@ class Signals:
         self.noted = number
 
     def end(self):
-        """Restore the handlers, and raise a signal that was noted, unless a checkpoint followed."""
+        """Restore the handlers, and raise a signal that came but has not stopped the run."""
         while self.handlers:
             signal.signal(*self.handlers.popitem())
         if self.noted is not None:

@@ -76,7 +76,8 @@ def read_layout(path, may_have_names=True):
         return Layout(separator, None, 0)
     if separator is None and is_tab_separated(rows[-1][1]):
         separator = "\t"
-    first, *below = [cells_of(line, separator) for _, line in rows]
+    first = cells_of(rows[0][1], separator)  # a name may hold a #
+    below = [cells_of(line.partition("#")[0], separator) for _, line in rows[1:]]
     if may_have_names and are_names(first, below):
         return Layout(separator, first, rows[0][0] + 1)
     return Layout(separator, None, 0)
