@@ -42,6 +42,16 @@ def contents(folder):
     }
 
 
+def noise(*shape, seed=0):
+    """Standard normal numbers, float32."""
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def npy_file(folder, array):
+    np.save(folder / "x.npy", array)
+    return folder / "x.npy"
+
+
 def text_file(folder, content, name="x.dat"):
     path = folder / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())

@@ -12,17 +12,14 @@ from training import saved_model
 from training.errors import InputError
 
 SCRIPTS = [vae_decoder_sample_generation, beta_vae_after_training]
-
-
-def script_name(script):
-    return script.__name__
+of_both = pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
 
 
 def argv_for(folder):
     return ["--model_dir", folder, "--n_samples", "5"]
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=script_name)
+@of_both
 @pytest.mark.parametrize(
     ("flag", "value"),
     [("--n_samples", "0"), ("--seed", "-1"), ("--draw", "mode"), ("--x", "1")],
@@ -31,7 +28,7 @@ def test_a_wrong_flag_after_training_is_refused_by_name(refused, script, flag, v
     assert flag in refused(script.main, [flag, value])
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=script_name)
+@of_both
 def test_a_model_folder_without_a_model_is_refused(refused, tmp_path, script):
     (tmp_path / "empty").mkdir()
     for name in ("missing", "empty"):
@@ -62,7 +59,7 @@ def test_a_weight_file_cut_at_any_byte_is_refused(tmp_path):
             saved_model.load_weight(path, (3,))
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=script_name)
+@of_both
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -61,8 +61,9 @@ def test_blocks_change_nothing_but_the_noise(linear_gaussian, monkeypatch):
     expected = linear_gaussian.log_density(x)
     model, gap = linear_gaussian.wrong_model()
     monkeypatch.setattr(evaluation, "Z_BATCH", 64)
+    monkeypatch.setattr(proposals, "Z_BATCH", 64)
     monkeypatch.setattr(evaluation, "ROW_BATCH", 16)
-    for n_samples in (1, 3, 100):  # blocks of 64, 21 and 16 rows; one and many parts of z
+    for n_samples in (1, 3, 102):  # blocks of 64, 21 and 16 rows; one and many parts of z
         result = evaluation.evaluate(linear_gaussian.model(), x, n_samples, seed=0)
         np.testing.assert_allclose(result.elbo, expected, atol=1e-4)
         np.testing.assert_allclose(result.effective_samples, n_samples, rtol=1e-2)

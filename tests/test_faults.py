@@ -76,7 +76,6 @@ def full_disk(place):
 def test_a_disk_that_is_full_at_any_file_stops_the_run_which_then_goes_on(
     train, ends, vae_run, tmp_path, monkeypatch
 ):
-    """The disk is full at one file after another; at last there is room."""
     monkeypatch.setattr(run_module, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     monkeypatch.setattr(run_module, "SECONDS_BETWEEN_EPOCH_CHECKPOINTS", 0.0)
     folder = tmp_path / "run"

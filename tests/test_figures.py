@@ -3,6 +3,7 @@
 import matplotlib
 import numpy as np
 import pytest
+from helpers import noise
 from matplotlib.image import imread
 
 from analysis import figure_style, run_figures, sample_figures, sweep_figures
@@ -12,10 +13,6 @@ from images import figures as image_figures
 
 OPTIMA, GAP = (-11.9, -12.0), (0.01, 0.001)
 NAMES = [f"x{number}" for number in range(1, 28)]
-
-
-def noise(*shape):
-    return np.random.default_rng(0).normal(size=shape)
 
 
 def pair(*shape):

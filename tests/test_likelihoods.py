@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import assert_gradients
+from helpers import assert_gradients, noise
 from scipy import stats
 
 import vae_models
@@ -32,10 +32,6 @@ def settings_of(likelihood, **changes):
 
 def make(likelihood, **changes):
     return image_models.make_model(settings_of(likelihood, **changes))
-
-
-def noise(*shape):
-    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
 BITS = np.random.default_rng(0).integers(0, 2, (BATCH, 6)).astype(np.float32)

@@ -19,6 +19,7 @@ from vae_models import VAE
 LOADINGS = np.array([[1.0, 0.1], [0.9, 0.3], [-0.2, 1.0], [0.3, 0.8]])
 COVARIANCE = LOADINGS @ LOADINGS.T + np.diag([0.2, 0.1, 0.15, 0.3])
 MEAN = np.array([1.0, -2.0, 0.5, 0.0])
+KNOWN = Gaussian(MEAN, COVARIANCE)
 ROUNDING = 2e-5  # nats of a float32 network
 
 
@@ -81,14 +82,8 @@ def settings_of(model, beta=1.0, decoder_std="learned", seed=0, data_path=None):
 def report_on(model, beta, decoder_std, n_rows, seed=0):
     """make_report on fresh rows of the known Gaussian."""
     x = draw(2 * n_rows, (seed, 1))
-    data = Data(
-        x_train=x[:n_rows],
-        x_validation=None,
-        x_held_out=x[n_rows:],
-        known=Gaussian(MEAN, COVARIANCE),
-    )
-    settings = settings_of(model, beta, decoder_std, seed)
-    return make_report(model, data, settings)[0]
+    data = Data(x[:n_rows], x_validation=None, x_held_out=x[n_rows:], known=KNOWN)
+    return make_report(model, data, settings_of(model, beta, decoder_std, seed))[0]
 
 
 @pytest.mark.parametrize(
@@ -172,8 +167,7 @@ def test_errors_are_as_large_as_the_printed_standard_errors_say():
 
 def test_the_covariance_error_of_networks_that_bend_scatters_as_its_standard_error_says():
     model = bent_network(1.0, "learned", bend=0.6)
-    reference = Gaussian(MEAN, COVARIANCE)
-    metrics = [covariance_metrics(model, reference, seed) for seed in range(60)]
+    metrics = [covariance_metrics(model, KNOWN, seed) for seed in range(60)]
     spread = np.std([m["covariance_error"] for m in metrics], ddof=1)
     assert spread == pytest.approx(metrics[0]["covariance_error_se"], rel=0.4)
 
@@ -181,7 +175,7 @@ def test_the_covariance_error_of_networks_that_bend_scatters_as_its_standard_err
 def test_of_wide_rows_fewer_are_drawn_and_too_few_leave_no_total_correlation(monkeypatch):
     monkeypatch.setattr("analysis.gaussian_report.REPORT_NUMBERS", 19 * 4)  # one row too few
     x = draw(8, seed=0)
-    data = Data(x_train=x, x_validation=None, x_held_out=x, known=Gaussian(MEAN, COVARIANCE))
+    data = Data(x_train=x, x_validation=None, x_held_out=x, known=KNOWN)
     model = bent_network(1.0, "learned", bend=0.1)
     found = dependence_metrics(model, data, knowledge=None, seed=0)
     assert found == latent.no_dependence()
@@ -190,8 +184,7 @@ def test_of_wide_rows_fewer_are_drawn_and_too_few_leave_no_total_correlation(mon
 def test_a_held_out_row_without_a_finite_elbo_ends_the_report_with_one_line():
     x = draw(8, seed=0)
     x_held_out = np.concatenate([x, [[1e30, 0.0, 0.0, 0.0]]]).astype(np.float32)
-    known = Gaussian(MEAN, COVARIANCE)
-    data = Data(x_train=x, x_validation=None, x_held_out=x_held_out, known=known)
+    data = Data(x_train=x, x_validation=None, x_held_out=x_held_out, known=KNOWN)
     model = bent_network(1.0, "learned", bend=0.1)
     settings = settings_of(model)
     settings.output_dir = "out"

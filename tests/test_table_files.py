@@ -5,7 +5,7 @@ import gzip
 
 import numpy as np
 import pytest
-from helpers import refusal_of, text_file
+from helpers import npy_file, refusal_of, text_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,11 +16,6 @@ from training.tables import column_names, load_table
 
 FUZZ = settings(deadline=None, max_examples=60, derandomize=True)
 refusal = functools.partial(refusal_of, load_table)
-
-
-def npy_file(folder, array):
-    np.save(folder / "x.npy", array)
-    return folder / "x.npy"
 
 
 @pytest.mark.parametrize("name", ["x.dat", "x.txt", "x.csv"])

@@ -315,16 +315,6 @@ def test_resume_without_an_earlier_run_starts_one(train, tmp_path, monkeypatch):
         train(vae_main.main, "--resume", folder=tmp_path / "new")
 
 
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "report.json"
-    path.write_text("old")
-    with pytest.raises(RuntimeError), run_folder.atomic_write(path) as temporary:
-        temporary.write_text("ne")
-        assert path.read_text() == "old"
-        raise RuntimeError
-    assert contents(tmp_path) == {"report.json": b"old"}
-
-
 def test_json_holds_no_nan_and_comes_back(tmp_path):
     values = {"a": 0.1, "b": [float("nan"), float("inf"), 2], "c": None, "ü": "é"}
     run_folder.write_json(tmp_path / "x.json", values)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import PARAMETERS, assert_gradients, numpy_network
+from helpers import PARAMETERS, assert_gradients, noise, numpy_network
 from scipy.integrate import quad
 from scipy.stats import norm
 
@@ -21,10 +21,6 @@ def random_model(seed=0, **options):
     for weight in model.trainable_variables:
         weight.assign(0.5 * rng.normal(size=weight.shape))
     return model
-
-
-def noise(*shape, seed=1):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
 def test_kl_divergence_agrees_with_numerical_integration():
@@ -64,7 +60,6 @@ def test_gradient_of_the_cost_agrees_with_finite_differences_for_every_weight(fl
     def cost():
         return cost_function(*model.elbo_terms(x, epsilon), beta=1.7)
 
-    assert len(model.trainable_variables) == 12
     assert_gradients(cost, model.trainable_variables)
 
 
